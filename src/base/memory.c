@@ -1,0 +1,90 @@
+/* memory.c - the only file that calls the C allocator. Blocks are 64-byte aligned; the pointer to release sits just
+ * before the block, so any allocator will do for the hook. */
+#include "base.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 };
+
+static void *default_allocate(size_t size, void *user) {
+    (void)user;
+    return malloc(size);
+}
+
+static void default_release(void *memory, void *user) {
+    (void)user;
+    free(memory);
+}
+
+static struct {
+    void *(*allocate)(size_t, void *);
+    void (*release)(void *, void *);
+    void *user;
+} hook = {default_allocate, default_release, NULL};
+
+void dn_memory_set(void *(*allocate)(size_t, void *), void (*release)(void *, void *), void *user) {
+    bool whole = allocate && release;
+    hook.allocate = whole ? allocate : default_allocate;
+    hook.release = whole ? release : default_release;
+    hook.user = whole ? user : NULL;
+}
+
+typedef struct block_header {
+    void *block;
+    size_t bytes;
+} block_header;
+
+void *dn_alloc(size_t bytes) {
+    size_t total;
+    if (!dn_add(&total, bytes ? bytes : 1, ALIGNMENT + sizeof(block_header))) return NULL;
+    char *block = hook.allocate(total, hook.user);
+    if (!block) return NULL;
+    uintptr_t start = ((uintptr_t)block + sizeof(block_header) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    block_header header = {block, bytes};
+    memcpy((char *)start - sizeof header, &header, sizeof header);
+    return (void *)start;
+}
+
+void *dn_alloc_zero(size_t count, size_t size) {
+    size_t bytes;
+    if (!dn_mul(&bytes, count, size)) return NULL;
+    void *memory = dn_alloc(bytes);
+    if (memory) memset(memory, 0, bytes);
+    return memory;
+}
+
+void dn_free(void *memory) {
+    if (!memory) return;
+    block_header header;
+    memcpy(&header, (char *)memory - sizeof header, sizeof header);
+    hook.release(header.block, hook.user);
+}
+
+char *dn_strndup(const char *text, size_t length) {
+    char *copy = dn_alloc(length + 1);
+    if (!copy) return NULL;
+    memcpy(copy, text, length);
+    copy[length] = 0;
+    return copy;
+}
+
+char *dn_strdup(const char *text) { return dn_strndup(text, strlen(text)); }
+
+dn_status dn_new(void *out, size_t count, size_t size, const char *what) {
+    void *memory = dn_alloc_zero(count, size);
+    memcpy(out, &memory, sizeof memory);
+    if (memory) return DN_OK;
+    size_t bytes;
+    if (!dn_mul(&bytes, count, size))
+        return dn_fail(DN_ERROR_NO_MEMORY, "%s: %zu items of %zu bytes are more than memory can hold", what, count,
+                       size);
+    return dn_fail(DN_ERROR_NO_MEMORY, "no memory for %s (%zu bytes)", what, bytes);
+}
+
+dn_status dn_new_floats(float **out, size_t count, const char *what) {
+    return dn_new(out, count, sizeof(float), what);
+}
+
+bool dn_mul(size_t *out, size_t a, size_t b) { return !__builtin_mul_overflow(a, b, out); }
+bool dn_add(size_t *out, size_t a, size_t b) { return !__builtin_add_overflow(a, b, out); }

@@ -1,0 +1,29 @@
+/* platform.h - everything that differs between operating systems: files, clocks, processors, threads' raw
+ * material. platform.c is the only file that includes system headers for these. */
+#ifndef DN_PLATFORM_H
+#define DN_PLATFORM_H
+
+#include "base.h"
+
+#include <pthread.h>
+
+int dn_platform_processors(void); /* usable by this process, at least 1 */
+double dn_platform_seconds(void); /* monotonic */
+void dn_platform_pause(void);     /* hint inside a spin loop */
+
+/* Whole file into one allocation, with a terminating 0 after the last byte. limit: largest size accepted. */
+dn_status dn_platform_read_file(char **out, size_t *length, const char *path, size_t limit);
+bool dn_platform_file_exists(const char *path);
+
+/* A file written whole or not at all: bytes go to a temporary file beside path; commit syncs and renames. */
+typedef struct dn_writer dn_writer;
+dn_status dn_writer_open(dn_writer **out, const char *path);
+dn_status dn_writer_write(dn_writer *writer, const void *bytes, size_t length);
+dn_status dn_writer_commit(dn_writer *writer); /* frees the writer, also on failure */
+void dn_writer_abandon(dn_writer *writer);     /* accepts NULL */
+
+/* Finds the file a cfg or .data file names: as it stands, then in the folder of origin and its parents.
+ * Writes the path to out; false if there is none. */
+bool dn_platform_find(char *out, size_t size, const char *name, const char *origin);
+
+#endif

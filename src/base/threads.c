@@ -1,0 +1,124 @@
+/* threads.c - the pool of threads.h. Workers wait for a new generation number: first spinning, which costs nothing
+ * between the steps of one network, then asleep on a condition. */
+#include "threads.h"
+#include "platform.h"
+
+#include <stdatomic.h>
+
+enum { SPINS = 4000 };
+
+typedef struct worker {
+    struct dn_pool *pool;
+    pthread_t thread;
+    int part;
+} worker;
+
+struct dn_pool {
+    int threads, started;
+    worker *workers; /* threads - 1 */
+    pthread_mutex_t mutex;
+    pthread_cond_t wake, done;
+    atomic_uint generation; /* changes when there is work, or it is time to stop */
+    atomic_int running;     /* workers that have not finished this generation */
+    atomic_bool stop;
+    dn_task task;
+    void *context;
+};
+
+static void *work(void *argument) {
+    worker *self = argument;
+    dn_pool *pool = self->pool;
+    unsigned seen = 0;
+    for (;;) {
+        for (int spin = 0; spin < SPINS && atomic_load_explicit(&pool->generation, memory_order_acquire) == seen; ++spin)
+            dn_platform_pause();
+        if (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen) {
+            pthread_mutex_lock(&pool->mutex);
+            while (atomic_load(&pool->generation) == seen) pthread_cond_wait(&pool->wake, &pool->mutex);
+            pthread_mutex_unlock(&pool->mutex);
+        }
+        seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
+        if (atomic_load(&pool->stop)) return NULL;
+        pool->task(pool->context, self->part, pool->threads);
+        if (atomic_fetch_sub(&pool->running, 1) == 1) {
+            pthread_mutex_lock(&pool->mutex);
+            pthread_cond_signal(&pool->done);
+            pthread_mutex_unlock(&pool->mutex);
+        }
+    }
+}
+
+static void announce(dn_pool *pool) {
+    pthread_mutex_lock(&pool->mutex);
+    atomic_fetch_add_explicit(&pool->generation, 1, memory_order_release);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+dn_status dn_pool_create(dn_pool **out, int threads) {
+    *out = NULL;
+    if (threads < 1 || threads > 1024)
+        return dn_fail(DN_ERROR_ARGUMENT, "threads: must be 1 to 1024, not %d", threads);
+    dn_pool *pool;
+    DN_TRY(dn_new(&pool, 1, sizeof *pool, "thread pool"));
+    pool->threads = threads;
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->wake, NULL);
+    pthread_cond_init(&pool->done, NULL);
+    dn_status status = dn_new(&pool->workers, (size_t)threads, sizeof *pool->workers, "thread pool");
+    for (int i = 1; status == DN_OK && i < threads; ++i) {
+        worker *self = &pool->workers[i - 1];
+        self->pool = pool;
+        self->part = i;
+        if (pthread_create(&self->thread, NULL, work, self) != 0)
+            status = dn_fail(DN_ERROR_NO_MEMORY, "the system refused thread %d of %d", i + 1, threads);
+        else
+            pool->started++;
+    }
+    if (status != DN_OK) {
+        dn_pool_free(pool);
+        return status;
+    }
+    *out = pool;
+    return DN_OK;
+}
+
+void dn_pool_free(dn_pool *pool) {
+    if (!pool) return;
+    atomic_store(&pool->stop, true);
+    announce(pool);
+    for (int i = 0; i < pool->started; ++i) pthread_join(pool->workers[i].thread, NULL);
+    pthread_cond_destroy(&pool->done);
+    pthread_cond_destroy(&pool->wake);
+    pthread_mutex_destroy(&pool->mutex);
+    dn_free(pool->workers);
+    dn_free(pool);
+}
+
+int dn_pool_threads(const dn_pool *pool) { return pool->threads; }
+
+void dn_pool_run(dn_pool *pool, dn_task task, void *context) {
+    if (pool->threads == 1) {
+        task(context, 0, 1);
+        return;
+    }
+    pool->task = task;
+    pool->context = context;
+    atomic_store(&pool->running, pool->threads - 1);
+    announce(pool);
+    task(context, 0, pool->threads);
+    for (int spin = 0; spin < SPINS && atomic_load_explicit(&pool->running, memory_order_acquire) > 0; ++spin)
+        dn_platform_pause();
+    if (atomic_load_explicit(&pool->running, memory_order_acquire) > 0) {
+        pthread_mutex_lock(&pool->mutex);
+        while (atomic_load(&pool->running) > 0) pthread_cond_wait(&pool->done, &pool->mutex);
+        pthread_mutex_unlock(&pool->mutex);
+    }
+}
+
+void dn_pool_slice(size_t total, size_t grain, int part, int parts, size_t *begin, size_t *end) {
+    size_t grains = (total + grain - 1) / grain;
+    size_t first = grains * (size_t)part / (size_t)parts, last = grains * (size_t)(part + 1) / (size_t)parts;
+    *begin = dn_min_size(first * grain, total);
+    *end = dn_min_size(last * grain, total);
+}

@@ -1,0 +1,16 @@
+/* level_avx2.c - the kernel templates compiled for Intel Haswell, AMD Zen and newer. */
+#include "kernels.h"
+#include "levels.h"
+
+#if defined(__x86_64__)
+#define LEVEL        avx2
+#define LEVEL_TARGET "avx2,fma"
+#define LEVEL_LANES  8
+#define GEMM_ROWS    6
+#define GEMM_VECTORS 2
+#include "template/target_begin.h"
+#include "template/all.h"
+#include "template/target_end.h"
+#else
+typedef int dn_level_avx2_is_for_another_processor; /* a C file must not be empty */
+#endif

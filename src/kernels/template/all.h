@@ -1,0 +1,33 @@
+/* Everything a level compiles, then its table. The stanza that includes this has set LEVEL, LEVEL_LANES,
+ * GEMM_ROWS and GEMM_VECTORS. Templates define static functions only, so levels can't leak into each other. */
+#include "vector.h"
+#include "elementwise.h"
+#include "gemm.h"
+#include "pool.h"
+#include "optimize.h"
+
+#define DN_PASTE2(a, b) a##b
+#define DN_PASTE(a, b)  DN_PASTE2(a, b)
+#define DN_TEXT2(a)     #a
+#define DN_TEXT(a)      DN_TEXT2(a)
+
+const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
+    .level = DN_TEXT(LEVEL),
+    .lanes = LEVEL_LANES,
+    .gemm_rows = GEMM_ROWS,
+    .gemm_columns = GEMM_VECTORS * LEVEL_LANES,
+    .gemm_tile = gemm_tile,
+    .activate = activate,
+    .activate_gradient = activate_gradient,
+    .affine_activate = affine_activate,
+    .axpy = axpy,
+    .scale = scale,
+    .multiply = multiply,
+    .multiply_add = multiply_add,
+    .sum = sum,
+    .dot = dot,
+    .sum_squared_difference = sum_squared_difference,
+    .maxpool = maxpool,
+    .sgd = sgd,
+    .adam = adam,
+};
