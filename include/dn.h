@@ -19,6 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The one place the version is written; dn_version() returns it. */
+#define DN_VERSION "0.1.0"
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -36,6 +36,32 @@ typedef enum dn_activation {
     DN_ACTIVATION_COUNT
 } dn_activation;
 
+/* The square patches under a convolution's windows, as a matrix that is never stored: row k is (channel, ky, kx),
+ * column j is (image, oy, ox). */
+typedef struct dn_patches {
+    const float *x;
+    size_t image_stride;
+    int h, w, out_h, out_w;
+    int size, stride_y, stride_x, pad, dilation; /* pad may be negative */
+} dn_patches;
+
+enum { DN_PATCH_COLUMNS = 256 }; /* most columns per call of pack_patches */
+
+/* Winograd interpolation points: F(4x4): 0, a, -a, b, -b; F(3x3): 0, a, -a, -b; F(2x2): 0, 1, -1; and infinity. */
+#define DN_WINOGRAD_A 0.75f
+#define DN_WINOGRAD_B 1.5f
+
+/* One row of Winograd tiles of one block of `lanes` channels; see template/winograd.h. */
+typedef struct dn_winograd_row {
+    const float *x, *x_end; /* the block's first plane; end of readable memory */
+    size_t plane;
+    int channels; /* <= lanes; the others are zero */
+    int h, w;
+    int y, left; /* corner of the first tile in the input, outside if negative */
+    int tiles, first, panel_tiles; /* first: number of the first tile in its block of panels */
+    size_t point_stride, panel_stride, channel_offset;
+} dn_winograd_row;
+
 typedef struct dn_kernels {
     const char *level; /* "generic", "avx2", "avx512", "neon" */
     int lanes;         /* floats per vector */
@@ -47,6 +73,32 @@ typedef struct dn_kernels {
     int gemm_rows, gemm_columns;
     void (*gemm_tile)(int depth, const float *a, const float *b, float *c, size_t ldc, int rows, int columns,
                       bool accumulate);
+    /* Panels [depth][width] of one operand, zero beyond `columns`: from[k][stride] as it is; the transpose of
+     * from[j][stride]; patches of images from row `first` and column `column` on. */
+    void (*pack_rows)(const float *from, size_t stride, int depth, int columns, int width, float *panel);
+    void (*pack_columns)(const float *from, size_t stride, int depth, int columns, int width, float *panel);
+    void (*pack_patches)(const dn_patches *patches, size_t column, int columns, int first, int depth, int width,
+                         float *panel);
+    /* y[rows] = (accumulate ? y : 0) + a[rows][stride] x[depth] */
+    void (*multiply_vector)(int rows, int depth, const float *a, size_t stride, const float *x, float *y,
+                            bool accumulate);
+    /* y[columns] = (accumulate ? y : 0) + x[depth] a[depth][stride] */
+    void (*multiply_vector_transposed)(int depth, int columns, const float *a, size_t stride, const float *x, float *y,
+                                       bool accumulate);
+    /* y[i] = (accumulate ? y[i] : 0) + sum over t of weights[t] from[offsets[t] + i]; reads up to lanes - 1 further */
+    void (*weigh_shifted)(int taps, const float *weights, const ptrdiff_t *offsets, const float *from, float *y,
+                          int count, bool accumulate);
+
+    /* ---- Winograd convolution F(m x m, 3 x 3), m = 2, 3 or 4 (template/winograd.h) ---- */
+    int winograd_tiles, winograd_columns; /* most tiles per panel; output channels per panel */
+    /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles; stage: (m + 2)(m tiles + 2) lanes */
+    void (*winograd_input)(int m, const dn_winograd_row *row, float *stage, float *v);
+    /* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: the panel of u to fetch meanwhile */
+    void (*winograd_multiply)(int tiles, int blocks, size_t block_stride, const float *v, const float *u, float *out,
+                              size_t out_stride, const float *next);
+    /* y[channels][rows][columns] = A^T p A of one row of tiles of one block of channels */
+    void (*winograd_output)(int m, const float *in, size_t tile_stride, size_t point_stride, int tiles, int channels,
+                            float *y, size_t plane, int w, int rows, int columns);
 
     /* ---- element-wise (template/elementwise.h) ---- */
     void (*activate)(dn_activation kind, float *x, size_t count); /* in place */

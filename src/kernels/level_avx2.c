@@ -8,6 +8,7 @@
 #define LEVEL_LANES  8
 #define GEMM_ROWS    6
 #define GEMM_VECTORS 2
+#define WINOGRAD_TILES 6
 #include "template/target_begin.h"
 #include "template/all.h"
 #include "template/target_end.h"

@@ -8,6 +8,7 @@
 #define LEVEL_LANES  16
 #define GEMM_ROWS    8
 #define GEMM_VECTORS 3
+#define WINOGRAD_TILES 14
 #include "template/target_begin.h"
 #include "template/all.h"
 #include "template/target_end.h"

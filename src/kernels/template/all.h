@@ -3,6 +3,7 @@
 #include "vector.h"
 #include "elementwise.h"
 #include "gemm.h"
+#include "winograd.h"
 #include "pool.h"
 #include "optimize.h"
 
@@ -17,6 +18,17 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .gemm_rows = GEMM_ROWS,
     .gemm_columns = GEMM_VECTORS * LEVEL_LANES,
     .gemm_tile = gemm_tile,
+    .pack_rows = pack_rows,
+    .pack_columns = pack_columns,
+    .pack_patches = pack_patches,
+    .multiply_vector = multiply_vector,
+    .multiply_vector_transposed = multiply_vector_transposed,
+    .weigh_shifted = weigh_shifted,
+    .winograd_tiles = WINOGRAD_TILES,
+    .winograd_columns = 2 * LEVEL_LANES,
+    .winograd_input = winograd_input,
+    .winograd_multiply = winograd_multiply,
+    .winograd_output = winograd_output,
     .activate = activate,
     .activate_gradient = activate_gradient,
     .affine_activate = affine_activate,

@@ -1,26 +1,114 @@
-/* The vector types of a level, by GCC/Clang vector extensions. */
+/* The vector types of a level, by GCC/Clang vector extensions, with partial loads and stores and the transpose of a
+ * square of vectors. */
 #include <string.h>
 
 typedef float vfloat __attribute__((vector_size(LEVEL_LANES * 4)));
 typedef int32_t vint __attribute__((vector_size(LEVEL_LANES * 4)));
 
-static inline vfloat vload(const float *p) {
+#define DN_INLINE static inline __attribute__((always_inline, unused))
+
+DN_INLINE vfloat vload(const float *p) {
     vfloat v;
     memcpy(&v, p, sizeof v);
     return v;
 }
 
-static inline void vstore(float *p, vfloat v) { memcpy(p, &v, sizeof v); }
+DN_INLINE void vstore(float *p, vfloat v) { memcpy(p, &v, sizeof v); }
 
-static inline vfloat vset(float x) {
-    vfloat v = {0};
-    return v + x;
-}
+/* x - 0 is x for every x, so that no instruction but the broadcast remains; x + 0 is not (x = -0). */
+DN_INLINE vfloat vset(float x) { return x - (vfloat){0}; }
 
 /* mask lanes are 0 or -1, as comparisons give them */
-static inline vfloat vselect(vint mask, vfloat yes, vfloat no) {
+DN_INLINE vfloat vselect(vint mask, vfloat yes, vfloat no) {
     return (vfloat)((mask & (vint)yes) | (~mask & (vint)no));
 }
 
-static inline vfloat vmax(vfloat a, vfloat b) { return vselect(a > b, a, b); }
-static inline vfloat vmin(vfloat a, vfloat b) { return vselect(a < b, a, b); }
+DN_INLINE vfloat vmax(vfloat a, vfloat b) { return vselect(a > b, a, b); }
+DN_INLINE vfloat vmin(vfloat a, vfloat b) { return vselect(a < b, a, b); }
+
+/* to[0 .. count) = from[0 .. count), count < lanes. */
+DN_INLINE void copy_tail(float *to, const float *from, int count) {
+#if LEVEL_LANES > 8
+    if (count & 8) {
+        memcpy(to, from, 32);
+        to += 8;
+        from += 8;
+    }
+#endif
+#if LEVEL_LANES > 4
+    if (count & 4) {
+        memcpy(to, from, 16);
+        to += 4;
+        from += 4;
+    }
+#endif
+    if (count & 2) {
+        memcpy(to, from, 8);
+        to += 2;
+        from += 2;
+    }
+    if (count & 1) *to = *from;
+}
+
+/* The same for any count; the last vector overlaps the one before it. */
+DN_INLINE void copy_floats(float *to, const float *from, int count) {
+    if (count < LEVEL_LANES) {
+        copy_tail(to, from, count);
+        return;
+    }
+    int i = 0;
+    for (; i + LEVEL_LANES <= count; i += LEVEL_LANES) vstore(to + i, vload(from + i));
+    if (i < count) vstore(to + count - LEVEL_LANES, vload(from + count - LEVEL_LANES));
+}
+
+DN_INLINE void zero_floats(float *to, int count) {
+    for (int i = 0; i < count; ++i) to[i] = 0;
+}
+
+/* The first count < lanes of a vector, the others zero. */
+DN_INLINE vfloat vload_partial(const float *p, int count) {
+    float lanes[LEVEL_LANES] = {0};
+    copy_tail(lanes, p, count);
+    return vload(lanes);
+}
+
+DN_INLINE void vstore_partial(float *p, vfloat v, int count) {
+    float lanes[LEVEL_LANES];
+    vstore(lanes, v);
+    copy_tail(p, lanes, count);
+}
+
+/* Pairs summed as a tree. */
+DN_INLINE float vsum(vfloat v) {
+    float lanes[LEVEL_LANES];
+    vstore(lanes, v);
+    for (int half = LEVEL_LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+
+#if LEVEL_LANES == 16
+#define INTERLEAVE_LOW(a, b)  __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define INTERLEAVE_HIGH(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif LEVEL_LANES == 8
+#define INTERLEAVE_LOW(a, b)  __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define INTERLEAVE_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#else
+#define INTERLEAVE_LOW(a, b)  __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define INTERLEAVE_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+
+/* v[i][j] becomes v[j][i]: log2(lanes) rounds of the perfect shuffle. */
+DN_INLINE void vtranspose(vfloat v[LEVEL_LANES]) {
+#pragma GCC unroll 4
+    for (int round = 1; round < LEVEL_LANES; round *= 2) {
+        vfloat old[LEVEL_LANES];
+#pragma GCC unroll 16
+        for (int i = 0; i < LEVEL_LANES; ++i) old[i] = v[i];
+#pragma GCC unroll 8
+        for (int i = 0; i < LEVEL_LANES / 2; ++i) {
+            v[2 * i] = INTERLEAVE_LOW(old[i], old[i + LEVEL_LANES / 2]);
+            v[2 * i + 1] = INTERLEAVE_HIGH(old[i], old[i + LEVEL_LANES / 2]);
+        }
+    }
+}

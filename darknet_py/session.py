@@ -1,0 +1,291 @@
+"""Running a network: a session with buffers of its own, and how pictures become its input."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import images
+from ._native import ffi, lib
+from .errors import ArgumentError, ImageError, StateError, check
+from .results import Detections
+
+if TYPE_CHECKING:
+    from .network import Network
+
+Floats = npt.NDArray[np.float32]
+
+
+def as_input(x: Any, shape: tuple[int, ...]) -> Floats:
+    """x as a contiguous float32 array (n, *shape); a single item without n is accepted.
+
+    Raises ArgumentError (a ValueError) that says what was expected and found.
+    """
+    array = np.asarray(x)
+    kind = array.dtype.kind
+    if array.dtype == np.uint8 or kind not in "fiub":
+        hint = "; divide pictures by 255, or use detect() or classify()" if array.dtype == np.uint8 else ""
+        raise ArgumentError(f"expected an input of float32 values, found {array.dtype}{hint}")
+    if array.shape == shape:
+        array = array[None]
+    if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
+        expected = ", ".join(map(str, ("n", *shape)))
+        raise ArgumentError(f"expected an input of shape ({expected}), found {array.shape}")
+    return np.ascontiguousarray(array, np.float32)
+
+
+def as_truth(truth: Any, count: int) -> Floats | None:
+    """Truth (n, truths) or (n, rows, values) as (n, floats per image), or None."""
+    if truth is None:
+        return None
+    array = np.ascontiguousarray(truth, np.float32)
+    if array.ndim == 1 and count == 1:
+        array = array[None]
+    if array.ndim < 2 or array.shape[0] != count:
+        raise ArgumentError(
+            f"expected truth of shape ({count}, truths) or ({count}, rows, values), found {array.shape}"
+        )
+    return array.reshape(count, -1)
+
+
+def take(pointer: Any, count: int, shape: tuple[int, ...]) -> Floats:
+    """A copy of count floats of the core, as an array of this shape."""
+    if pointer == ffi.NULL:
+        raise StateError("nothing there yet: run the network first")
+    values: Floats = np.frombuffer(ffi.buffer(pointer, 4 * count), np.float32).reshape(shape).copy()
+    return values
+
+
+def free_before(user: Any, release: Any, pointer: Any, network: Network) -> weakref.finalize[Any, Any]:
+    """Arranges release(pointer) for when user is closed or collected, and always before network is freed.
+
+    The registry of finalizers holds what owns the network's memory, so that even when all of them are garbage
+    of one cycle the network is freed last. At exit nothing is freed: a daemon thread may still be running.
+    """
+
+    def free(last: Any, owner: Any) -> None:
+        release(last)
+
+    network._users.add(user)
+    finalizer = weakref.finalize(user, free, pointer, network._owner)
+    finalizer.atexit = False
+    return finalizer
+
+
+class Session:
+    """Runs one network with buffers and recurrent state of its own. Made by Network.session().
+
+    Calls from several threads wait for each other; use one session per thread to run at the same time.
+    """
+
+    def __init__(self, network: Network, threads: int | None = None) -> None:
+        if threads is not None and threads < 0:
+            raise ArgumentError(f"expected threads >= 0, found {threads}")
+        out = ffi.new("dn_session **")
+        check(lib.dn_session_create(out, network._use(), threads or 0))
+        self.network = network
+        self._handle: Any = out[0]
+        self._free = free_before(self, lib.dn_session_free, out[0], network)
+        self._lock = threading.RLock()
+
+    def close(self) -> None:
+        """Frees the buffers. Calling it again does nothing."""
+        with self._lock:
+            self._handle = None
+            self._free()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _use(self) -> Any:
+        if self._handle is None:
+            raise StateError("this session is closed")
+        return self._handle
+
+    def reset(self) -> None:
+        """Sets the state of recurrent layers to zero."""
+        with self._lock:
+            lib.dn_session_reset(self._use())
+
+    def predict(self, x: npt.ArrayLike) -> list[Floats]:
+        """Runs the planned network on x, float32 (n, c, h, w) or (n, inputs), any n.
+
+        Gives one array per output layer, (n, c, h, w) or (n, outputs). Recurrent state carries on from the
+        last call.
+        """
+        with self._lock:
+            handle = self._use()
+            batch = as_input(x, self.network._item_shape())
+            outputs = self.network._outputs()
+            if len(batch) == 0:
+                return [np.empty((0, *self.network.layers[i].out_shape), np.float32) for i in outputs]
+            check(lib.dn_session_predict(handle, ffi.from_buffer("float[]", batch), len(batch)))
+            return [self._output(k, i, len(batch)) for k, i in enumerate(outputs)]
+
+    def activations(self, x: npt.ArrayLike, truth: npt.ArrayLike | None = None) -> list[Floats]:
+        """Runs x layer by layer, unfused, in test mode: one array per layer, (n, c, h, w) or (n, outputs).
+
+        truth: (n, truths) or (n, rows, values), for the layers that have a cost.
+        """
+        with self._lock:
+            handle = self._use()
+            batch = as_input(x, self.network._item_shape())
+            if len(batch) == 0:
+                return [np.empty((0, *layer.out_shape), np.float32) for layer in self.network.layers]
+            rows = as_truth(truth, len(batch))
+            pointer = ffi.NULL if rows is None else ffi.from_buffer("float[]", rows)
+            truths = 0 if rows is None else rows.shape[1]
+            source = ffi.from_buffer("float[]", batch)
+            check(lib.dn_session_activate(handle, source, len(batch), pointer, truths))
+            count = ffi.new("size_t *")
+            result = []
+            for layer in self.network.layers:
+                values = lib.dn_session_layer_output(handle, layer.index, count)
+                result.append(take(values, len(batch) * count[0], (len(batch), *layer.out_shape)))
+            return result
+
+    def layer_cost(self, layer: int) -> float:
+        """Cost of a layer in the last activations call that had a truth."""
+        with self._lock:
+            return float(lib.dn_session_layer_cost(self._use(), self.network._layer_index(layer)))
+
+    def detect(
+        self,
+        image: Any,
+        thresh: float = 0.5,
+        hier: float = 0.5,
+        nms: float = 0.45,
+        preprocess: str | None = None,
+        bgr: bool = False,
+    ) -> Detections:
+        """Finds objects in a picture; see Network.detect."""
+        started = time.perf_counter()
+        pixels = images.read(image, bgr=bgr)
+        how = preprocess or self.network._default_preprocess()
+        x = prepare(self.network, pixels, how)
+        return self._detect(pixels, x, how, started, thresh, hier, nms)
+
+    def _detect(
+        self,
+        pixels: images.Pixels,
+        x: Floats,
+        how: str,
+        started: float,
+        thresh: float,
+        hier: float,
+        nms: float,
+    ) -> Detections:
+        """detect after reading (pixels) and preprocessing (x, as how says), which began at started."""
+        loaded = time.perf_counter()
+        height, width = pixels.shape[:2]
+        options = ffi.new("dn_detect_options *")
+        lib.dn_detect_options_init(options)
+        options.thresh, options.hier, options.nms = thresh, hier, nms
+        options.nms_kind = lib.DN_NMS_SORT if nms > 0 else lib.DN_NMS_NONE
+        options.image_width, options.image_height = width, height
+        options.letterbox = how == "letterbox"
+        with self._lock:
+            handle = self._use()
+            check(lib.dn_session_predict(handle, ffi.from_buffer("float[]", x), 1))
+            predicted = time.perf_counter()
+            boxes, objectness, probabilities = self._boxes(options)
+        return Detections.from_probabilities(
+            boxes,
+            objectness,
+            probabilities,
+            thresh=thresh,
+            labels=self.network._labels,
+            image_size=(width, height),
+            pixels=pixels,
+            settings={"preprocess": how, "thresh": thresh, "hier": hier, "nms": nms},
+            seconds={
+                "load": loaded - started,
+                "predict": predicted - loaded,
+                "decode": time.perf_counter() - predicted,
+            },
+        )
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes of buffers this session owns, and of packed weights it shares with others of its network."""
+        own, shared = ffi.new("size_t *"), ffi.new("size_t *")
+        with self._lock:
+            lib.dn_session_memory(self._use(), own, shared)
+        return int(own[0]), int(shared[0])
+
+    def plan(self) -> list[str]:
+        """One line per step of the plan: operation, algorithm, shape."""
+        lines: list[str] = []
+        with self._lock:
+            while (line := lib.dn_session_plan_line(self._use(), len(lines))) != ffi.NULL:
+                lines.append(ffi.string(line).decode("utf-8", "replace"))
+        return lines
+
+    def _output(self, k: int, layer: int, batch: int) -> Floats:
+        count = ffi.new("size_t *")
+        values = lib.dn_session_output(self._use(), k, count)
+        return take(values, batch * count[0], (batch, *self.network.layers[layer].out_shape))
+
+    def _boxes(self, options: Any) -> tuple[Floats, Floats, Floats]:
+        out = ffi.new("dn_detections **")
+        check(lib.dn_session_detect(out, self._use(), options))
+        found = out[0]
+        try:
+            count, classes = lib.dn_detections_count(found), lib.dn_detections_classes(found)
+            if count == 0:
+                return (
+                    np.empty((0, 4), np.float32),
+                    np.empty(0, np.float32),
+                    np.empty((0, classes), np.float32),
+                )
+            return (
+                take(lib.dn_detections_boxes(found), count * 4, (count, 4)),
+                take(lib.dn_detections_objectness(found), count, (count,)),
+                take(lib.dn_detections_probabilities(found), count * classes, (count, classes)),
+            )
+        finally:
+            lib.dn_detections_free(found)
+
+
+def prepare(
+    network: Network, pixels: images.Pixels, how: str, choices: Sequence[str] = ("letterbox", "stretch")
+) -> Floats:
+    """The network's input (1, c, h, w) for a picture that images.read gave."""
+    shape = network._item_shape()
+    if len(shape) != 3:
+        raise ArgumentError(f"this network takes vectors of {shape[0]} values, not pictures")
+    channels, height, width = shape
+    if how not in choices:
+        expected = ", ".join(f'"{choice}"' for choice in choices)
+        raise ArgumentError(f"expected preprocess {expected}, found {how!r}")
+    if channels not in (1, 3):
+        raise ImageError(f"this network takes {channels} channels; pictures give 3, or 1 when grey")
+    if how == "crop":
+        return images.planar(_centre(pixels, width, height), channels)[None]
+    source = images.planar(pixels, channels)
+    scale = images.letterbox if how == "letterbox" else images.resize
+    return scale(source, width, height)[None]
+
+
+def _centre(pixels: images.Pixels, width: int, height: int) -> images.Pixels:
+    """The classification crop: shorter side, antialiased, to 256/224 of the network's size; then the centre
+    of it."""
+    from PIL import Image
+
+    picture = Image.fromarray(images.to_bytes(pixels))
+    shorter = round(max(width, height) * 256 / 224)
+    if picture.width <= picture.height:
+        size = (shorter, max(shorter, shorter * picture.height // picture.width))
+    else:
+        size = (max(shorter, shorter * picture.width // picture.height), shorter)
+    picture = picture.resize(size, Image.Resampling.BILINEAR)
+    left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
+    return np.asarray(picture.crop((left, top, left + width, top + height)))

@@ -1,0 +1,210 @@
+/* conv_depthwise.c - convolutions with one input channel per group: the three products, directly. A plane is copied
+ * with its zero padding, columns apart by the stride stored beside each other, so that every tap of a row of outputs
+ * is one contiguous run. Each thread owns whole input channels. */
+#include "cpu.h"
+
+#include <string.h>
+
+typedef struct depthwise {
+    const dn_conv_shape *shape;
+    int multiplier;             /* outputs per input channel */
+    int rows, pitch;            /* of the padded plane [rows][stride_x][pitch] */
+    size_t x_plane, y_plane, padded;
+} depthwise;
+
+bool dn_depthwise_fits(const dn_conv_shape *shape) { return shape->groups > 1 && shape->groups == shape->in_c; }
+
+static depthwise describe(const dn_conv_shape *shape) {
+    const int reach = (shape->size - 1) * shape->dilation;
+    depthwise d = {.shape = shape, .multiplier = shape->out_c / shape->in_c};
+    d.rows = (shape->out_h - 1) * shape->stride_y + reach + 1;
+    d.pitch = shape->out_w + reach / shape->stride_x + 1;
+    d.x_plane = (size_t)shape->in_h * (size_t)shape->in_w;
+    d.y_plane = (size_t)shape->out_h * (size_t)shape->out_w;
+    d.padded = (size_t)d.rows * (size_t)shape->stride_x * (size_t)d.pitch;
+    return d;
+}
+
+static size_t taps_of(const dn_conv_shape *shape) { return (size_t)shape->size * (size_t)shape->size; }
+
+/* Floats of a thread: the padded plane, what a kernel may read past it, and the offsets of the taps. */
+static size_t thread_scratch(const dn_conv_shape *shape) {
+    const size_t offsets = (taps_of(shape) * sizeof(ptrdiff_t) + sizeof(float) - 1) / sizeof(float);
+    return dn_round_up(describe(shape).padded, 16) + 64 + dn_round_up(offsets, 16);
+}
+
+size_t dn_depthwise_scratch(const dn_conv_shape *shape, int threads) { return (size_t)threads * thread_scratch(shape); }
+
+/* Where each tap's run starts, relative to the first row of the window. */
+static void find_offsets(const depthwise *d, ptrdiff_t *offsets) {
+    const dn_conv_shape *shape = d->shape;
+    for (int ky = 0; ky < shape->size; ++ky)
+        for (int kx = 0; kx < shape->size; ++kx) {
+            const int x = kx * shape->dilation;
+            *offsets++ = ((ptrdiff_t)ky * shape->dilation * shape->stride_x + x % shape->stride_x) * d->pitch +
+                         x / shape->stride_x;
+        }
+}
+
+/* Columns of the plane that phase `phase` of a padded row holds: first .. last of the row's pitch are inside. */
+static void inside_columns(const depthwise *d, int phase, int *first, int *last) {
+    const int step = d->shape->stride_x, start = phase - d->shape->pad;
+    *first = start >= 0 ? 0 : dn_min_int((-start + step - 1) / step, d->pitch);
+    *last = start >= d->shape->in_w ? 0 : dn_min_int((d->shape->in_w - start + step - 1) / step, d->pitch);
+    if (*last < *first) *last = *first;
+}
+
+static void pad_plane(const depthwise *d, const float *plane, float *padded) {
+    const dn_conv_shape *shape = d->shape;
+    const int step = shape->stride_x;
+    for (int r = 0; r < d->rows; ++r)
+        for (int phase = 0; phase < step; ++phase, padded += d->pitch) {
+            const int y = r - shape->pad;
+            if (y < 0 || y >= shape->in_h) {
+                memset(padded, 0, (size_t)d->pitch * sizeof *padded);
+                continue;
+            }
+            int first, last;
+            inside_columns(d, phase, &first, &last);
+            const float *row = plane + (size_t)y * (size_t)shape->in_w;
+            for (int j = 0; j < first; ++j) padded[j] = 0;
+            if (step == 1 && first < last)
+                memcpy(padded + first, row + first - shape->pad, (size_t)(last - first) * sizeof *padded);
+            else if (step == 2)
+                for (int j = first; j < last; ++j) padded[j] = row[2 * j + phase - shape->pad];
+            else
+                for (int j = first; j < last; ++j) padded[j] = row[j * step + phase - shape->pad];
+            for (int j = last; j < d->pitch; ++j) padded[j] = 0;
+        }
+}
+
+/* The reverse: the plane adds what the padded plane holds inside. */
+static void unpad_plane(const depthwise *d, const float *padded, float *plane) {
+    const dn_conv_shape *shape = d->shape;
+    for (int r = 0; r < d->rows; ++r)
+        for (int phase = 0; phase < shape->stride_x; ++phase, padded += d->pitch) {
+            const int y = r - shape->pad;
+            if (y < 0 || y >= shape->in_h) continue;
+            int first, last;
+            inside_columns(d, phase, &first, &last);
+            float *row = plane + (size_t)y * (size_t)shape->in_w;
+            for (int j = first; j < last; ++j) row[j * shape->stride_x + phase - shape->pad] += padded[j];
+        }
+}
+
+typedef struct depthwise_job {
+    depthwise d;
+    const dn_kernels *kernels;
+    const dn_epilogue *epilogue;
+    int batch;
+    const float *x, *dy, *weights;
+    float *y, *dx, *dw, *scratch;
+} depthwise_job;
+
+/* One padded plane to one output plane. */
+static void forward_plane(const depthwise_job *job, int channel, const ptrdiff_t *offsets, const float *padded, float *y,
+                          const float *residual) {
+    const depthwise *d = &job->d;
+    const dn_conv_shape *shape = d->shape;
+    const int taps = (int)taps_of(shape);
+    const ptrdiff_t step = (ptrdiff_t)shape->stride_y * shape->stride_x * d->pitch;
+    for (int row = 0; row < shape->out_h; ++row)
+        job->kernels->weigh_shifted(taps, job->weights + (size_t)channel * (size_t)taps, offsets, padded + row * step,
+                                    y + (size_t)row * (size_t)shape->out_w, shape->out_w, false);
+    if (job->epilogue)
+        job->kernels->affine_activate(job->epilogue->activation, y, 1.0f,
+                                      job->epilogue->bias ? job->epilogue->bias[channel] : 0.0f, residual, d->y_plane);
+}
+
+static void run_forward(void *context, int part, int parts) {
+    const depthwise_job *job = context;
+    const depthwise *d = &job->d;
+    float *padded = job->scratch + (size_t)part * thread_scratch(d->shape);
+    ptrdiff_t *offsets = (ptrdiff_t *)(void *)(padded + dn_round_up(d->padded, 16) + 64);
+    find_offsets(d, offsets);
+    size_t begin, end;
+    dn_pool_slice((size_t)job->batch * (size_t)d->shape->in_c, 1, part, parts, &begin, &end);
+    for (size_t i = begin; i < end; ++i) {
+        const size_t channel = i % (size_t)d->shape->in_c;
+        pad_plane(d, job->x + i * d->x_plane, padded);
+        for (size_t j = 0; j < (size_t)d->multiplier; ++j) {
+            const size_t at = (i * (size_t)d->multiplier + j) * d->y_plane;
+            const float *residual = job->epilogue && job->epilogue->residual ? job->epilogue->residual + at : NULL;
+            forward_plane(job, (int)(channel * (size_t)d->multiplier + j), offsets, padded, job->y + at, residual);
+        }
+    }
+}
+
+void dn_depthwise_forward(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
+                          const float *weights, const dn_epilogue *epilogue, float *y, float *scratch) {
+    depthwise_job job = {.d = describe(shape), .kernels = device->kernels, .epilogue = epilogue, .batch = batch,
+                         .x = x, .weights = weights, .y = y, .scratch = scratch};
+    dn_pool_run(device->pool, run_forward, &job);
+}
+
+static void run_data_gradient(void *context, int part, int parts) {
+    const depthwise_job *job = context;
+    const depthwise *d = &job->d;
+    const dn_conv_shape *shape = d->shape;
+    const size_t taps = taps_of(shape);
+    const ptrdiff_t step = (ptrdiff_t)shape->stride_y * shape->stride_x * d->pitch;
+    float *padded = job->scratch + (size_t)part * thread_scratch(shape);
+    ptrdiff_t *offsets = (ptrdiff_t *)(void *)(padded + dn_round_up(d->padded, 16) + 64);
+    find_offsets(d, offsets);
+    size_t begin, end;
+    dn_pool_slice((size_t)job->batch * (size_t)shape->in_c, 1, part, parts, &begin, &end);
+    for (size_t i = begin; i < end; ++i) {
+        memset(padded, 0, d->padded * sizeof *padded);
+        for (size_t j = 0; j < (size_t)d->multiplier; ++j) {
+            const float *weights = job->weights + (i % (size_t)shape->in_c * (size_t)d->multiplier + j) * taps;
+            const float *dy = job->dy + (i * (size_t)d->multiplier + j) * d->y_plane;
+            for (int row = 0; row < shape->out_h; ++row, dy += shape->out_w)
+                for (size_t t = 0; t < taps; ++t)
+                    job->kernels->axpy(padded + row * step + offsets[t], weights[t], dy, (size_t)shape->out_w);
+        }
+        unpad_plane(d, padded, job->dx + i * d->x_plane);
+    }
+}
+
+void dn_depthwise_data_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *weights,
+                                const float *dy, float *dx, float *scratch) {
+    depthwise_job job = {.d = describe(shape), .kernels = device->kernels, .batch = batch, .dy = dy,
+                         .weights = weights, .dx = dx, .scratch = scratch};
+    dn_pool_run(device->pool, run_data_gradient, &job);
+}
+
+static void run_weight_gradient(void *context, int part, int parts) {
+    const depthwise_job *job = context;
+    const depthwise *d = &job->d;
+    const dn_conv_shape *shape = d->shape;
+    const size_t taps = taps_of(shape);
+    const ptrdiff_t step = (ptrdiff_t)shape->stride_y * shape->stride_x * d->pitch;
+    float *padded = job->scratch + (size_t)part * thread_scratch(shape);
+    ptrdiff_t *offsets = (ptrdiff_t *)(void *)(padded + dn_round_up(d->padded, 16) + 64);
+    find_offsets(d, offsets);
+    size_t begin, end;
+    dn_pool_slice((size_t)shape->in_c, 1, part, parts, &begin, &end);
+    for (int image = 0; image < job->batch; ++image)
+        for (size_t channel = begin; channel < end; ++channel) {
+            const size_t i = (size_t)image * (size_t)shape->in_c + channel;
+            pad_plane(d, job->x + i * d->x_plane, padded);
+            for (size_t j = 0; j < (size_t)d->multiplier; ++j) {
+                const float *dy = job->dy + (i * (size_t)d->multiplier + j) * d->y_plane;
+                float *dw = job->dw + (channel * (size_t)d->multiplier + j) * taps;
+                for (size_t t = 0; t < taps; ++t) {
+                    double sum = 0;
+                    for (int row = 0; row < shape->out_h; ++row)
+                        sum += job->kernels->dot(dy + (size_t)row * (size_t)shape->out_w, padded + row * step + offsets[t],
+                                                 (size_t)shape->out_w);
+                    dw[t] += (float)sum;
+                }
+            }
+        }
+}
+
+void dn_depthwise_weight_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
+                                  const float *dy, float *dw, float *scratch) {
+    depthwise_job job = {.d = describe(shape), .kernels = device->kernels, .batch = batch, .x = x, .dy = dy, .dw = dw,
+                         .scratch = scratch};
+    dn_pool_run(device->pool, run_weight_gradient, &job);
+}

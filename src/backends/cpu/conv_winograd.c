@@ -1,0 +1,327 @@
+/* conv_winograd.c - Winograd convolution of one image: transforms the weights once, then for each block of tiles
+ * transforms the input, runs one matrix product per point and transforms back, with the epilogue. The transforms and
+ * the product are template/winograd.h. */
+#include "cpu.h"
+
+enum {
+    MAX_POINTS = 36,
+    V_BYTES = 256 << 10,        /* transformed input of a thread's block, in its second-level cache */
+    V_BYTES_SHARED = 4 << 20,   /* of a block that all threads work on */
+    M_BYTES = 512 << 10,        /* products before the inverse transform */
+    U_BYTES_OWN = 3 << 19,      /* with more weights than this, threads share out the weights, not the tiles */
+    POINT_PADDING = 16          /* floats; else points are a power of two apart and fall into the same cache set */
+};
+
+/* ---- weights ---- */
+
+/* G of F(m x m, 3 x 3) at the points of template/winograd.h: row p is (1, p, p^2) / product of (p - q), the last
+ * row (0, 0, 1) (Lavin and Gray; Barabasz et al., "Error analysis and improving the accuracy of Winograd
+ * convolution", 2020). */
+static void weight_transform(int m, double g[6][3]) {
+    const double a = (double)DN_WINOGRAD_A, b = (double)DN_WINOGRAD_B;
+    const double points[3][5] = {{0, 1, -1}, {0, a, -a, -b}, {0, a, -a, b, -b}};
+    const double *p = points[m - 2];
+    const int finite = m + 1;
+    for (int i = 0; i < finite; ++i) {
+        double product = 1;
+        for (int j = 0; j < finite; ++j)
+            if (j != i) product *= p[i] - p[j];
+        for (int j = 0; j < 3; ++j) g[i][j] = (j == 0 ? 1 : j == 1 ? p[i] : p[i] * p[i]) / product;
+    }
+    g[finite][0] = g[finite][1] = 0;
+    g[finite][2] = 1;
+}
+
+/* u[point * stride] = G w G^T */
+static void transform_filter(int n, double g[6][3], const float *w, float *u, size_t stride) {
+    double half[6][3];
+    for (int i = 0; i < n; ++i)
+        for (int j = 0; j < 3; ++j)
+            half[i][j] = g[i][0] * (double)w[j] + g[i][1] * (double)w[3 + j] + g[i][2] * (double)w[6 + j];
+    for (int i = 0; i < n; ++i)
+        for (int j = 0; j < n; ++j)
+            u[(size_t)(i * n + j) * stride] =
+                (float)(half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2]);
+}
+
+size_t dn_winograd_u_size(const dn_winograd *winograd) {
+    return (size_t)winograd->points * (size_t)winograd->panels * winograd->panel_floats;
+}
+
+dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape, int m,
+                              const float *weights) {
+    const int n = m + 2, width = kernels->winograd_columns;
+    *winograd = (dn_winograd){.kernels = kernels, .shape = *shape, .m = m, .points = n * n};
+    winograd->tiles_x = (shape->out_w + m - 1) / m;
+    winograd->tiles_y = (shape->out_h + m - 1) / m;
+    winograd->blocks = (shape->in_c + kernels->lanes - 1) / kernels->lanes;
+    winograd->panels = (shape->out_c + width - 1) / width;
+    winograd->panel_floats = (size_t)winograd->blocks * (size_t)kernels->lanes * (size_t)width;
+    DN_TRY(dn_new_floats(&winograd->u, dn_winograd_u_size(winograd), "transformed weights"));
+
+    double g[6][3];
+    float filters[MAX_POINTS * 64]; /* [point][width]: rows go out whole */
+    weight_transform(m, g);
+    for (int panel = 0; panel < winograd->panels; ++panel)
+        for (int c = 0; c < shape->in_c; ++c) {
+            const int filters_left = dn_min_int(width, shape->out_c - panel * width);
+            for (int i = 0; i < filters_left; ++i)
+                transform_filter(n, g,
+                                 weights + ((size_t)(panel * width + i) * (size_t)shape->in_c + (size_t)c) * 9,
+                                 filters + i, (size_t)width);
+            for (int point = 0; point < winograd->points; ++point) {
+                float *to = winograd->u + ((size_t)point * (size_t)winograd->panels + (size_t)panel) * winograd->panel_floats +
+                            (size_t)c * (size_t)width;
+                for (int i = 0; i < filters_left; ++i) to[i] = filters[point * width + i];
+            }
+        }
+    return DN_OK;
+}
+
+/* ---- choice ---- */
+
+/* Milliseconds times a constant: multiply-adds, plus the part of the weights' way from memory that stays visible,
+ * plus the transforms. Rates measured on Zen 4; their ratios matter only. */
+static double cost_of(const dn_conv_shape *shape, int m) {
+    const double channels = (double)shape->in_c * shape->out_c;
+    if (m == 0) return 9 * channels * ((double)shape->out_h * shape->out_w * 1.1 + 4);
+    const double points = (m + 2) * (m + 2);
+    const double tiles = (double)((shape->out_w + m - 1) / m) * ((shape->out_h + m - 1) / m);
+    return points * (channels * (tiles + 4) + tiles * 12 * (shape->in_c + shape->out_c));
+}
+
+int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape) {
+    if (shape->size != 3 || shape->stride_x != 1 || shape->stride_y != 1 || shape->dilation != 1 ||
+        shape->groups != 1 || shape->in_c < kernels->lanes / 2 || shape->out_c < kernels->lanes / 2)
+        return 0;
+    int best = 0;
+    double best_cost = cost_of(shape, 0);
+    for (int m = 2; m <= 4; ++m) {
+        const double cost = cost_of(shape, m);
+        if (cost >= best_cost) continue;
+        best = m;
+        best_cost = cost;
+    }
+    return best;
+}
+
+/* ---- blocks of tiles ---- */
+
+/* Consecutive tiles in raster order, in panels of equal height. */
+typedef struct tile_block {
+    int first, count, panel_tiles;
+} tile_block;
+
+typedef struct winograd_job {
+    const dn_winograd *winograd;
+    const dn_epilogue *epilogue;
+    const float *x;
+    float *y, *scratch;
+    int block_tiles;       /* most */
+    size_t v_size, m_size; /* floats; m per thread */
+    size_t stage_size;
+    int chunk;             /* panels of output channels multiplied before their inverse transform */
+    tile_block block;      /* when shared */
+} winograd_job;
+
+static tile_block make_block(const dn_winograd *winograd, int first, int count) {
+    const int most = winograd->kernels->winograd_tiles, panels = (count + most - 1) / most;
+    return (tile_block){first, count, (count + panels - 1) / panels};
+}
+
+static size_t point_stride(const dn_winograd *winograd, tile_block block) {
+    return (size_t)winograd->blocks * (size_t)block.panel_tiles * (size_t)winograd->kernels->lanes + POINT_PADDING;
+}
+
+/* The part of tile row `row` inside the block; returns its number of tiles. */
+static int segment_of(const dn_winograd *winograd, tile_block block, int row, int *column) {
+    const int start = dn_max_int(block.first, row * winograd->tiles_x);
+    const int end = dn_min_int(block.first + block.count, (row + 1) * winograd->tiles_x);
+    *column = start - row * winograd->tiles_x;
+    return end - start;
+}
+
+static void transform_input(const winograd_job *job, tile_block block, int channel_block, float *stage, float *v) {
+    const dn_winograd *winograd = job->winograd;
+    const dn_conv_shape *shape = &winograd->shape;
+    const int lanes = winograd->kernels->lanes, m = winograd->m;
+    dn_winograd_row row = {.plane = (size_t)shape->in_h * (size_t)shape->in_w, .h = shape->in_h, .w = shape->in_w};
+    row.x = job->x + (size_t)(channel_block * lanes) * row.plane;
+    row.x_end = job->x + (size_t)shape->in_c * row.plane;
+    row.channels = dn_min_int(lanes, shape->in_c - channel_block * lanes);
+    row.panel_tiles = block.panel_tiles;
+    row.point_stride = point_stride(winograd, block);
+    row.panel_stride = row.point_stride * (size_t)winograd->points;
+    row.channel_offset = (size_t)(channel_block * block.panel_tiles * lanes);
+    for (int y = block.first / winograd->tiles_x; y * winograd->tiles_x < block.first + block.count; ++y) {
+        int column;
+        row.tiles = segment_of(winograd, block, y, &column);
+        row.first = y * winograd->tiles_x + column - block.first;
+        row.y = y * m - shape->pad;
+        row.left = column * m - shape->pad;
+        winograd->kernels->winograd_input(m, &row, stage, v);
+    }
+}
+
+/* products[panel][tile][point][columns] for the panels begin .. end */
+static void multiply(const winograd_job *job, tile_block block, const float *v, int begin, int end, float *products) {
+    const dn_winograd *winograd = job->winograd;
+    const dn_kernels *kernels = winograd->kernels;
+    const size_t columns = (size_t)kernels->winograd_columns, tile_stride = columns * (size_t)winograd->points;
+    const size_t block_stride = (size_t)(block.panel_tiles * kernels->lanes), points_apart = point_stride(winograd, block);
+    for (int point = 0; point < winograd->points; ++point)
+        for (int panel = begin; panel < end; ++panel) {
+            const float *u = winograd->u + ((size_t)point * (size_t)winograd->panels + (size_t)panel) * winograd->panel_floats;
+            const float *next = u;
+            if (panel + 1 < end)
+                next = u + winograd->panel_floats;
+            else if (point + 1 < winograd->points)
+                next = u + (size_t)(winograd->panels - (end - begin) + 1) * winograd->panel_floats;
+            float *to = products + (size_t)(panel - begin) * (size_t)block.count * tile_stride + (size_t)point * columns;
+            const float *from = v + (size_t)point * points_apart;
+            for (int tile = 0; tile < block.count; tile += block.panel_tiles) {
+                kernels->winograd_multiply(dn_min_int(block.panel_tiles, block.count - tile), winograd->blocks,
+                                           block_stride, from, u, to + (size_t)tile * tile_stride, tile_stride,
+                                           tile == 0 ? next : u);
+                from += points_apart * (size_t)winograd->points;
+            }
+        }
+}
+
+static void finish_rows(const winograd_job *job, int channel, size_t at, int rows, int columns) {
+    const dn_epilogue *epilogue = job->epilogue;
+    const size_t w = (size_t)job->winograd->shape.out_w;
+    const bool whole = (size_t)columns == w;
+    for (int i = 0; i < (whole ? 1 : rows); ++i, at += w)
+        job->winograd->kernels->affine_activate(epilogue->activation, job->y + at, 1.0f,
+                                                epilogue->bias ? epilogue->bias[channel] : 0.0f,
+                                                epilogue->residual ? epilogue->residual + at : NULL,
+                                                (size_t)columns * (size_t)(whole ? rows : 1));
+}
+
+/* The inverse transform of `lanes` channels from `channel` on, then their epilogue. */
+static void transform_output(const winograd_job *job, tile_block block, int channel, const float *products) {
+    const dn_winograd *winograd = job->winograd;
+    const dn_conv_shape *shape = &winograd->shape;
+    const int m = winograd->m, channels = dn_min_int(winograd->kernels->lanes, shape->out_c - channel);
+    const size_t plane = (size_t)shape->out_h * (size_t)shape->out_w;
+    const size_t columns = (size_t)winograd->kernels->winograd_columns;
+    const bool whole = block.count == winograd->tiles_x * winograd->tiles_y;
+    for (int y = block.first / winograd->tiles_x; y * winograd->tiles_x < block.first + block.count; ++y) {
+        int column;
+        const int tiles = segment_of(winograd, block, y, &column);
+        const int rows = dn_min_int(m, shape->out_h - y * m), width = dn_min_int(tiles * m, shape->out_w - column * m);
+        const size_t at = (size_t)channel * plane + (size_t)(y * m) * (size_t)shape->out_w + (size_t)(column * m);
+        const size_t tile = (size_t)(y * winograd->tiles_x + column - block.first);
+        winograd->kernels->winograd_output(m, products + tile * columns * (size_t)winograd->points,
+                                           columns * (size_t)winograd->points, columns, tiles, channels, job->y + at,
+                                           plane, shape->out_w, rows, width);
+        if (!whole)
+            for (int c = 0; c < channels; ++c) finish_rows(job, channel + c, at + (size_t)c * plane, rows, width);
+    }
+    if (whole)
+        for (int c = 0; c < channels; ++c)
+            finish_rows(job, channel + c, (size_t)(channel + c) * plane, shape->out_h, shape->out_w);
+}
+
+static void multiply_and_finish(const winograd_job *job, tile_block block, const float *v, int begin, int end,
+                                float *products) {
+    const dn_winograd *winograd = job->winograd;
+    const int columns = winograd->kernels->winograd_columns, lanes = winograd->kernels->lanes;
+    for (int panel = begin; panel < end; panel += job->chunk) {
+        const int last = dn_min_int(panel + job->chunk, end);
+        multiply(job, block, v, panel, last, products);
+        for (int i = panel; i < last; ++i) {
+            const float *from = products + (size_t)(i - panel) * (size_t)(block.count * winograd->points * columns);
+            for (int half = 0; half < columns && i * columns + half < winograd->shape.out_c; half += lanes)
+                transform_output(job, block, i * columns + half, from + half);
+        }
+    }
+}
+
+/* ---- running ---- */
+
+/* Few weights: every thread works through tiles of its own. */
+static bool tiles_are_split(const dn_winograd *winograd, int threads) {
+    return dn_winograd_u_size(winograd) * sizeof(float) <= U_BYTES_OWN &&
+           winograd->tiles_x * winograd->tiles_y >= 2 * threads * winograd->kernels->winograd_tiles;
+}
+
+static void lay_out(const dn_winograd *winograd, int threads, winograd_job *job) {
+    const int most = winograd->kernels->winograd_tiles, tiles = winograd->tiles_x * winograd->tiles_y;
+    const bool split = tiles_are_split(winograd, threads);
+    const size_t lanes = (size_t)winograd->kernels->lanes, points = (size_t)winograd->points;
+    const size_t tile_bytes = points * (size_t)winograd->blocks * lanes * sizeof(float);
+    const int fit = (int)((split ? V_BYTES : V_BYTES_SHARED) / tile_bytes);
+    job->block_tiles = dn_min_int(tiles, dn_max_int(fit / most, split ? 2 : 4) * most);
+    const size_t panels = (size_t)((job->block_tiles + most - 1) / most);
+    job->v_size = panels * points * ((size_t)winograd->blocks * (size_t)most * lanes + POINT_PADDING);
+    const size_t panel_floats = (size_t)job->block_tiles * points * (size_t)winograd->kernels->winograd_columns;
+    job->chunk = dn_max_int(1, (int)(M_BYTES / (panel_floats * sizeof(float))));
+    job->chunk = dn_min_int(job->chunk, winograd->panels);
+    job->m_size = (size_t)job->chunk * panel_floats;
+    job->stage_size = (size_t)(winograd->m + 2) * (size_t)(winograd->tiles_x * winograd->m + 2) * lanes;
+}
+
+size_t dn_winograd_scratch(const dn_winograd *winograd, int threads) {
+    winograd_job job;
+    lay_out(winograd, threads, &job);
+    const size_t own = job.m_size + job.stage_size;
+    return tiles_are_split(winograd, threads) ? (size_t)threads * (own + job.v_size) : (size_t)threads * own + job.v_size;
+}
+
+static void run_own_tiles(void *context, int part, int parts) {
+    const winograd_job *job = context;
+    const dn_winograd *winograd = job->winograd;
+    float *v = job->scratch + (size_t)part * (job->v_size + job->m_size + job->stage_size);
+    float *products = v + job->v_size, *stage = products + job->m_size;
+    size_t begin, end;
+    dn_pool_slice((size_t)(winograd->tiles_x * winograd->tiles_y), 1, part, parts, &begin, &end);
+    const int total = (int)(end - begin), count = (total + job->block_tiles - 1) / job->block_tiles;
+    for (int i = 0; i < count; ++i) {
+        size_t first, last;
+        dn_pool_slice((size_t)total, 1, i, count, &first, &last);
+        const tile_block block = make_block(winograd, (int)(begin + first), (int)(last - first));
+        for (int c = 0; c < winograd->blocks; ++c) transform_input(job, block, c, stage, v);
+        multiply_and_finish(job, block, v, 0, winograd->panels, products);
+    }
+}
+
+static float *own_scratch(const winograd_job *job, int part) {
+    return job->scratch + job->v_size + (size_t)part * (job->m_size + job->stage_size);
+}
+
+static void run_shared_input(void *context, int part, int parts) {
+    const winograd_job *job = context;
+    size_t begin, end;
+    dn_pool_slice((size_t)job->winograd->blocks, 1, part, parts, &begin, &end);
+    for (size_t c = begin; c < end; ++c)
+        transform_input(job, job->block, (int)c, own_scratch(job, part) + job->m_size, job->scratch);
+}
+
+static void run_shared_products(void *context, int part, int parts) {
+    const winograd_job *job = context;
+    size_t begin, end;
+    dn_pool_slice((size_t)job->winograd->panels, 1, part, parts, &begin, &end);
+    if (begin < end)
+        multiply_and_finish(job, job->block, job->scratch, (int)begin, (int)end, own_scratch(job, part));
+}
+
+void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float *x, const dn_epilogue *epilogue,
+                     float *y, float *scratch) {
+    const int threads = dn_pool_threads(device->pool), tiles = winograd->tiles_x * winograd->tiles_y;
+    winograd_job job = {.winograd = winograd, .epilogue = epilogue, .x = x, .y = y, .scratch = scratch};
+    lay_out(winograd, threads, &job);
+    if (tiles_are_split(winograd, threads)) {
+        dn_pool_run(device->pool, run_own_tiles, &job);
+        return;
+    }
+    const int count = (tiles + job.block_tiles - 1) / job.block_tiles;
+    for (int i = 0; i < count; ++i) {
+        size_t first, last;
+        dn_pool_slice((size_t)tiles, 1, i, count, &first, &last);
+        job.block = make_block(winograd, (int)first, (int)(last - first));
+        dn_pool_run(device->pool, run_shared_input, &job);
+        dn_pool_run(device->pool, run_shared_products, &job);
+    }
+}

@@ -1,0 +1,191 @@
+/* cpu.h - what the files of the CPU backend share: the device, the matrix product driver and the operations that
+ * cpu_backend.c puts in its table. Each dn_cpu_<slot> is the slot of that name in backend.h. */
+#ifndef DN_CPU_H
+#define DN_CPU_H
+
+#include "../../base/threads.h"
+#include "../backend.h"
+
+struct dn_device {
+    dn_pool *pool;
+    const dn_kernels *kernels;
+};
+
+/* ---- the matrix product driver (gemm.c) ---- */
+
+typedef enum dn_layout {
+    DN_LAYOUT_ROWS,            /* element (k, j) at p[k * stride + j] */
+    DN_LAYOUT_COLUMNS,         /* at p[j * stride + k] */
+    DN_LAYOUT_PATCHES,         /* k: (channel, ky, kx), j: pixel of one or more images */
+    DN_LAYOUT_PATCHES_COLUMNS, /* the transpose of that */
+    DN_LAYOUT_FLIPPED,         /* weights [o][stride / taps][taps]: k: (o, tap from the last), j: channel */
+    DN_LAYOUT_PACKED           /* panels made by dn_gemm_pack */
+} dn_layout;
+
+/* One side of a product; k runs over the depth, j over rows (left side) or columns (right side) of the result. */
+typedef struct dn_operand {
+    dn_layout layout;
+    const float *p;
+    size_t stride;
+    int segment;           /* COLUMNS: k runs over segments (images) of this length; 0: one */
+    size_t segment_stride; /* from each segment to the next */
+    int taps;              /* FLIPPED: size * size */
+    dn_patches patches;
+} dn_operand;
+
+/* c[m][n] = (accumulate ? c : 0) + left right, then the epilogue. */
+typedef struct dn_gemm {
+    int m, n, k;
+    dn_operand left, right;
+    float *c;
+    size_t ldc;
+    int columns; /* columns of c beside each other before the next image; 0: all */
+    size_t image_stride;
+    bool accumulate;
+    bool epilogue; /* row = activation(row + bias) (+ residual) */
+    const float *bias, *residual;
+    dn_activation activation;
+} dn_gemm;
+
+size_t dn_gemm_scratch(const dn_kernels *kernels, int m, int n, int k, int threads); /* floats */
+void dn_gemm_run(dn_device *device, const dn_gemm *gemm, float *scratch);
+/* The left side packed once and for all. */
+size_t dn_gemm_packed_size(const dn_kernels *kernels, int m, int k); /* floats */
+void dn_gemm_pack(const dn_kernels *kernels, const dn_operand *left, int m, int k, float *packed);
+
+/* ---- pieces of convolutions ---- */
+
+/* What follows a planned convolution; residual as in conv_run. */
+typedef struct dn_epilogue {
+    const float *bias, *residual;
+    dn_activation activation;
+} dn_epilogue;
+
+dn_patches dn_conv_patches(const dn_conv_shape *shape, const float *x); /* of one group */
+
+/* One input channel per group (conv_depthwise.c). */
+bool dn_depthwise_fits(const dn_conv_shape *shape);
+size_t dn_depthwise_scratch(const dn_conv_shape *shape, int threads); /* floats, for all three */
+void dn_depthwise_forward(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
+                          const float *weights, const dn_epilogue *epilogue, float *y, float *scratch);
+void dn_depthwise_data_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *weights,
+                                const float *dy, float *dx, float *scratch);
+void dn_depthwise_weight_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
+                                  const float *dy, float *dw, float *scratch);
+
+/* 3x3, stride 1, dilation 1, one group (conv_winograd.c). */
+typedef struct dn_winograd {
+    const dn_kernels *kernels;
+    dn_conv_shape shape;
+    int m, points, tiles_x, tiles_y;
+    int blocks, panels;  /* of input and output channels */
+    size_t panel_floats; /* of u */
+    float *u;            /* [point][panel][blocks * lanes][winograd_columns] */
+} dn_winograd;
+
+/* The m of the fastest F(m x m, 3 x 3), or 0 where direct products win. */
+int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape);
+dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape, int m,
+                              const float *weights);
+size_t dn_winograd_u_size(const dn_winograd *winograd); /* floats */
+size_t dn_winograd_scratch(const dn_winograd *winograd, int threads);
+void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float *x, const dn_epilogue *epilogue,
+                     float *y, float *scratch);
+
+/* ---- convolution, unfused (conv_train.c) ---- */
+size_t dn_cpu_conv_scratch(dn_device *device, const dn_conv_shape *shape, int batch);
+void dn_cpu_conv_forward(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
+                         const float *weights, float *y, float *scratch);
+void dn_cpu_conv_data_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *weights,
+                               const float *dy, float *dx, float *scratch);
+void dn_cpu_conv_weight_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
+                                 const float *dy, float *dw, float *scratch);
+
+/* ---- convolution, planned (conv_prepared.c) ---- */
+dn_status dn_cpu_conv_prepare(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
+                              const float *bias, dn_activation activation, bool exact);
+/* The same for a given level, which the device that runs it must have too. */
+dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *kernels, const dn_conv_shape *shape,
+                                    const float *weights, const float *bias, dn_activation activation, bool exact);
+void dn_cpu_conv_prepared_free(dn_conv_prepared *prepared);
+size_t dn_cpu_conv_prepared_bytes(const dn_conv_prepared *prepared);
+const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared);
+size_t dn_cpu_conv_prepared_scratch(const dn_conv_prepared *prepared, int threads);
+void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const float *x, const float *residual,
+                     float *y, float *scratch);
+
+/* ---- matrix product (matmul.c) ---- */
+size_t dn_cpu_matmul_scratch(dn_device *device, int m, int n, int k);
+void dn_cpu_matmul(dn_device *device, bool ta, bool tb, int m, int n, int k, const float *a, const float *b, float *c,
+                   bool accumulate, float *scratch);
+
+/* ---- operations of cpu_backend.c, cpu_elementwise.c, cpu_activate.c, cpu_normalize.c, cpu_pool.c, cpu_move.c,
+ * cpu_softmax.c, cpu_optimize.c; what each does: backend.h ---- */
+
+/* Runs task over the pool, or as a single part where `work` (floats touched) is too small to wake threads for. */
+void dn_cpu_parallel(dn_device *device, size_t work, dn_task task, void *context);
+
+void dn_cpu_fill(dn_device *device, float *x, float value, size_t count);
+void dn_cpu_copy(dn_device *device, float *y, const float *x, size_t count);
+void dn_cpu_axpy(dn_device *device, float *y, float a, const float *x, size_t count);
+void dn_cpu_scale(dn_device *device, float *x, float a, size_t count);
+void dn_cpu_multiply(dn_device *device, float *x, const float *factor, size_t count);
+void dn_cpu_multiply_add(dn_device *device, float *y, const float *a, const float *b, size_t count);
+void dn_cpu_bias_add(dn_device *device, float *x, const float *bias, int batch, int c, size_t s);
+void dn_cpu_bias_gradient(dn_device *device, float *gradient, const float *delta, int batch, int c, size_t s);
+void dn_cpu_dropout(dn_device *device, float *x, float *mask, size_t count, float probability, uint64_t seed,
+                    uint64_t stream, uint64_t step);
+void dn_cpu_binarize_rows(dn_device *device, const float *x, float *y, size_t rows, size_t columns);
+void dn_cpu_sign(dn_device *device, const float *x, float *y, size_t count);
+void dn_cpu_sign_gradient(dn_device *device, const float *x, float *delta, size_t count);
+
+void dn_cpu_activate(dn_device *device, dn_activation kind, float *x, int batch, int c, size_t s);
+void dn_cpu_activate_gradient(dn_device *device, dn_activation kind, const float *y, const float *pre, float *delta,
+                              int batch, int c, size_t s);
+void dn_cpu_softmax(dn_device *device, const float *x, float *y, int n, size_t stride, size_t rows_a, size_t stride_a,
+                    size_t rows_b, size_t stride_b, float temperature);
+
+void dn_cpu_batchnorm_infer(dn_device *device, float *x, const float *mean, const float *variance, const float *scale,
+                            const float *bias, int batch, int c, size_t s, bool pjreddie_cpu);
+void dn_cpu_batchnorm_forward(dn_device *device, const float *x, float *y, float *mean, float *variance,
+                              float *rolling_mean, float *rolling_variance, const float *scale, const float *bias,
+                              int batch, int c, size_t s, bool pjreddie_cpu);
+void dn_cpu_batchnorm_backward(dn_device *device, const float *x, const float *mean, const float *variance,
+                               const float *scale, float *delta, float *scale_gradient, float *bias_gradient, int batch,
+                               int c, size_t s, bool pjreddie_cpu);
+
+void dn_cpu_maxpool_forward(dn_device *device, const dn_pool_shape *shape, int batch, const float *x, float *y,
+                            int32_t *argmax);
+void dn_cpu_maxpool_backward(dn_device *device, const dn_pool_shape *shape, int batch, const int32_t *argmax,
+                             const float *dy, float *dx);
+void dn_cpu_maxpool_depth_forward(dn_device *device, int batch, int c, int out_c, size_t s, const float *x, float *y,
+                                  int32_t *argmax);
+void dn_cpu_maxpool_depth_backward(dn_device *device, int batch, int c, int out_c, size_t s, const int32_t *argmax,
+                                   const float *dy, float *dx);
+void dn_cpu_mean_forward(dn_device *device, const float *x, float *y, size_t rows, size_t s);
+void dn_cpu_mean_backward(dn_device *device, const float *dy, float *dx, size_t rows, size_t s);
+
+void dn_cpu_copy_rows(dn_device *device, float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
+                      size_t columns, bool accumulate);
+void dn_cpu_expand(dn_device *device, const float *x, float *y, size_t planes, int h, int w, int stride, float factor,
+                   bool accumulate);
+void dn_cpu_reduce(dn_device *device, const float *x, float *y, size_t planes, int h, int w, int stride, float factor,
+                   bool accumulate);
+void dn_cpu_reorg(dn_device *device, const float *x, float *y, int batch, int c, int h, int w, int stride, bool reverse,
+                  bool accumulate);
+void dn_cpu_transpose(dn_device *device, const float *x, float *y, int batch, int c, size_t s, bool accumulate);
+void dn_cpu_shortcut_forward(dn_device *device, const dn_shortcut_shape *shape, int batch, const float *from,
+                             float *out);
+void dn_cpu_shortcut_backward(dn_device *device, const dn_shortcut_shape *shape, int batch, const float *delta,
+                              float *from_delta);
+void dn_cpu_scale_channels_forward(dn_device *device, const float *factor, const float *x, float *y, int batch, int c,
+                                   size_t s, bool per_pixel);
+void dn_cpu_scale_channels_backward(dn_device *device, const float *factor, const float *x, const float *delta,
+                                    float *factor_delta, float *x_delta, int batch, int c, size_t s, bool per_pixel);
+
+void dn_cpu_sgd(dn_device *device, float *w, float *g, size_t count, float rate, float momentum, float decay);
+void dn_cpu_adam(dn_device *device, float *w, float *g, float *m, float *v, size_t count, float rate, float b1,
+                 float b2, float eps, float decay, float correction1, float correction2);
+void dn_cpu_clamp(dn_device *device, float *x, float limit, size_t count);
+
+#endif

@@ -1,0 +1,253 @@
+/* Matrix products: the register tile, the packing of operands into panels (from rows, columns or image patches),
+ * matrix-vector products and the weighted sum of shifted rows of a depthwise convolution. */
+
+/* Registers hold rows x vectors sums; every element is one chain of multiply-adds in the order of k, whatever the
+ * size of the tile around it, so results don't depend on how a product is cut into tiles. */
+DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float *a, const float *b, float *c,
+                       size_t ldc, int columns, bool accumulate) {
+    vfloat sum[GEMM_ROWS][GEMM_VECTORS];
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; ++j) sum[i][j] = (vfloat){0};
+    for (int k = 0; k < depth; ++k) {
+        vfloat row[GEMM_VECTORS];
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; ++j) row[j] = vload(b + j * LEVEL_LANES);
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; ++i) {
+            vfloat scale_i = vset(a[i]);
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; ++j) sum[i][j] += scale_i * row[j];
+        }
+        a += GEMM_ROWS;
+        b += GEMM_VECTORS * LEVEL_LANES;
+    }
+    if (columns == vectors * LEVEL_LANES) {
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; ++j) {
+                float *to = c + (size_t)i * ldc + j * LEVEL_LANES;
+                vstore(to, accumulate ? vload(to) + sum[i][j] : sum[i][j]);
+            }
+        return;
+    }
+    float whole[GEMM_ROWS][GEMM_VECTORS * LEVEL_LANES];
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; ++j) vstore(&whole[i][j * LEVEL_LANES], sum[i][j]);
+    for (int i = 0; i < rows; ++i, c += ldc)
+        if (accumulate)
+            for (int j = 0; j < columns && j < vectors * LEVEL_LANES; ++j) c[j] += whole[i][j];
+        else
+            copy_floats(c, whole[i], columns);
+}
+
+DN_INLINE void tile_rows(const int vectors, int depth, const float *a, const float *b, float *c, size_t ldc, int rows,
+                         int columns, bool accumulate) {
+    switch (rows) {
+#define TILE_CASE(r)                                                                                                   \
+    case r: tile_of((r) <= GEMM_ROWS ? (r) : 1, vectors, depth, a, b, c, ldc, columns, accumulate); break;
+        TILE_CASE(1)
+        TILE_CASE(2)
+        TILE_CASE(3)
+        TILE_CASE(4)
+        TILE_CASE(5)
+        TILE_CASE(6)
+        TILE_CASE(7)
+        TILE_CASE(8)
+#undef TILE_CASE
+    }
+}
+
+static void gemm_tile(int depth, const float *a, const float *b, float *c, size_t ldc, int rows, int columns,
+                      bool accumulate) {
+    const int vectors = (columns + LEVEL_LANES - 1) / LEVEL_LANES;
+    if (vectors == 1) tile_rows(1, depth, a, b, c, ldc, rows, columns, accumulate);
+    if (vectors == 2) tile_rows(2, depth, a, b, c, ldc, rows, columns, accumulate);
+    if (vectors == 3) tile_rows(GEMM_VECTORS > 2 ? 3 : 1, depth, a, b, c, ldc, rows, columns, accumulate);
+}
+
+static void pack_rows(const float *from, size_t stride, int depth, int columns, int width, float *panel) {
+    for (int k = 0; k < depth; ++k) {
+        copy_floats(panel, from, columns);
+        zero_floats(panel + columns, width - columns);
+        from += stride;
+        panel += width;
+    }
+}
+
+static void pack_columns(const float *from, size_t stride, int depth, int columns, int width, float *panel) {
+    for (int k = 0; k < depth; k += LEVEL_LANES)
+        for (int j = 0; j < width; j += LEVEL_LANES) {
+            const int deep = depth - k < LEVEL_LANES ? depth - k : LEVEL_LANES;
+            const int wide = width - j < LEVEL_LANES ? width - j : LEVEL_LANES;
+            vfloat square[LEVEL_LANES];
+#pragma GCC unroll 16
+            for (int i = 0; i < LEVEL_LANES; ++i) {
+                const float *row = from + (size_t)(j + i) * stride + k;
+                square[i] = j + i >= columns       ? (vfloat){0}
+                            : deep == LEVEL_LANES ? vload(row)
+                                                  : vload_partial(row, deep);
+            }
+            vtranspose(square);
+#pragma GCC unroll 16
+            for (int i = 0; i < LEVEL_LANES; ++i) {
+                float *to = panel + (size_t)(k + i) * (size_t)width + j;
+                if (i >= deep) continue;
+                if (wide == LEVEL_LANES)
+                    vstore(to, square[i]);
+                else if (wide == 8)
+                    vstore_partial(to, square[i], 8);
+                else
+                    vstore_partial(to, square[i], wide);
+            }
+        }
+}
+
+/* A run of patches beside each other in one output row. */
+typedef struct patch_run {
+    const float *image;
+    int at, length, y, x; /* first column in the panel; top left corner of the first patch, outside if negative */
+} patch_run;
+
+/* The values of one run for one tap: image row `row`, or zeros where it is outside. */
+DN_INLINE void pack_run(const dn_patches *patches, const float *plane, int y, int x, int length, float *to) {
+    const int w = patches->w, step = patches->stride_x;
+    if (y < 0 || y >= patches->h) {
+        zero_floats(to, length);
+        return;
+    }
+    const float *row = plane + (ptrdiff_t)y * w;
+    int low = x < 0 ? (-x + step - 1) / step : 0;
+    int high = x >= w ? 0 : (w - x + step - 1) / step;
+    if (high > length) high = length;
+    if (low > high) low = high;
+    if (low > 0) zero_floats(to, low);
+    if (step == 1)
+        copy_floats(to + low, row + x + low, high - low);
+    else
+        for (int i = low; i < high; ++i) to[i] = row[x + i * step];
+    if (high < length) zero_floats(to + high, length - high);
+}
+
+static void pack_patches(const dn_patches *patches, size_t column, int columns, int first, int depth, int width,
+                         float *panel) {
+    patch_run runs[DN_PATCH_COLUMNS];
+    int count = 0;
+    const size_t pixels = (size_t)patches->out_h * (size_t)patches->out_w;
+    for (int at = 0; at < columns; at += runs[count++].length) {
+        const size_t image = (column + (size_t)at) / pixels, pixel = (column + (size_t)at) % pixels;
+        const int y = (int)(pixel / (size_t)patches->out_w), x = (int)(pixel % (size_t)patches->out_w);
+        const int left = patches->out_w - x;
+        runs[count] = (patch_run){patches->x + image * patches->image_stride, at,
+                                  left < columns - at ? left : columns - at,
+                                  y * patches->stride_y - patches->pad, x * patches->stride_x - patches->pad};
+    }
+    const int size = patches->size, taps = size * size;
+    const size_t plane = (size_t)patches->h * (size_t)patches->w;
+    int channel = first / taps, ky = first % taps / size, kx = first % size;
+    for (int k = 0; k < depth; ++k, panel += width) {
+        for (int r = 0; r < count; ++r) {
+            const patch_run *run = &runs[r];
+            pack_run(patches, run->image + (size_t)channel * plane, run->y + ky * patches->dilation,
+                     run->x + kx * patches->dilation, run->length, panel + run->at);
+        }
+        zero_floats(panel + columns, width - columns);
+        if (++kx < size) continue;
+        kx = 0;
+        if (++ky < size) continue;
+        ky = 0;
+        ++channel;
+    }
+}
+
+static void multiply_vector(int rows, int depth, const float *a, size_t stride, const float *x, float *y,
+                            bool accumulate) {
+    for (int i = 0; i < rows; i += 4) {
+        /* Rows past the end repeat the last one, and are not stored. */
+        const float *row[4];
+        for (int r = 0; r < 4; ++r) row[r] = a + (size_t)(i + r < rows ? i + r : rows - 1) * stride;
+        vfloat sum[4][2] = {{{0}}};
+        int k = 0;
+        for (; k + 2 * LEVEL_LANES <= depth; k += 2 * LEVEL_LANES) {
+            const vfloat x0 = vload(x + k), x1 = vload(x + k + LEVEL_LANES);
+#pragma GCC unroll 4
+            for (int r = 0; r < 4; ++r) {
+                sum[r][0] += vload(row[r] + k) * x0;
+                sum[r][1] += vload(row[r] + k + LEVEL_LANES) * x1;
+            }
+        }
+        for (int r = 0; r < 4 && i + r < rows; ++r) {
+            float total = vsum(sum[r][0] + sum[r][1]);
+            for (int j = k; j < depth; ++j) total += row[r][j] * x[j];
+            y[i + r] = accumulate ? y[i + r] + total : total;
+        }
+    }
+}
+
+static void multiply_vector_transposed(int depth, int columns, const float *a, size_t stride, const float *x, float *y,
+                                       bool accumulate) {
+    if (!accumulate) zero_floats(y, columns);
+    int k = 0;
+    for (; k + 4 <= depth; k += 4, a += 4 * stride) {
+        const float *a1 = a + stride, *a2 = a1 + stride, *a3 = a2 + stride;
+        const vfloat x0 = vset(x[k]), x1 = vset(x[k + 1]), x2 = vset(x[k + 2]), x3 = vset(x[k + 3]);
+        int j = 0;
+        for (; j + LEVEL_LANES <= columns; j += LEVEL_LANES) {
+            vfloat sum = vload(y + j) + vload(a + j) * x0 + vload(a1 + j) * x1;
+            vstore(y + j, sum + vload(a2 + j) * x2 + vload(a3 + j) * x3);
+        }
+        if (j < columns) {
+            const int tail = columns - j;
+            vfloat sum = vload_partial(y + j, tail) + vload_partial(a + j, tail) * x0 + vload_partial(a1 + j, tail) * x1;
+            sum = sum + vload_partial(a2 + j, tail) * x2 + vload_partial(a3 + j, tail) * x3;
+            vstore_partial(y + j, sum, tail);
+        }
+    }
+    for (; k < depth; ++k, a += stride) {
+        const vfloat x0 = vset(x[k]);
+        int j = 0;
+        for (; j + LEVEL_LANES <= columns; j += LEVEL_LANES) vstore(y + j, vload(y + j) + vload(a + j) * x0);
+        if (j < columns) {
+            const int tail = columns - j;
+            vstore_partial(y + j, vload_partial(y + j, tail) + vload_partial(a + j, tail) * x0, tail);
+        }
+    }
+}
+
+DN_INLINE void weigh_shifted_block(const int vectors, int taps, const float *weights, const ptrdiff_t *offsets,
+                                   const float *from, vfloat sum[4]) {
+#pragma GCC unroll 4
+    for (int j = 0; j < vectors; ++j) sum[j] = (vfloat){0};
+    for (int t = 0; t < taps; ++t) {
+        const vfloat weight = vset(weights[t]);
+        const float *row = from + offsets[t];
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; ++j) sum[j] += weight * vload(row + j * LEVEL_LANES);
+    }
+}
+
+static void weigh_shifted(int taps, const float *weights, const ptrdiff_t *offsets, const float *from, float *y,
+                          int count, bool accumulate) {
+    vfloat sum[4];
+    int i = 0;
+    for (; i + 4 * LEVEL_LANES <= count; i += 4 * LEVEL_LANES) {
+        weigh_shifted_block(4, taps, weights, offsets, from + i, sum);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) {
+            float *to = y + i + j * LEVEL_LANES;
+            vstore(to, accumulate ? vload(to) + sum[j] : sum[j]);
+        }
+    }
+    for (; i < count; i += LEVEL_LANES) {
+        weigh_shifted_block(1, taps, weights, offsets, from + i, sum);
+        const int tail = count - i < LEVEL_LANES ? count - i : LEVEL_LANES;
+        if (tail == LEVEL_LANES)
+            vstore(y + i, accumulate ? vload(y + i) + sum[0] : sum[0]);
+        else
+            vstore_partial(y + i, accumulate ? vload_partial(y + i, tail) + sum[0] : sum[0], tail);
+    }
+}

@@ -1,0 +1,149 @@
+/* Max pooling of one plane. Outside the plane is -infinity, and NaN is never larger than anything, so a
+ * window without a number gives -infinity and, where asked for, index -1. */
+
+/* The outputs j in [*begin, *end) whose column j*stride + offset lies in [0, w). */
+DN_INLINE void columns_inside(int w, int out_w, int stride, int offset, int *begin, int *end) {
+    *begin = offset < 0 ? dn_min_int((-offset + stride - 1) / stride, out_w) : 0;
+    *end = offset < w ? dn_min_int((w - 1 - offset) / stride + 1, out_w) : 0;
+}
+
+/* row[j * stride] against the best so far; its index is first + j * stride. Branch-free, so compilers
+ * vectorise it. */
+DN_INLINE void take_larger(const float *restrict row, int stride, int first, float *restrict best,
+                           int32_t *restrict index, int count) {
+    for (int j = 0; j < count; ++j) {
+        float value = row[(size_t)j * (size_t)stride];
+        bool larger = value > best[j];
+        best[j] = larger ? value : best[j];
+        index[j] = larger ? first + j * stride : index[j];
+    }
+}
+
+/* Window elements in scan order, each for a whole row of outputs: the first maximum wins. */
+static void maxpool_indices(const float *in, int h, int w, float *out, int32_t *argmax, int out_h, int out_w,
+                            int size, int stride_y, int stride_x, int offset_y, int offset_x) {
+    for (int i = 0; i < out_h; ++i, out += out_w, argmax += out_w) {
+        for (int j = 0; j < out_w; ++j) {
+            out[j] = -__builtin_inff();
+            argmax[j] = -1;
+        }
+        int top = i * stride_y + offset_y;
+        for (int y = dn_max_int(top, 0); y < dn_min_int(top + size, h); ++y)
+            for (int dx = 0; dx < size; ++dx) {
+                int begin, end;
+                columns_inside(w, out_w, stride_x, offset_x + dx, &begin, &end);
+                if (begin >= end) continue;
+                int first = y * w + begin * stride_x + offset_x + dx;
+                if (stride_x == 1)
+                    take_larger(in + first, 1, first, out + begin, argmax + begin, end - begin);
+                else if (stride_x == 2)
+                    take_larger(in + first, 2, first, out + begin, argmax + begin, end - begin);
+                else
+                    take_larger(in + first, stride_x, first, out + begin, argmax + begin, end - begin);
+            }
+    }
+}
+
+DN_INLINE vfloat maximum_below(const float *in, int w, int rows) {
+    vfloat best = vset(-__builtin_inff());
+    for (int y = 0; y < rows; ++y) best = vmax(vload(in + (size_t)y * (size_t)w), best);
+    return best;
+}
+
+/* into[x] = maximum of rows at x; rows are w apart. The last vector may overlap the one before it. */
+static void maximum_of_rows(const float *in, int w, int rows, float *into, int count) {
+    if (count >= LEVEL_LANES) {
+        for (int x = 0; x + LEVEL_LANES <= count; x += LEVEL_LANES)
+            vstore(into + x, maximum_below(in + x, w, rows));
+        const int last = count - LEVEL_LANES;
+        vstore(into + last, maximum_below(in + last, w, rows));
+        return;
+    }
+    for (int x = 0; x < count; ++x) into[x] = -__builtin_inff();
+    for (int y = 0; y < rows; ++y, in += w)
+        for (int x = 0; x < count; ++x) into[x] = in[x] > into[x] ? in[x] : into[x];
+}
+
+/* out[j] = maximum of row[j*stride .. +size). row holds no NaN. */
+DN_INLINE void maximum_of_columns(const float *restrict row, int stride, int size, float *restrict out,
+                                  int count) {
+    for (int j = 0; j < count; ++j) {
+        float best = row[j * stride];
+        for (int k = 1; k < size; ++k) best = row[j * stride + k] > best ? row[j * stride + k] : best;
+        out[j] = best;
+    }
+}
+
+DN_INLINE vfloat maximum_of_shifts(const float *row, int size) {
+    vfloat best = vload(row);
+    for (int k = 1; k < size; ++k) best = vmax(vload(row + k), best);
+    return best;
+}
+
+/* The same for stride 1. Reads whole vectors of row. */
+DN_INLINE void maximum_of_neighbours(const float *row, int size, float *out, int count) {
+    int j = 0;
+    for (; j + LEVEL_LANES <= count; j += LEVEL_LANES) vstore(out + j, maximum_of_shifts(row + j, size));
+    const int left = count - j;
+    if (left > 0 && left < LEVEL_LANES) vstore_partial(out + j, maximum_of_shifts(row + j, size), left);
+}
+
+enum { POOL_ROW = 1024 };
+
+/* One row of outputs: the rows' maximum into a buffer with -infinity beyond the sides, then the columns'
+ * maximum. */
+static void maxpool_row(const float *in, int w, int rows, float *out, int out_w, int size, int stride,
+                        int offset) {
+    float buffer[POOL_ROW + LEVEL_LANES]; /* a vector that starts inside may end beyond */
+    int most = (POOL_ROW - size) / stride + 1;
+    for (int first = 0; first < out_w; first += most) {
+        int count = dn_min_int(most, out_w - first), left = first * stride + offset;
+        int span = (count - 1) * stride + size;
+        int begin = dn_min_int(dn_max_int(0, -left), span),
+            end = dn_max_int(begin, dn_min_int(span, w - left));
+        for (int i = 0; i < begin; ++i) buffer[i] = -__builtin_inff();
+        if (end > begin) maximum_of_rows(in + (left + begin), w, rows, buffer + begin, end - begin);
+        for (int i = end; i < span; ++i) buffer[i] = -__builtin_inff();
+        for (int i = span; i < span + LEVEL_LANES; ++i) buffer[i] = 0;
+        if (stride == 1)
+            maximum_of_neighbours(buffer, size, out + first, count);
+        else if (stride == 2 && size == 2)
+            maximum_of_columns(buffer, 2, 2, out + first, count);
+        else if (stride == 2 && size == 3)
+            maximum_of_columns(buffer, 2, 3, out + first, count);
+        else
+            maximum_of_columns(buffer, stride, size, out + first, count);
+    }
+}
+
+/* Windows too wide for the buffer: global pools of large maps, which are few. */
+static void maxpool_wide(const float *in, int w, int rows, float *out, int out_w, int size, int stride,
+                         int offset) {
+    for (int j = 0; j < out_w; ++j) {
+        float best = -__builtin_inff();
+        int left = j * stride + offset;
+        for (int y = 0; y < rows; ++y)
+            for (int x = dn_max_int(left, 0); x < dn_min_int(left + size, w); ++x) {
+                float value = in[(size_t)y * (size_t)w + (size_t)x];
+                best = value > best ? value : best;
+            }
+        out[j] = best;
+    }
+}
+
+static void maxpool(const float *in, int h, int w, float *out, int32_t *argmax, int out_h, int out_w,
+                    int size, int stride_y, int stride_x, int offset_y, int offset_x) {
+    if (argmax) {
+        maxpool_indices(in, h, w, out, argmax, out_h, out_w, size, stride_y, stride_x, offset_y, offset_x);
+        return;
+    }
+    for (int i = 0; i < out_h; ++i, out += out_w) {
+        int top = i * stride_y + offset_y;
+        int begin = dn_max_int(top, 0), rows = dn_max_int(0, dn_min_int(top + size, h) - begin);
+        const float *from = rows ? in + (size_t)begin * (size_t)w : in;
+        if (size <= POOL_ROW / 2)
+            maxpool_row(from, w, rows, out, out_w, size, stride_x, offset_x);
+        else
+            maxpool_wide(from, w, rows, out, out_w, size, stride_x, offset_x);
+    }
+}

@@ -1,0 +1,97 @@
+/* maxpool.c - [maxpool]: the largest value of each window; outside the image counts as -infinity. `padding` is the
+ * total, not per side. compat.md 6.6, 20.8. */
+#include "layer.h"
+
+typedef struct maxpool_settings {
+    dn_pool_shape shape;
+    bool depth; /* over channels instead of windows */
+} maxpool_settings;
+
+static const dn_key keys[] = {
+    {"stride", "1", "step between windows"},
+    {"stride_x", NULL, "horizontal step; default stride"},
+    {"stride_y", NULL, "vertical step; default stride"},
+    {"size", NULL, "side of the window; default stride"},
+    {"padding", NULL, "total padding; default size - 1"},
+    {"maxpool_depth", "0", "take the largest over channels g, g + out_channels, ... at each pixel"},
+    {"out_channels", "1", "channels left by maxpool_depth"},
+    {NULL, NULL, NULL},
+};
+
+static dn_status configure_depth(dn_layer *layer, dn_section *section, maxpool_settings *s) {
+    int out_c;
+    DN_TRY(dn_option_int(&out_c, section, "out_channels", 1, 1 << 24));
+    if (out_c > layer->in_c)
+        return dn_option_error(section, "out_channels", "%d is more than the %d input channels", out_c, layer->in_c);
+    s->shape = (dn_pool_shape){.c = layer->in_c, .h = layer->in_h, .w = layer->in_w};
+    layer->saved_per_image = (size_t)layer->in_w * (size_t)layer->in_h * (size_t)out_c; /* argmax */
+    return dn_layer_set_output(layer, section, layer->in_w, layer->in_h, out_c);
+}
+
+static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph *graph) {
+    (void)graph;
+    maxpool_settings *s = layer->settings;
+    int stride, x, y, size, padding;
+    DN_TRY(dn_layer_needs_image(layer, section));
+    DN_TRY(dn_option_int(&stride, section, "stride", 1, 4096));
+    DN_TRY(dn_option_int_or(&x, section, "stride_x", stride, 1, 4096));
+    DN_TRY(dn_option_int_or(&y, section, "stride_y", stride, 1, 4096));
+    DN_TRY(dn_option_int_or(&size, section, "size", stride, 1, 4096));
+    DN_TRY(dn_option_int_or(&padding, section, "padding", size - 1, 0, 8192));
+    DN_TRY(dn_option_flag(&s->depth, section, "maxpool_depth"));
+    if (s->depth) return configure_depth(layer, section, s);
+    if (layer->in_w + padding < size || layer->in_h + padding < size)
+        return dn_option_error(section, "size", "a %d x %d window does not fit an input of %d x %d", size, size,
+                               layer->in_w, layer->in_h);
+    s->shape = (dn_pool_shape){.c = layer->in_c,
+                               .h = layer->in_h,
+                               .w = layer->in_w,
+                               .out_h = (layer->in_h + padding - size) / y + 1,
+                               .out_w = (layer->in_w + padding - size) / x + 1,
+                               .size = size,
+                               .stride_y = y,
+                               .stride_x = x,
+                               .offset_y = -(padding / 2),
+                               .offset_x = -(padding / 2)};
+    DN_TRY(dn_layer_set_output(layer, section, s->shape.out_w, s->shape.out_h, layer->in_c));
+    layer->saved_per_image = layer->outputs; /* argmax */
+    return DN_OK;
+}
+
+static dn_status forward(const dn_layer *layer, dn_run *run) {
+    const maxpool_settings *s = layer->settings;
+    const float *input = dn_run_input(run, layer);
+    float *output = run->output[layer->index];
+    int32_t *argmax = run->train ? (int32_t *)(void *)run->saved[layer->index] : NULL;
+    if (s->depth)
+        run->ops->maxpool_depth_forward(run->device, run->batch, layer->in_c, layer->out_c,
+                                        (size_t)layer->out_w * (size_t)layer->out_h, input, output, argmax);
+    else
+        run->ops->maxpool_forward(run->device, &s->shape, run->batch, input, output, argmax);
+    return DN_OK;
+}
+
+static dn_status backward(const dn_layer *layer, dn_run *run) {
+    const maxpool_settings *s = layer->settings;
+    float *input_delta = dn_run_input_delta(run, layer);
+    const int32_t *argmax = (const int32_t *)(const void *)run->saved[layer->index];
+    if (!input_delta) return DN_OK;
+    if (s->depth)
+        run->ops->maxpool_depth_backward(run->device, run->batch, layer->in_c, layer->out_c,
+                                         (size_t)layer->out_w * (size_t)layer->out_h, argmax,
+                                         run->delta[layer->index], input_delta);
+    else
+        run->ops->maxpool_backward(run->device, &s->shape, run->batch, argmax, run->delta[layer->index], input_delta);
+    return DN_OK;
+}
+
+const dn_layer_type dn_type_maxpool = {
+    .name = "maxpool",
+    .aliases = "max",
+    .summary = "largest value of each window",
+    .keys = keys,
+    .settings_size = sizeof(maxpool_settings),
+    .configure = configure,
+    .forward = forward,
+    .backward = backward,
+};

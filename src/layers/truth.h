@@ -1,0 +1,38 @@
+/* truth.h - rows of truth that detection heads read: x, y, w, h (centre and size relative to the network's input), then
+ * the head's own values. A row with x == 0 ends the list. */
+#ifndef DN_TRUTH_H
+#define DN_TRUTH_H
+
+#include "layer.h"
+
+typedef struct dn_truth_rows {
+    const float *rows;
+    int count;  /* before the end mark */
+    int values; /* floats per row */
+} dn_truth_rows;
+
+/* Image b's rows, at most `most` of them. */
+static inline dn_truth_rows dn_truth_of(const dn_run *run, int b, int values, int most) {
+    dn_truth_rows truth = {run->truth + (size_t)b * run->truths, 0, values};
+    int room = (int)(run->truths / (size_t)values);
+    while (truth.count < room && truth.count < most && truth.rows[(size_t)truth.count * (size_t)values] != 0)
+        ++truth.count;
+    return truth;
+}
+
+static inline const float *dn_truth_row(const dn_truth_rows *truth, int t) {
+    return truth->rows + (size_t)t * (size_t)truth->values;
+}
+
+static inline dn_box dn_truth_box(const dn_truth_rows *truth, int t) {
+    const float *row = dn_truth_row(truth, t);
+    return (dn_box){row[0], row[1], row[2], row[3]};
+}
+
+/* Cell of a truth's centre; labels may say exactly 1, which belongs to the last cell. */
+static inline int dn_truth_cell(float position, int cells) {
+    int cell = (int)(position * (float)cells);
+    return cell < 0 ? 0 : cell >= cells ? cells - 1 : cell;
+}
+
+#endif

@@ -1,0 +1,244 @@
+/* yolo.c - [yolo]: the detection head of YOLOv3 and later (Redmon and Farhadi 2018): settings, activations, boxes.
+ * compat.md 7.3, 20.3. Training is in yolo_loss.c. */
+#include "yolo.h"
+#include "files.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+static const dn_key keys[] = {
+    {"classes", "20", "number of classes"},
+    {"num", "1", "number of anchors in the list"},
+    {"mask", NULL, "which anchors this head predicts; default all"},
+    {"anchors", NULL, "widths and heights in pixels of the network's input; default .5"},
+    {"max", NULL, "most truths per image; default 90, or 200 with keys of the fork"},
+    {"ignore_thresh", "0.5", "predictions with a better IoU are not pushed to no object"},
+    {"truth_thresh", "1", "predictions with a better IoU learn that truth"},
+    {"map", NULL, "file of class numbers to learn instead of the labels'"},
+    {"jitter", "0.2", "training: crop and placement jitter"},
+    {"random", "0", "training: resize the network every ten batches"},
+    {"scale_x_y", "1", "fork: stretches the centre's range beyond the cell"},
+    {"new_coords", "0", "fork: no activation here; sizes are (2 t)^2"},
+    {"iou_loss", "mse", "fork: mse, iou, giou, diou or ciou"},
+    {"iou_normalizer", "0.75", "fork: factor of the box gradient"},
+    {"obj_normalizer", "1", "fork: factor of the objectness gradient"},
+    {"cls_normalizer", "1", "fork: factor of the class gradient, with counters_per_class only"},
+    {"delta_normalizer", "1", "fork: factor of all gradients"},
+    {"iou_thresh", "1", "fork: anchors whose shape has a better IoU also learn the truth"},
+    {"iou_thresh_kind", "iou", "fork: measure of that test"},
+    {"objectness_smooth", "0", "fork: objectness learns the IoU"},
+    {"label_smooth_eps", "0", "fork: class label smoothing"},
+    {"max_delta", NULL, "fork: box gradients are clipped to this"},
+    {"counters_per_class", NULL, "fork: images per class, to balance them"},
+    {"focal_loss", "0", "fork: focal class loss"},
+    {"nms_kind", NULL, "fork: default, greedynms or diounms"},
+    {"beta_nms", "0.6", "fork: exponent of diounms"},
+    {"resize", "1", "fork: loader scale jitter (no effect)"},
+    {"show_details", "1", "fork: no effect"},
+    {"track_history_size", "5", "fork: no effect"},
+    {"sim_thresh", "0.8", "fork: no effect"},
+    {"dets_for_track", "1", "fork: no effect"},
+    {"dets_for_show", "1", "fork: no effect"},
+    {"track_ciou_norm", "0.01", "fork: no effect"},
+    {"embedding_layer", NULL, "fork: no effect"},
+    {NULL, NULL, NULL},
+};
+
+/* True if the section uses a key that only the fork has; it then trains by the fork's rules. */
+static bool uses_fork_keys(const dn_section *section) {
+    for (const dn_key *key = keys; key->name; ++key)
+        if (strncmp(key->meaning, "fork:", 5) == 0 && dn_option_has(section, key->name)) return true;
+    return false;
+}
+
+static dn_status read_anchors(yolo_settings *s, dn_section *section) {
+    int count, mask_count;
+    float *anchors;
+    int *mask;
+    DN_TRY(dn_option_int(&s->anchor_count, section, "num", 1, 4096));
+    DN_TRY(dn_new(&s->anchors, 2 * (size_t)s->anchor_count, sizeof(float), "anchors"));
+    for (int i = 0; i < 2 * s->anchor_count; ++i) s->anchors[i] = 0.5f;
+    DN_TRY(dn_option_floats(&anchors, &count, section, "anchors"));
+    if (anchors) memcpy(s->anchors, anchors, (size_t)dn_min_int(count, 2 * s->anchor_count) * sizeof(float));
+    dn_free(anchors);
+    DN_TRY(dn_option_ints(&mask, &mask_count, section, "mask"));
+    s->mask_count = mask ? mask_count : s->anchor_count;
+    dn_status status = dn_new(&s->mask, (size_t)s->mask_count, sizeof *s->mask, "mask");
+    for (int i = 0; status == DN_OK && i < s->mask_count; ++i) {
+        s->mask[i] = mask ? mask[i] : i;
+        if (s->mask[i] < 0 || s->mask[i] >= s->anchor_count)
+            status = dn_option_error(section, "mask", "%d is not one of the anchors 0 to %d", s->mask[i],
+                                     s->anchor_count - 1);
+    }
+    dn_free(mask);
+    return status;
+}
+
+static dn_status read_multipliers(yolo_settings *s, dn_section *section) {
+    float *counters, most = 1;
+    int count;
+    DN_TRY(dn_option_floats(&counters, &count, section, "counters_per_class"));
+    if (!counters) return DN_OK;
+    if (count != s->classes) {
+        dn_free(counters);
+        return dn_option_error(section, "counters_per_class", "has %d values for %d classes", count, s->classes);
+    }
+    for (int i = 0; i < count; ++i) {
+        if (counters[i] < 1) counters[i] = 1;
+        most = fmaxf(most, counters[i]);
+    }
+    for (int i = 0; i < count; ++i) counters[i] = fminf(most / counters[i], s->max_delta);
+    s->class_multipliers = counters;
+    return DN_OK;
+}
+
+static dn_status read_iou_kind(dn_iou_kind *out, dn_section *section, const char *key, const char *name) {
+    if (dn_iou_kind_parse(out, name)) return DN_OK;
+    dn_log(DN_LOG_WARNING, "%s:%d: [yolo] %s: '%s' is unknown; iou is used, as the fork does", section->file,
+           section->line, key, name);
+    *out = DN_IOU;
+    return DN_OK;
+}
+
+static dn_status read_fork_keys(yolo_settings *s, dn_section *section) {
+    DN_TRY(dn_option_flag(&s->new_coords, section, "new_coords"));
+    DN_TRY(dn_option_flag(&s->focal_loss, section, "focal_loss"));
+    DN_TRY(dn_option_flag(&s->objectness_smooth, section, "objectness_smooth"));
+    DN_TRY(dn_option_float(&s->scale_x_y, section, "scale_x_y", 0, 1e6f));
+    DN_TRY(dn_option_float(&s->iou_normalizer, section, "iou_normalizer", -1e6f, 1e6f));
+    DN_TRY(dn_option_float(&s->obj_normalizer, section, "obj_normalizer", -1e6f, 1e6f));
+    DN_TRY(dn_option_float(&s->cls_normalizer, section, "cls_normalizer", -1e6f, 1e6f));
+    DN_TRY(dn_option_float(&s->delta_normalizer, section, "delta_normalizer", -1e6f, 1e6f));
+    DN_TRY(dn_option_float(&s->iou_thresh, section, "iou_thresh", 0, 1e6f));
+    DN_TRY(dn_option_float(&s->label_smooth, section, "label_smooth_eps", 0, 1));
+    DN_TRY(dn_option_float_or(&s->max_delta, section, "max_delta", FLT_MAX, 0, FLT_MAX));
+    DN_TRY(dn_option_float(&s->beta_nms, section, "beta_nms", 0, 1e6f));
+    s->nms_kind = dn_option_text(section, "nms_kind");
+    const char *loss = dn_option_text(section, "iou_loss");
+    s->mse = strcmp(loss, "mse") == 0;
+    if (!s->mse) DN_TRY(read_iou_kind(&s->iou_loss, section, "iou_loss", loss));
+    DN_TRY(read_iou_kind(&s->iou_thresh_kind, section, "iou_thresh_kind", dn_option_text(section, "iou_thresh_kind")));
+    static const char *const without_effect[] = {"resize",         "show_details",  "track_history_size",
+                                                 "sim_thresh",     "dets_for_track", "dets_for_show",
+                                                 "track_ciou_norm", "embedding_layer"};
+    for (size_t i = 0; i < DN_COUNT(without_effect); ++i) (void)dn_option_text(section, without_effect[i]);
+    return read_multipliers(s, section);
+}
+
+static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph *graph) {
+    yolo_settings *s = layer->settings;
+    DN_TRY(dn_layer_needs_image(layer, section));
+    DN_TRY(dn_option_int(&s->classes, section, "classes", 0, 1 << 20));
+    DN_TRY(read_anchors(s, section));
+    if (layer->in_c != s->mask_count * (s->classes + 5))
+        return dn_option_error(section, NULL, "%d anchors with %d classes need %d channels, but the layer before has %d; "
+                               "set its filters=%d (that is (classes + 5) * anchors)", s->mask_count, s->classes,
+                               s->mask_count * (s->classes + 5), layer->in_c, s->mask_count * (s->classes + 5));
+    s->fork = uses_fork_keys(section);
+    DN_TRY(dn_option_int_or(&s->max_truths, section, "max", s->fork ? 200 : 90, 1, 1 << 20));
+    DN_TRY(dn_option_float(&s->ignore_thresh, section, "ignore_thresh", -1e6f, 1e6f));
+    DN_TRY(dn_option_float(&s->truth_thresh, section, "truth_thresh", -1e6f, 1e6f));
+    DN_TRY(dn_layer_map(&s->map, &s->map_count, section, "map"));
+    DN_TRY(read_fork_keys(s, section));
+    (void)dn_option_text(section, "jitter"); /* the loader's */
+    (void)dn_option_text(section, "random");
+    s->w = layer->in_w;
+    s->h = layer->in_h;
+    s->net_w = graph->net->w;
+    s->net_h = graph->net->h;
+    layer->truths = s->fork ? 6 * (size_t)s->max_truths : 5 * (size_t)dn_max_int(90, s->max_truths);
+    return dn_layer_set_output(layer, section, layer->in_w, layer->in_h, layer->in_c);
+}
+
+static void release(dn_layer *layer) {
+    yolo_settings *s = layer->settings;
+    dn_free(s->anchors);
+    dn_free(s->mask);
+    dn_free(s->map);
+    dn_free(s->class_multipliers);
+}
+
+static dn_status forward(const dn_layer *layer, dn_run *run) {
+    const yolo_settings *s = layer->settings;
+    const dn_ops *ops = run->ops;
+    size_t cells = (size_t)s->w * (size_t)s->h;
+    float *output = run->output[layer->index];
+    ops->copy(run->device, output, dn_run_input(run, layer), (size_t)run->batch * layer->outputs);
+    for (int b = 0; b < run->batch; ++b)
+        for (int a = 0; a < s->mask_count; ++a) {
+            float *entry = output + (size_t)b * layer->outputs + yolo_index(s, a, 0);
+            if (!s->new_coords) {
+                ops->activate(run->device, DN_ACTIVATION_LOGISTIC, entry, 1, 1, 2 * cells);
+                ops->activate(run->device, DN_ACTIVATION_LOGISTIC, entry + 4 * cells, 1, 1,
+                              (size_t)(1 + s->classes) * cells);
+            }
+            if (s->scale_x_y != 1)
+                for (size_t i = 0; i < 2 * cells; ++i)
+                    entry[i] = s->scale_x_y * entry[i] - 0.5f * (s->scale_x_y - 1);
+        }
+    return run->train && run->truth && !layer->only_forward ? yolo_loss(layer, run) : DN_OK;
+}
+
+static dn_status backward(const dn_layer *layer, dn_run *run) {
+    const yolo_settings *s = layer->settings;
+    float *input_delta = dn_run_input_delta(run, layer);
+    if (input_delta)
+        run->ops->axpy(run->device, input_delta, s->delta_normalizer, run->delta[layer->index],
+                       (size_t)run->batch * layer->outputs);
+    return DN_OK;
+}
+
+dn_box yolo_box(const yolo_settings *s, const float *output, size_t index, int list_index, int cell) {
+    size_t cells = (size_t)s->w * (size_t)s->h;
+    const float *entry = output + index;
+    float w = entry[2 * cells], h = entry[3 * cells];
+    dn_box box;
+    box.x = ((float)(cell % s->w) + entry[0]) / (float)s->w;
+    box.y = ((float)(cell / s->w) + entry[cells]) / (float)s->h;
+    box.w = (s->new_coords ? 4 * w * w : expf(w)) * s->anchors[2 * list_index] / (float)s->net_w;
+    box.h = (s->new_coords ? 4 * h * h : expf(h)) * s->anchors[2 * list_index + 1] / (float)s->net_h;
+    return box;
+}
+
+static dn_status detect(const dn_layer *layer, const float *output, const dn_head_options *options,
+                        dn_detection_list *out) {
+    const yolo_settings *s = layer->settings;
+    int cells = s->w * s->h;
+    for (int cell = 0; cell < cells; ++cell)
+        for (int a = 0; a < s->mask_count; ++a) {
+            size_t index = yolo_index(s, a, cell);
+            const float *entry = output + index;
+            float objectness = entry[4 * (size_t)cells], *probabilities;
+            if (!(objectness > options->thresh)) continue;
+            DN_TRY(dn_detection_list_add(out, yolo_box(s, output, index, s->mask[a], cell), objectness,
+                                         &probabilities));
+            for (int c = 0; c < dn_min_int(s->classes, out->classes); ++c) {
+                float p = objectness * entry[(size_t)(5 + c) * (size_t)cells];
+                probabilities[c] = p > options->thresh ? p : 0;
+            }
+        }
+    return DN_OK;
+}
+
+static void head_info(const dn_layer *layer, dn_head_info *out) {
+    const yolo_settings *s = layer->settings;
+    out->classes = s->classes;
+    out->max_truths = s->fork ? s->max_truths : dn_max_int(90, s->max_truths);
+    out->truth_values = s->fork ? 6 : 5;
+    out->nms_kind = s->nms_kind;
+    out->beta_nms = s->beta_nms;
+}
+
+const dn_layer_type dn_type_yolo = {
+    .name = "yolo",
+    .summary = "detection head of YOLOv3 and later",
+    .keys = keys,
+    .settings_size = sizeof(yolo_settings),
+    .configure = configure,
+    .release = release,
+    .forward = forward,
+    .backward = backward,
+    .detect = detect,
+    .head_info = head_info,
+};

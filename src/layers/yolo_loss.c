@@ -1,0 +1,302 @@
+/* yolo_loss.c - training of [yolo]: the reference's rules (compat.md 7.3) and, for sections with the fork's keys, the
+ * fork's (20.3, 20.4). Deltas are hand-made, as in both. */
+#include "truth.h"
+#include "yolo.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+
+/* Numbers of one pass, for the log line and the IoU losses. */
+typedef struct tally {
+    double iou, iou_loss, giou_loss, class_p, object, any_object;
+    int count, class_count, over_50, over_75;
+} tally;
+
+/* One image's view of the head. */
+typedef struct view {
+    const yolo_settings *s;
+    const float *output;
+    float *delta;
+    dn_truth_rows truth;
+    int cells;
+    tally *sums;
+} view;
+
+static int learned_class(const yolo_settings *s, int label) {
+    if (s->map) label = label >= 0 && label < s->map_count ? s->map[label] : -1;
+    return label >= 0 && label < s->classes ? label : -1;
+}
+
+static int label_of(const dn_truth_rows *truth, int t) { return (int)dn_truth_row(truth, t)[4]; }
+
+/* ---- boxes ---- */
+
+/* Squared-error deltas towards the truth (both dialects); adds if the fork. */
+static void box_delta_mse(const view *v, size_t index, int list_index, int cell, dn_box truth, float scale) {
+    const yolo_settings *s = v->s;
+    const float *out = v->output + index, *anchor = s->anchors + 2 * list_index;
+    float *delta = v->delta + index;
+    size_t cells = (size_t)v->cells;
+    float target[4] = {truth.x * (float)s->w - (float)(cell % s->w), truth.y * (float)s->h - (float)(cell / s->w),
+                       logf(truth.w * (float)s->net_w / anchor[0]), logf(truth.h * (float)s->net_h / anchor[1])};
+    if (s->new_coords) {
+        target[2] = sqrtf(truth.w * (float)s->net_w / (4 * anchor[0]));
+        target[3] = sqrtf(truth.h * (float)s->net_h / (4 * anchor[1]));
+    }
+    for (size_t e = 0; e < 4; ++e) {
+        float d = scale * (target[e] - out[e * cells]);
+        delta[e * cells] = s->fork ? delta[e * cells] + d : d;
+    }
+}
+
+static float clip(float value, float most) { return fmaxf(-most, fminf(most, value)); }
+
+/* Deltas of an IoU loss; sizes pass through exp, centres through nothing, as in the fork. */
+static void box_delta_iou(const view *v, size_t index, dn_box predicted, dn_box truth, float scale) {
+    const yolo_settings *s = v->s;
+    size_t cells = (size_t)v->cells;
+    const float *out = v->output + index;
+    float *delta = v->delta + index;
+    if (predicted.w == 0) predicted.w = 1;
+    if (predicted.h == 0) predicted.h = 1;
+    dn_box g = dn_box_iou_gradient(s->iou_loss, predicted, truth);
+    float d[4] = {g.x, g.y, g.w, g.h};
+    if (!s->new_coords) {
+        d[2] *= expf(out[2 * cells]);
+        d[3] *= expf(out[3 * cells]);
+    }
+    for (size_t e = 0; e < 4; ++e) {
+        float value = d[e] * scale;
+        if (!isfinite(value)) value = 0;
+        delta[e * cells] += s->max_delta < FLT_MAX ? clip(value, s->max_delta) : value;
+    }
+}
+
+/* Box deltas by the head's loss; returns the prediction before them. */
+static dn_box box_delta(const view *v, size_t index, int list_index, int cell, dn_box truth, float multiplier) {
+    const yolo_settings *s = v->s;
+    dn_box predicted = yolo_box(s, v->output, index, list_index, cell);
+    float area_scale = 2 - truth.w * truth.h;
+    if (!s->fork)
+        box_delta_mse(v, index, list_index, cell, truth, area_scale);
+    else if (s->mse)
+        box_delta_mse(v, index, list_index, cell, truth, area_scale * s->iou_normalizer * multiplier);
+    else
+        box_delta_iou(v, index, predicted, truth, s->iou_normalizer * multiplier);
+    return predicted;
+}
+
+/* ---- classes ---- */
+
+/* If the delta of class 0 (the fork: of the true class) is set already, another truth has claimed this box: only the
+ * true class is set, so that a box can have several labels. */
+static void class_delta(const view *v, size_t index, int class_id) {
+    const yolo_settings *s = v->s;
+    size_t cells = (size_t)v->cells;
+    const float *p = v->output + index + 5 * cells;
+    float *delta = v->delta + index + 5 * cells;
+    size_t own = (size_t)class_id * cells;
+    float on = 1 - 0.5f * s->label_smooth, off = 0.5f * s->label_smooth;
+    float multiplier = s->class_multipliers ? s->class_multipliers[class_id] : 1;
+    v->sums->class_p += p[own];
+    v->sums->class_count++;
+    if (delta[s->fork ? own : 0] != 0) {
+        delta[own] = (on - p[own]) * multiplier;
+        return;
+    }
+    float focal = 1;
+    if (s->focal_loss) { /* alpha .5, gamma 2 */
+        float pt = p[own] + 1e-15f;
+        focal = -0.5f * (1 - pt) * (2 * pt * logf(pt) + pt - 1);
+        on = 1;
+        off = 0;
+    }
+    for (int c = 0; c < s->classes; ++c) {
+        size_t at = (size_t)c * cells;
+        delta[at] = ((c == class_id ? on : off) - p[at]) * focal;
+    }
+    if (s->class_multipliers && !s->focal_loss) delta[own] *= multiplier * s->cls_normalizer;
+}
+
+/* ---- step (a): every prediction against all truths ---- */
+
+static bool has_likely_class(const view *v, size_t index) {
+    size_t cells = (size_t)v->cells;
+    for (int c = 0; c < v->s->classes; ++c)
+        if (v->output[index + (size_t)(5 + c) * cells] > 0.25f) return true;
+    return false;
+}
+
+/* truth_thresh < 1: a prediction that good learns its truth. */
+static void learn_best(const view *v, size_t index, int list_index, int cell, int t, float iou) {
+    const yolo_settings *s = v->s;
+    size_t cells = (size_t)v->cells;
+    int class_id = learned_class(s, label_of(&v->truth, t));
+    float target = s->objectness_smooth ? iou * iou : 1, normalizer = s->fork ? s->obj_normalizer : 1;
+    float multiplier = s->class_multipliers && class_id >= 0 ? s->class_multipliers[class_id] : 1;
+    v->delta[index + 4 * cells] = normalizer * (target - v->output[index + 4 * cells]);
+    if (class_id < 0) return;
+    tally ignored = {0};
+    view quiet = *v;
+    quiet.sums = &ignored; /* these are not counted */
+    class_delta(&quiet, index, class_id);
+    size_t own = index + (size_t)(5 + class_id) * cells;
+    if (s->objectness_smooth) v->delta[own] = multiplier * (target - v->output[own]);
+    box_delta(v, index, list_index, cell, dn_truth_box(&v->truth, t), multiplier);
+}
+
+static void compare_prediction(const view *v, int anchor, int cell) {
+    const yolo_settings *s = v->s;
+    size_t index = yolo_index(s, anchor, cell), object = index + 4 * (size_t)v->cells;
+    dn_box predicted = yolo_box(s, v->output, index, s->mask[anchor], cell);
+    float best = 0;
+    int best_t = 0;
+    for (int t = 0; t < v->truth.count; ++t) {
+        if (s->fork && learned_class(s, label_of(&v->truth, t)) < 0 && !s->map) continue;
+        float iou = dn_box_iou_of(predicted, dn_truth_box(&v->truth, t));
+        if (iou > best) {
+            best = iou;
+            best_t = t;
+        }
+    }
+    float normalizer = s->fork ? s->obj_normalizer : 1;
+    v->sums->any_object += v->output[object];
+    v->delta[object] = normalizer * (0 - v->output[object]);
+    if (best > s->ignore_thresh && (!s->fork || has_likely_class(v, index))) {
+        float towards = normalizer * (best - v->output[object]);
+        v->delta[object] = s->objectness_smooth ? fmaxf(towards, v->delta[object]) : 0;
+    }
+    if (best > s->truth_thresh) learn_best(v, index, s->mask[anchor], cell, best_t, best);
+}
+
+/* ---- step (b): every truth finds its anchor ---- */
+
+static int mask_position(const yolo_settings *s, int list_index) {
+    for (int i = 0; i < s->mask_count; ++i)
+        if (s->mask[i] == list_index) return i;
+    return -1;
+}
+
+static void learn_truth(const view *v, int anchor, int cell, dn_box truth, int class_id) {
+    const yolo_settings *s = v->s;
+    size_t index = yolo_index(s, anchor, cell), object = index + 4 * (size_t)v->cells;
+    float multiplier = s->class_multipliers ? s->class_multipliers[class_id] : 1;
+    dn_box predicted = box_delta(v, index, s->mask[anchor], cell, truth, multiplier);
+    float iou = dn_box_iou_of(predicted, truth);
+    if (s->fork && predicted.w == 0) predicted.w = 1;
+    v->sums->iou += iou;
+    v->sums->iou_loss += 1 - iou;
+    v->sums->giou_loss += 1 - dn_box_giou(predicted, truth);
+    v->sums->over_50 += iou > .5f;
+    v->sums->over_75 += iou > .75f;
+    v->sums->object += v->output[object];
+    v->sums->count++;
+    float delta = (s->fork ? multiplier * s->obj_normalizer : 1) * (1 - v->output[object]);
+    if (!s->objectness_smooth || v->delta[object] == 0) v->delta[object] = delta;
+    class_delta(v, index, class_id);
+}
+
+static dn_box anchor_shape(const yolo_settings *s, int list_index) {
+    return (dn_box){0, 0, s->anchors[2 * list_index] / (float)s->net_w, s->anchors[2 * list_index + 1] / (float)s->net_h};
+}
+
+static void assign_truth(const view *v, int t) {
+    const yolo_settings *s = v->s;
+    dn_box truth = dn_truth_box(&v->truth, t), shape = {0, 0, truth.w, truth.h};
+    int class_id = learned_class(s, label_of(&v->truth, t));
+    if (class_id < 0) return;
+    int cell = dn_truth_cell(truth.y, s->h) * s->w + dn_truth_cell(truth.x, s->w), best_n = 0;
+    float best = 0;
+    for (int n = 0; n < s->anchor_count; ++n) {
+        float iou = dn_box_iou_of(anchor_shape(s, n), shape);
+        if (iou > best) {
+            best = iou;
+            best_n = n;
+        }
+    }
+    int anchor = mask_position(s, best_n);
+    if (anchor >= 0) learn_truth(v, anchor, cell, truth, class_id);
+    if (!s->fork || s->iou_thresh >= 1) return;
+    for (int n = 0; n < s->anchor_count; ++n) {
+        anchor = mask_position(s, n);
+        if (anchor < 0 || n == best_n) continue;
+        if (dn_box_iou_by(s->iou_thresh_kind, anchor_shape(s, n), shape) > s->iou_thresh)
+            learn_truth(v, anchor, cell, truth, class_id);
+    }
+}
+
+/* With iou_thresh < 1 several truths add to one box; the fork divides by the number of its classes. */
+static void average_boxes(const view *v) {
+    size_t cells = (size_t)v->cells;
+    for (int anchor = 0; anchor < v->s->mask_count; ++anchor)
+        for (int cell = 0; cell < v->cells; ++cell) {
+            float *delta = v->delta + yolo_index(v->s, anchor, cell);
+            int positive = 0;
+            if (delta[4 * cells] == 0) continue;
+            for (int c = 0; c < v->s->classes; ++c) positive += delta[(size_t)(5 + c) * cells] > 0;
+            for (size_t e = 0; positive > 0 && e < 4; ++e) delta[e * cells] /= (float)positive;
+        }
+}
+
+/* ---- all together ---- */
+
+/* Squared norm of the deltas, without those of the boxes if asked. */
+static double squared_norm(const dn_layer *layer, const dn_run *run, bool boxes) {
+    const yolo_settings *s = layer->settings;
+    size_t cells = (size_t)s->w * (size_t)s->h, per_anchor = (size_t)(s->classes + 5) * cells;
+    const float *delta = run->delta[layer->index];
+    double sum = 0;
+    for (size_t i = 0; i < (size_t)run->batch * layer->outputs; ++i)
+        if (boxes || i % per_anchor >= 4 * cells) sum += (double)delta[i] * delta[i];
+    return sum;
+}
+
+static void report(const dn_layer *layer, dn_run *run, const tally *sums) {
+    const yolo_settings *s = layer->settings;
+    double count = sums->count, cells = (double)s->w * s->h * s->mask_count * run->batch;
+    if (!run->head_lines) return;
+    snprintf(run->head_lines[layer->index], sizeof run->head_lines[0],
+             "Region %d Avg IOU: %f, Class: %f, Obj: %f, No Obj: %f, .5R: %f, .75R: %f,  count: %d", layer->index,
+             sums->iou / count, sums->class_p / sums->class_count, sums->object / count, sums->any_object / cells,
+             sums->over_50 / count, sums->over_75 / count, sums->count);
+}
+
+/* Values per truth row: 5 or 6, whichever fits the length given (compat.md 20.3). */
+static dn_status row_values(int *values, const dn_layer *layer, const dn_run *run) {
+    const yolo_settings *s = layer->settings;
+    size_t rows = s->fork ? (size_t)s->max_truths : (size_t)dn_max_int(90, s->max_truths);
+    for (*values = 5; *values <= 6; ++*values)
+        if (run->truths == rows * (size_t)*values || run->truths == (size_t)s->max_truths * (size_t)*values)
+            return DN_OK;
+    return dn_fail(DN_ERROR_DATA, "layer %d [yolo] needs %zu truths of 5 or 6 values per image, not %zu floats",
+                   layer->index, rows, run->truths);
+}
+
+dn_status yolo_loss(const dn_layer *layer, dn_run *run) {
+    const yolo_settings *s = layer->settings;
+    tally sums = {0};
+    int values;
+    DN_TRY(row_values(&values, layer, run));
+    for (int b = 0; b < run->batch; ++b) {
+        view v = {s,
+                  run->output[layer->index] + (size_t)b * layer->outputs,
+                  run->delta[layer->index] + (size_t)b * layer->outputs,
+                  dn_truth_of(run, b, values, s->max_truths),
+                  s->w * s->h,
+                  &sums};
+        for (int cell = 0; cell < v.cells; ++cell)
+            for (int anchor = 0; anchor < s->mask_count; ++anchor) compare_prediction(&v, anchor, cell);
+        for (int t = 0; t < v.truth.count; ++t) assign_truth(&v, t);
+        if (s->fork && s->iou_thresh < 1) average_boxes(&v);
+    }
+    if (!s->fork || s->mse) {
+        run->cost[layer->index] = (float)squared_norm(layer, run, true);
+    } else {
+        double box_loss = s->iou_loss == DN_GIOU ? sums.giou_loss : sums.iou_loss;
+        run->cost[layer->index] = (float)(s->obj_normalizer * squared_norm(layer, run, false) +
+                                          (sums.count ? s->iou_normalizer * box_loss / sums.count : 0));
+    }
+    report(layer, run, &sums);
+    return DN_OK;
+}

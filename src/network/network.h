@@ -1,0 +1,75 @@
+/* network.h - the network inside the core: layers, one arena of parameters, and who is using it. */
+#ifndef DN_NETWORK_H
+#define DN_NETWORK_H
+
+#include "../base/threads.h"
+#include "../layers/layer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct dn_plan dn_plan;
+
+struct dn_network {
+    dn_config *config;
+    char *text; /* the cfg itself, for checkpoints */
+    size_t text_length;
+    dn_network_options options; /* name points at config->file */
+    dn_net_settings net;
+    dn_layer *layers;
+    int count;
+    int *outputs; /* indices of the output layers */
+    int output_count;
+    const dn_ops *ops;
+    float *params;
+    size_t param_count;
+    uint64_t seen;
+
+    pthread_mutex_t mutex;       /* guards what follows */
+    int sessions;                /* parameters can't be set while there are any */
+    bool trained;                /* a trainer has it */
+    atomic_uint_fast64_t version; /* changes with the parameters */
+    dn_plan *plan;               /* of plan_version; shared by sessions */
+    uint64_t plan_version;
+    void (*plan_release)(dn_plan *plan);
+};
+
+/* ---- build.c ---- */
+
+/* Layers for another input size; parameters must not change shape. */
+dn_status dn_network_resize(dn_network *network, int width, int height);
+void dn_layers_free(dn_layer *layers, int count);
+
+/* ---- net_options.c: the [net] section ---- */
+
+extern const dn_key dn_net_keys[];
+dn_status dn_net_settings_read(dn_net_settings *net, dn_section *section, const dn_network_options *options);
+void dn_net_settings_free(dn_net_settings *net);
+
+/* ---- run.c: unfused passes ---- */
+
+/* Buffers of unfused passes over a network, for a batch of fixed size. */
+typedef struct dn_runner {
+    dn_run run;
+    dn_network *network;
+    int capacity;        /* images */
+    float *buffers;      /* all of the following in one block */
+    float **pointers;    /* output, delta, saved */
+    size_t bytes;
+} dn_runner;
+
+dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *device, int batch, bool train,
+                         bool input_delta);
+void dn_runner_free(dn_runner *runner); /* leaves it empty; safe on a cleared one */
+/* Forward through all layers. run.input, run.truth, run.batch and the rest of run's settings are the caller's. */
+dn_status dn_runner_forward(dn_runner *runner);
+/* Backward from layer `from` down. */
+dn_status dn_runner_backward(dn_runner *runner, int from);
+/* Mean of the costs of the layers that have one. */
+float dn_runner_cost(const dn_runner *runner);
+
+/* ---- shared checks ---- */
+
+dn_status dn_check_input(const float *input, int batch);
+
+#endif

@@ -1,0 +1,140 @@
+/* run.c - unfused passes: forward and backward through the layers, each buffer kept. What a trainer runs, and the
+ * oracle that plans are checked against. */
+#include "network.h"
+
+#include <string.h>
+
+/* Room for one layer's buffers; each starts on a cache line. */
+static size_t padded(size_t floats) { return dn_round_up(floats, 16); }
+
+/* Walks all buffers in order; with block NULL only counts. */
+static size_t lay_out(dn_runner *runner, float *block, bool train, bool input_delta, size_t scratch) {
+    dn_run *run = &runner->run;
+    const dn_network *network = runner->network;
+    size_t used = 0, batch = (size_t)runner->capacity;
+    for (int i = 0; i < network->count; ++i) {
+        const dn_layer *layer = &network->layers[i];
+        if (layer->in_place) {
+            if (block) run->output[i] = run->output[i - 1];
+            if (block && train) run->delta[i] = run->delta[i - 1];
+        } else {
+            if (block) run->output[i] = block + used;
+            used += padded(batch * layer->outputs);
+            if (train) {
+                if (block) run->delta[i] = block + used;
+                used += padded(batch * layer->outputs);
+            }
+        }
+        if (train) {
+            if (block) run->saved[i] = block + used;
+            used += padded(batch * layer->saved_per_image + layer->saved_fixed);
+        }
+    }
+    if (train && input_delta) {
+        if (block) run->input_delta = block + used;
+        used += padded(batch * network->net.inputs);
+    }
+    if (block) run->scratch = block + used;
+    used += padded(scratch);
+    if (block) run->cost = block + used;
+    return used + padded((size_t)network->count);
+}
+
+static size_t largest_scratch(const dn_network *network, dn_device *device, int batch, bool train) {
+    size_t largest = 0;
+    for (int i = 0; i < network->count; ++i) {
+        const dn_layer *layer = &network->layers[i];
+        if (layer->type->scratch)
+            largest = dn_max_size(largest, layer->type->scratch(layer, network->ops, device, batch, train));
+    }
+    return largest;
+}
+
+dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *device, int batch, bool train,
+                         bool input_delta) {
+    *runner = (dn_runner){.network = network, .capacity = batch};
+    size_t count = (size_t)network->count;
+    DN_TRY(dn_new(&runner->pointers, 3 * count, sizeof *runner->pointers, "buffers"));
+    runner->run = (dn_run){.ops = network->ops,
+                           .device = device,
+                           .layers = network->layers,
+                           .count = network->count,
+                           .batch = batch,
+                           .train = train,
+                           .pjreddie_cpu = network->options.numerics == DN_NUMERICS_PJREDDIE_CPU,
+                           .params = network->params,
+                           .output = runner->pointers,
+                           .delta = train ? runner->pointers + count : NULL,
+                           .saved = train ? runner->pointers + 2 * count : NULL};
+    size_t scratch = largest_scratch(network, device, batch, train);
+    size_t floats = lay_out(runner, NULL, train, input_delta, scratch);
+    uint64_t limit = network->options.memory_limit * 4; /* training keeps about four times the activations */
+    runner->bytes = floats * sizeof(float);
+    runner->buffers = runner->bytes / sizeof(float) == floats && runner->bytes <= limit
+                          ? network->ops->allocate(device, floats)
+                          : NULL;
+    if (!runner->buffers) {
+        dn_runner_free(runner);
+        return dn_fail(DN_ERROR_NO_MEMORY, "no memory for the buffers of %d images (%zu bytes); use a smaller batch or "
+                       "more subdivisions", batch, floats * sizeof(float));
+    }
+    lay_out(runner, runner->buffers, train, input_delta, scratch);
+    return DN_OK;
+}
+
+void dn_runner_free(dn_runner *runner) {
+    if (runner->buffers) runner->network->ops->release(runner->run.device, runner->buffers);
+    dn_free(runner->pointers);
+    *runner = (dn_runner){0};
+}
+
+static dn_status layer_context(dn_status status, const dn_network *network, const dn_layer *layer) {
+    return dn_fail_context(status, "%s:%d", network->config->file, layer->line);
+}
+
+dn_status dn_runner_forward(dn_runner *runner) {
+    dn_run *run = &runner->run;
+    const float *truth = run->truth;
+    size_t truths = run->truths;
+    dn_status status = DN_OK;
+    for (int i = 0; status == DN_OK && i < run->count; ++i) {
+        const dn_layer *layer = &run->layers[i];
+        run->cost[i] = 0;
+        if (run->delta && !layer->in_place)
+            run->ops->fill(run->device, run->delta[i], 0, (size_t)run->batch * layer->outputs);
+        status = layer->type->forward(layer, run);
+        if (status != DN_OK) layer_context(status, runner->network, layer);
+        if (layer->truth) {
+            run->truth = run->output[i];
+            run->truths = layer->outputs;
+        }
+    }
+    run->truth = truth;
+    run->truths = truths;
+    return status == DN_OK ? run->ops->synchronize(run->device) : status;
+}
+
+dn_status dn_runner_backward(dn_runner *runner, int from) {
+    dn_run *run = &runner->run;
+    if (run->input_delta)
+        run->ops->fill(run->device, run->input_delta, 0, (size_t)run->batch * runner->network->net.inputs);
+    for (int i = from; i >= 0; --i) {
+        const dn_layer *layer = &run->layers[i];
+        if (layer->stop_backward) break;
+        if (!layer->type->backward || layer->only_forward) continue;
+        dn_status status = layer->type->backward(layer, run);
+        if (status != DN_OK) return layer_context(status, runner->network, layer);
+    }
+    return run->ops->synchronize(run->device);
+}
+
+float dn_runner_cost(const dn_runner *runner) {
+    double sum = 0;
+    int count = 0;
+    for (int i = 0; i < runner->run.count; ++i)
+        if (runner->run.layers[i].truths) {
+            sum += runner->run.cost[i];
+            ++count;
+        }
+    return count ? (float)(sum / count) : 0;
+}

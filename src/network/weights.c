@@ -1,0 +1,207 @@
+/* weights.c - .weights files, read and written from the layers' parameter lists alone. Format: compat.md section 11. */
+#include "network.h"
+
+#include "../base/platform.h"
+
+#include <string.h>
+
+typedef struct header {
+    int32_t major, minor, revision;
+    uint64_t seen;
+    bool transposed; /* connected weights are stored [in][out] */
+    size_t bytes;
+} header;
+
+/* A file being read: every float is accounted for. */
+typedef struct reader {
+    const char *name;
+    const uint8_t *bytes;
+    size_t length, at;
+    bool transposed, partial;
+    dn_dialect dialect;
+} reader;
+
+static int32_t int_at(const uint8_t *p) {
+    uint32_t value = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    return (int32_t)value;
+}
+
+static dn_status read_header(header *h, const uint8_t *bytes, size_t length, const char *name) {
+    if (length > 0 && (bytes[0] == '<' || (length > 9 && memcmp(bytes, "version h", 9) == 0)))
+        return dn_fail(DN_ERROR_WEIGHTS, "%s: this is a text file (a web page or a pointer), not weights: the download "
+                       "went wrong", name);
+    if (length < 16)
+        return dn_fail(DN_ERROR_WEIGHTS, "%s: %zu bytes are too few even for the header of 16", name, length);
+    h->major = int_at(bytes);
+    h->minor = int_at(bytes + 4);
+    h->revision = int_at(bytes + 8);
+    bool young = h->major < 1000 && h->minor < 1000;
+    bool wide = (int64_t)h->major * 10 + h->minor >= 2 && young;
+    h->transposed = h->major > 1000 || h->minor > 1000;
+    h->bytes = wide ? 20 : 16;
+    if (length < h->bytes)
+        return dn_fail(DN_ERROR_WEIGHTS, "%s: %zu bytes are too few for the header of %zu", name, length, h->bytes);
+    h->seen = (uint64_t)(int64_t)int_at(bytes + 12); /* the reference keeps the sign of the narrow form */
+    if (wide) h->seen = (uint64_t)(uint32_t)int_at(bytes + 12) | (uint64_t)(uint32_t)int_at(bytes + 16) << 32;
+    return DN_OK;
+}
+
+/* Floats of a parameter in a file; 0 if the file does not have it. */
+static size_t file_floats(const dn_layer *layer, const dn_param *param, dn_dialect dialect, bool loading) {
+    if (param->alexeyab_only && dialect != DN_DIALECT_ALEXEYAB) return 0;
+    if (!loading) return param->count;
+    bool normalization =
+        param->role == DN_PARAM_SCALE || param->role == DN_PARAM_MEAN || param->role == DN_PARAM_VARIANCE;
+    if (layer->dont_load_scales && normalization) return 0;
+    if (layer->num_load) return param->count / (size_t)param->dims[0] * (size_t)layer->num_load;
+    return param->count;
+}
+
+static size_t layer_floats(const dn_layer *layer, dn_dialect dialect) {
+    size_t floats = 0;
+    if (layer->dont_load) return 0;
+    for (int p = 0; p < layer->param_count; ++p) floats += file_floats(layer, &layer->params[p], dialect, true);
+    return floats;
+}
+
+static size_t range_floats(const dn_network *network, int start, int cutoff, dn_dialect dialect) {
+    size_t floats = 0;
+    for (int i = start; i < cutoff; ++i) floats += layer_floats(&network->layers[i], dialect);
+    return floats;
+}
+
+/* out[columns][rows] = in[rows][columns]; in may be unaligned file bytes. */
+static void transpose(float *out, const uint8_t *in, size_t rows, size_t columns) {
+    for (size_t r = 0; r < rows; ++r)
+        for (size_t c = 0; c < columns; ++c)
+            memcpy(&out[c * rows + r], in + (r * columns + c) * sizeof(float), sizeof(float));
+}
+
+static dn_status read_layer(dn_network *network, const dn_layer *layer, reader *file) {
+    size_t needed = layer_floats(layer, file->dialect) * sizeof(float), left = file->length - file->at;
+    if (needed > left) {
+        size_t total = range_floats(network, 0, network->count, file->dialect) * sizeof(float);
+        return dn_fail(DN_ERROR_WEIGHTS, "%s: ends in layer %d [%s]: its parameters need %zu bytes from offset %zu, but "
+                       "only %zu are left. The network needs %zu bytes of parameters, the file has %zu bytes: it is "
+                       "truncated or belongs to another cfg%s", file->name, layer->index, layer->type->name, needed,
+                       file->at, left, total, file->length,
+                       left == 0 ? " (partial=True loads the layers it has)" : "");
+    }
+    if (layer->dont_load) return DN_OK;
+    for (int p = 0; p < layer->param_count; ++p) {
+        const dn_param *param = &layer->params[p];
+        size_t floats = file_floats(layer, param, file->dialect, true);
+        const uint8_t *from = file->bytes + file->at;
+        float *to = network->params + param->offset;
+        if (floats && ((param->file_transposed && file->transposed) || param->file_flipped)) {
+            size_t rows = floats / (param->count / (size_t)param->dims[0]);
+            transpose(to, from, floats / rows, rows);
+        } else if (floats) {
+            memcpy(to, from, floats * sizeof(float));
+        }
+        file->at += floats * sizeof(float);
+    }
+    return DN_OK;
+}
+
+/* A stand-alone batchnorm has biases in one dialect only; the file's length tells which one it is. */
+static dn_dialect dialect_of(const dn_network *network, int start, int cutoff, size_t floats) {
+    dn_dialect own = (dn_dialect)network->options.dialect;
+    dn_dialect other = own == DN_DIALECT_PJREDDIE ? DN_DIALECT_ALEXEYAB : DN_DIALECT_PJREDDIE;
+    if (range_floats(network, start, cutoff, own) == floats) return own;
+    return range_floats(network, start, cutoff, other) == floats ? other : own;
+}
+
+static dn_status check_end(const dn_network *network, const reader *file, int cutoff) {
+    size_t left = file->length - file->at;
+    if (left == 0) return DN_OK;
+    if (cutoff >= 0 || file->partial) {
+        dn_log(DN_LOG_INFO, "%s: %zu bytes after the last layer asked for are not read", file->name, left);
+        return DN_OK;
+    }
+    return dn_fail(DN_ERROR_WEIGHTS, "%s: %zu bytes are left after the last layer (%d): the network needs %zu bytes, the "
+                   "file has %zu. It belongs to another cfg", file->name, left, network->count - 1, file->at,
+                   file->length);
+}
+
+static dn_status load(dn_network *network, reader *file, int start, int cutoff) {
+    header h;
+    int end = cutoff < 0 || cutoff > network->count ? network->count : cutoff;
+    DN_TRY(read_header(&h, file->bytes, file->length, file->name));
+    if (start < 0 || start > end)
+        return dn_fail(DN_ERROR_ARGUMENT, "start: must be 0 to %d, not %d", end, start);
+    file->at = h.bytes;
+    file->transposed = h.transposed;
+    file->dialect = dialect_of(network, start, end, (file->length - h.bytes) / sizeof(float));
+    if (h.transposed)
+        dn_log(DN_LOG_INFO, "%s: old layout, connected weights are transposed", file->name);
+    int i = start;
+    for (; i < end; ++i) {
+        const dn_layer *layer = &network->layers[i];
+        if (file->partial && file->at == file->length && layer_floats(layer, file->dialect)) break;
+        DN_TRY(read_layer(network, layer, file));
+    }
+    DN_TRY(check_end(network, file, cutoff));
+    if (i < end)
+        dn_log(DN_LOG_INFO, "%s: has layers up to %d; the others keep their values", file->name, i - 1);
+    network->seen = h.seen;
+    atomic_fetch_add(&network->version, 1);
+    return DN_OK;
+}
+
+/* Nothing of a file that does not fit is kept: the parameters are put back. */
+dn_status dn_network_load_weights_bytes(dn_network *network, const void *bytes, size_t length, const char *name,
+                                        int start, int cutoff, int partial) {
+    if (!network || (!bytes && length)) return dn_fail(DN_ERROR_ARGUMENT, "no network or no weights");
+    pthread_mutex_lock(&network->mutex);
+    int sessions = network->sessions;
+    pthread_mutex_unlock(&network->mutex);
+    if (sessions) return dn_fail(DN_ERROR_STATE, "weights can't be loaded while sessions use the network");
+    reader file = {.name = name ? name : "weights", .bytes = bytes, .length = length, .partial = partial != 0};
+    float *before;
+    DN_TRY(dn_new_floats(&before, network->param_count, "parameters"));
+    memcpy(before, network->params, network->param_count * sizeof *before);
+    dn_status status = load(network, &file, start, cutoff);
+    if (status != DN_OK) memcpy(network->params, before, network->param_count * sizeof *before);
+    dn_free(before);
+    return status;
+}
+
+dn_status dn_network_load_weights(dn_network *network, const char *path, int start, int cutoff, int partial) {
+    char *bytes;
+    size_t length;
+    if (!network || !path) return dn_fail(DN_ERROR_ARGUMENT, "no network or no path");
+    DN_TRY(dn_platform_read_file(&bytes, &length, path, (size_t)network->options.memory_limit));
+    dn_status status = dn_network_load_weights_bytes(network, bytes, length, path, start, cutoff, partial);
+    dn_free(bytes);
+    return status;
+}
+
+static dn_status write_header(dn_writer *writer, const dn_network *network) {
+    uint8_t bytes[20] = {0};
+    bytes[4] = 2;
+    bytes[8] = network->options.dialect == DN_DIALECT_ALEXEYAB ? 5 : 0;
+    for (int i = 0; i < 8; ++i) bytes[12 + i] = (uint8_t)(network->seen >> (8 * i));
+    return dn_writer_write(writer, bytes, sizeof bytes);
+}
+
+dn_status dn_network_save_weights(const dn_network *network, const char *path, int cutoff) {
+    dn_writer *writer;
+    dn_dialect dialect = (dn_dialect)network->options.dialect;
+    int end = cutoff < 0 || cutoff > network->count ? network->count : cutoff;
+    DN_TRY(dn_writer_open(&writer, path));
+    dn_status status = write_header(writer, network);
+    for (int i = 0; status == DN_OK && i < end; ++i) {
+        const dn_layer *layer = &network->layers[i];
+        for (int p = 0; status == DN_OK && p < layer->param_count && !layer->dont_save; ++p) {
+            const dn_param *param = &layer->params[p];
+            status = dn_writer_write(writer, network->params + param->offset,
+                                     file_floats(layer, param, dialect, false) * sizeof(float));
+        }
+    }
+    if (status != DN_OK) {
+        dn_writer_abandon(writer);
+        return status;
+    }
+    return dn_writer_commit(writer);
+}

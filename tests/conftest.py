@@ -1,0 +1,107 @@
+"""What several Python tests share: the reference's golden vectors, and small networks to play with."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+GOLDEN = Path(os.environ.get("DARKNET_GOLDEN", "/work/shared/golden"))
+
+TINY_CFG = """
+[net]
+width=32
+height=24
+channels=3
+batch=2
+subdivisions=1
+learning_rate=0.01
+
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=2
+pad=1
+activation=leaky
+
+[maxpool]
+size=2
+stride=2
+
+[convolutional]
+filters=16
+size=1
+stride=1
+activation=linear
+
+[yolo]
+mask=0,1
+anchors=4,5, 10,12
+classes=3
+num=2
+"""
+
+CLASSIFIER_CFG = """
+[net]
+width=16
+height=16
+channels=3
+batch=2
+
+[convolutional]
+filters=4
+size=3
+pad=1
+activation=relu
+
+[avgpool]
+
+[softmax]
+"""
+
+
+class Golden:
+    """One case of the golden vectors: its description and its arrays."""
+
+    def __init__(self, name: str) -> None:
+        self.folder = GOLDEN / name
+        self.description: dict[str, Any] = json.loads((self.folder / "case.json").read_text("utf-8"))
+        with np.load(self.folder / "case.npz") as arrays:
+            self.arrays: dict[str, np.ndarray] = {key: arrays[key] for key in arrays.files}
+
+
+@pytest.fixture(scope="session")
+def golden() -> Any:
+    """A function from the name of a golden case to a Golden; skips where the vectors are not installed."""
+    if not GOLDEN.is_dir():
+        pytest.skip(f"no golden vectors at {GOLDEN} (set DARKNET_GOLDEN)")
+    return Golden
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    """Random pixels, uint8 (h, w, 3), wider than high."""
+    return np.random.default_rng(1).integers(0, 256, (60, 100, 3), np.uint8)
+
+
+@pytest.fixture
+def detector() -> Any:
+    """A tiny detector with random weights and the class names a, b, c."""
+    import darknet_py as dn
+
+    with dn.Network.from_string(TINY_CFG, names=["a", "b", "c"], seed=3) as net:
+        yield net
+
+
+@pytest.fixture
+def classifier() -> Any:
+    """A tiny classifier of four classes with random weights."""
+    import darknet_py as dn
+
+    with dn.Network.from_string(CLASSIFIER_CFG, names=["n", "e", "s", "w"], seed=3) as net:
+        yield net
