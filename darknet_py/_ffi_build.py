@@ -5,6 +5,7 @@ Run by setup.py at build time only; never imported by the package.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -52,7 +53,8 @@ builder.set_source(
     ),
     include_dirs=["include", "src"],
     define_macros=[("DN_API", "")],  # the core is inside the module: nothing of it is exported
-    extra_compile_args=core_flags(),
+    # Distributions compile Python with -g; a wheel needs it only where the builder asks for it.
+    extra_compile_args=core_flags() + ([] if "-g" in os.environ.get("CFLAGS", "") else ["-g0"]),
     extra_link_args=["-pthread", *(["-Wl,--exclude-libs,ALL"] if sys.platform == "linux" else [])],
     libraries=["m"],
 )

@@ -73,6 +73,9 @@ typedef struct dn_kernels {
     int gemm_rows, gemm_columns;
     void (*gemm_tile)(int depth, const float *a, const float *b, float *c, size_t ldc, int rows, int columns,
                       bool accumulate);
+    /* The same with row k of b at from + offsets[k]; may read lanes - 1 floats past the columns. */
+    void (*gemm_tile_shifted)(int depth, const float *a, const float *from, const ptrdiff_t *offsets, float *c,
+                              size_t ldc, int rows, int columns);
     /* Panels [depth][width] of one operand, zero beyond `columns`: from[k][stride] as it is; the transpose of
      * from[j][stride]; patches of images from row `first` and column `column` on. */
     void (*pack_rows)(const float *from, size_t stride, int depth, int columns, int width, float *panel);

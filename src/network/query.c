@@ -5,9 +5,7 @@
 
 #include <string.h>
 
-#define DN_VERSION_TEXT "0.1.0"
-
-const char *dn_version(void) { return DN_VERSION_TEXT; }
+const char *dn_version(void) { return DN_VERSION; }
 
 const char *dn_build_info(void) {
 #if defined(__clang__)

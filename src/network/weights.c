@@ -125,7 +125,7 @@ static dn_status check_end(const dn_network *network, const reader *file, int cu
 }
 
 static dn_status load(dn_network *network, reader *file, int start, int cutoff) {
-    header h;
+    header h = {0};
     int end = cutoff < 0 || cutoff > network->count ? network->count : cutoff;
     DN_TRY(read_header(&h, file->bytes, file->length, file->name));
     if (start < 0 || start > end)

@@ -1,6 +1,5 @@
-/* conv_depthwise.c - convolutions with one input channel per group: the three products, directly. A plane is copied
- * with its zero padding, columns apart by the stride stored beside each other, so that every tap of a row of outputs
- * is one contiguous run. Each thread owns whole input channels. */
+/* conv_depthwise.c - convolutions with one input channel per group: the three products, directly, from padded planes
+ * (conv_direct.c). Each thread owns whole input channels. */
 #include "cpu.h"
 
 #include <string.h>
@@ -18,7 +17,7 @@ static depthwise describe(const dn_conv_shape *shape) {
     const int reach = (shape->size - 1) * shape->dilation;
     depthwise d = {.shape = shape, .multiplier = shape->out_c / shape->in_c};
     d.rows = (shape->out_h - 1) * shape->stride_y + reach + 1;
-    d.pitch = shape->out_w + reach / shape->stride_x + 1;
+    d.pitch = dn_padded_pitch(shape);
     d.x_plane = (size_t)shape->in_h * (size_t)shape->in_w;
     d.y_plane = (size_t)shape->out_h * (size_t)shape->out_w;
     d.padded = (size_t)d.rows * (size_t)shape->stride_x * (size_t)d.pitch;
@@ -35,49 +34,6 @@ static size_t thread_scratch(const dn_conv_shape *shape) {
 
 size_t dn_depthwise_scratch(const dn_conv_shape *shape, int threads) { return (size_t)threads * thread_scratch(shape); }
 
-/* Where each tap's run starts, relative to the first row of the window. */
-static void find_offsets(const depthwise *d, ptrdiff_t *offsets) {
-    const dn_conv_shape *shape = d->shape;
-    for (int ky = 0; ky < shape->size; ++ky)
-        for (int kx = 0; kx < shape->size; ++kx) {
-            const int x = kx * shape->dilation;
-            *offsets++ = ((ptrdiff_t)ky * shape->dilation * shape->stride_x + x % shape->stride_x) * d->pitch +
-                         x / shape->stride_x;
-        }
-}
-
-/* Columns of the plane that phase `phase` of a padded row holds: first .. last of the row's pitch are inside. */
-static void inside_columns(const depthwise *d, int phase, int *first, int *last) {
-    const int step = d->shape->stride_x, start = phase - d->shape->pad;
-    *first = start >= 0 ? 0 : dn_min_int((-start + step - 1) / step, d->pitch);
-    *last = start >= d->shape->in_w ? 0 : dn_min_int((d->shape->in_w - start + step - 1) / step, d->pitch);
-    if (*last < *first) *last = *first;
-}
-
-static void pad_plane(const depthwise *d, const float *plane, float *padded) {
-    const dn_conv_shape *shape = d->shape;
-    const int step = shape->stride_x;
-    for (int r = 0; r < d->rows; ++r)
-        for (int phase = 0; phase < step; ++phase, padded += d->pitch) {
-            const int y = r - shape->pad;
-            if (y < 0 || y >= shape->in_h) {
-                memset(padded, 0, (size_t)d->pitch * sizeof *padded);
-                continue;
-            }
-            int first, last;
-            inside_columns(d, phase, &first, &last);
-            const float *row = plane + (size_t)y * (size_t)shape->in_w;
-            for (int j = 0; j < first; ++j) padded[j] = 0;
-            if (step == 1 && first < last)
-                memcpy(padded + first, row + first - shape->pad, (size_t)(last - first) * sizeof *padded);
-            else if (step == 2)
-                for (int j = first; j < last; ++j) padded[j] = row[2 * j + phase - shape->pad];
-            else
-                for (int j = first; j < last; ++j) padded[j] = row[j * step + phase - shape->pad];
-            for (int j = last; j < d->pitch; ++j) padded[j] = 0;
-        }
-}
-
 /* The reverse: the plane adds what the padded plane holds inside. */
 static void unpad_plane(const depthwise *d, const float *padded, float *plane) {
     const dn_conv_shape *shape = d->shape;
@@ -86,7 +42,7 @@ static void unpad_plane(const depthwise *d, const float *padded, float *plane) {
             const int y = r - shape->pad;
             if (y < 0 || y >= shape->in_h) continue;
             int first, last;
-            inside_columns(d, phase, &first, &last);
+            dn_padded_inside(shape, phase, &first, &last);
             float *row = plane + (size_t)y * (size_t)shape->in_w;
             for (int j = first; j < last; ++j) row[j * shape->stride_x + phase - shape->pad] += padded[j];
         }
@@ -119,14 +75,15 @@ static void forward_plane(const depthwise_job *job, int channel, const ptrdiff_t
 static void run_forward(void *context, int part, int parts) {
     const depthwise_job *job = context;
     const depthwise *d = &job->d;
-    float *padded = job->scratch + (size_t)part * thread_scratch(d->shape);
+    const dn_conv_shape *shape = d->shape;
+    float *padded = job->scratch + (size_t)part * thread_scratch(shape);
     ptrdiff_t *offsets = (ptrdiff_t *)(void *)(padded + dn_round_up(d->padded, 16) + 64);
-    find_offsets(d, offsets);
+    dn_padded_offsets(shape, 1, 0, offsets);
     size_t begin, end;
-    dn_pool_slice((size_t)job->batch * (size_t)d->shape->in_c, 1, part, parts, &begin, &end);
+    dn_pool_slice((size_t)job->batch * (size_t)shape->in_c, 1, part, parts, &begin, &end);
     for (size_t i = begin; i < end; ++i) {
-        const size_t channel = i % (size_t)d->shape->in_c;
-        pad_plane(d, job->x + i * d->x_plane, padded);
+        const size_t channel = i % (size_t)shape->in_c;
+        dn_pad_rows(shape, job->x + i * d->x_plane, 0, d->rows, padded);
         for (size_t j = 0; j < (size_t)d->multiplier; ++j) {
             const size_t at = (i * (size_t)d->multiplier + j) * d->y_plane;
             const float *residual = job->epilogue && job->epilogue->residual ? job->epilogue->residual + at : NULL;
@@ -150,7 +107,7 @@ static void run_data_gradient(void *context, int part, int parts) {
     const ptrdiff_t step = (ptrdiff_t)shape->stride_y * shape->stride_x * d->pitch;
     float *padded = job->scratch + (size_t)part * thread_scratch(shape);
     ptrdiff_t *offsets = (ptrdiff_t *)(void *)(padded + dn_round_up(d->padded, 16) + 64);
-    find_offsets(d, offsets);
+    dn_padded_offsets(shape, 1, 0, offsets);
     size_t begin, end;
     dn_pool_slice((size_t)job->batch * (size_t)shape->in_c, 1, part, parts, &begin, &end);
     for (size_t i = begin; i < end; ++i) {
@@ -181,13 +138,13 @@ static void run_weight_gradient(void *context, int part, int parts) {
     const ptrdiff_t step = (ptrdiff_t)shape->stride_y * shape->stride_x * d->pitch;
     float *padded = job->scratch + (size_t)part * thread_scratch(shape);
     ptrdiff_t *offsets = (ptrdiff_t *)(void *)(padded + dn_round_up(d->padded, 16) + 64);
-    find_offsets(d, offsets);
+    dn_padded_offsets(shape, 1, 0, offsets);
     size_t begin, end;
     dn_pool_slice((size_t)shape->in_c, 1, part, parts, &begin, &end);
     for (int image = 0; image < job->batch; ++image)
         for (size_t channel = begin; channel < end; ++channel) {
             const size_t i = (size_t)image * (size_t)shape->in_c + channel;
-            pad_plane(d, job->x + i * d->x_plane, padded);
+            dn_pad_rows(shape, job->x + i * d->x_plane, 0, d->rows, padded);
             for (size_t j = 0; j < (size_t)d->multiplier; ++j) {
                 const float *dy = job->dy + (i * (size_t)d->multiplier + j) * d->y_plane;
                 float *dw = job->dw + (channel * (size_t)d->multiplier + j) * taps;

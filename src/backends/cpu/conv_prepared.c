@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-typedef enum algorithm { VECTOR, GEMM, IM2COL, DEPTHWISE, WINOGRAD } algorithm;
+typedef enum algorithm { VECTOR, GEMM, IM2COL, DIRECT, DEPTHWISE, WINOGRAD } algorithm;
 
 struct dn_conv_prepared {
     const dn_kernels *kernels;
@@ -49,7 +49,7 @@ static algorithm choose(const dn_kernels *kernels, const dn_conv_shape *shape, b
     if (*m) return WINOGRAD;
     if (dn_depthwise_fits(shape)) return DEPTHWISE;
     if (is_pointwise(shape)) return shape->out_h * shape->out_w == 1 && shape->groups == 1 ? VECTOR : GEMM;
-    return IM2COL;
+    return dn_direct_fits(kernels, shape) ? DIRECT : IM2COL;
 }
 
 /* ---- preparation ---- */
@@ -125,6 +125,7 @@ const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared) {
     case VECTOR: return "vector";
     case GEMM: return "gemm";
     case IM2COL: return "im2col";
+    case DIRECT: return "direct";
     case DEPTHWISE: return "depthwise";
     case WINOGRAD: break;
     }
@@ -138,6 +139,7 @@ size_t dn_cpu_conv_prepared_scratch(const dn_conv_prepared *prepared, int thread
     switch (prepared->algorithm) {
     case WINOGRAD: return dn_winograd_scratch(&prepared->winograd, threads);
     case DEPTHWISE: return dn_depthwise_scratch(shape, threads);
+    case DIRECT: return dn_direct_scratch(shape, threads);
     case VECTOR: return 0;
     case GEMM:
     case IM2COL: break;
@@ -171,6 +173,7 @@ void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const 
     const dn_epilogue epilogue = {prepared->bias, residual, prepared->activation};
     switch (prepared->algorithm) {
     case WINOGRAD: dn_winograd_run(device, &prepared->winograd, x, &epilogue, y, scratch); break;
+    case DIRECT: dn_direct_run(device, shape, x, prepared->weights, &epilogue, y, scratch); break;
     case DEPTHWISE: dn_depthwise_forward(device, shape, 1, x, prepared->weights, &epilogue, y, scratch); break;
     case VECTOR:
         dn_cpu_matmul(device, false, false, shape->out_c, 1, shape->in_c, prepared->weights, x, y, false, scratch);

@@ -7,7 +7,7 @@ enum {
     MAX_POINTS = 36,
     V_BYTES = 256 << 10,        /* transformed input of a thread's block, in its second-level cache */
     V_BYTES_SHARED = 4 << 20,   /* of a block that all threads work on */
-    M_BYTES = 512 << 10,        /* products before the inverse transform */
+    M_BYTES = 128 << 10,        /* products before the inverse transform, there too */
     U_BYTES_OWN = 3 << 19,      /* with more weights than this, threads share out the weights, not the tiles */
     POINT_PADDING = 16          /* floats; else points are a power of two apart and fall into the same cache set */
 };

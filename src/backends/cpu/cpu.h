@@ -63,6 +63,21 @@ typedef struct dn_epilogue {
 
 dn_patches dn_conv_patches(const dn_conv_shape *shape, const float *x); /* of one group */
 
+/* Padded planes (conv_direct.c): [rows][stride_x][pitch], columns apart by the stride stored beside each other, so that
+ * every tap of a row of outputs is one contiguous run. Row 0 is image row -pad. */
+int dn_padded_pitch(const dn_conv_shape *shape);
+/* The columns first .. last of the pitch that lie inside the image, for one phase of the stride. */
+void dn_padded_inside(const dn_conv_shape *shape, int phase, int *first, int *last);
+void dn_pad_rows(const dn_conv_shape *shape, const float *plane, int first, int rows, float *padded);
+/* offsets[channels][size][size], relative to the first row of a window. */
+void dn_padded_offsets(const dn_conv_shape *shape, int channels, size_t channel_stride, ptrdiff_t *offsets);
+
+/* Few channels and wide maps, as in a first layer (conv_direct.c); weights packed by dn_gemm_pack. */
+bool dn_direct_fits(const dn_kernels *kernels, const dn_conv_shape *shape);
+size_t dn_direct_scratch(const dn_conv_shape *shape, int threads); /* floats */
+void dn_direct_run(dn_device *device, const dn_conv_shape *shape, const float *x, const float *weights,
+                   const dn_epilogue *epilogue, float *y, float *scratch);
+
 /* One input channel per group (conv_depthwise.c). */
 bool dn_depthwise_fits(const dn_conv_shape *shape);
 size_t dn_depthwise_scratch(const dn_conv_shape *shape, int threads); /* floats, for all three */

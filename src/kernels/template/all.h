@@ -18,6 +18,7 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .gemm_rows = GEMM_ROWS,
     .gemm_columns = GEMM_VECTORS * LEVEL_LANES,
     .gemm_tile = gemm_tile,
+    .gemm_tile_shifted = gemm_tile_shifted,
     .pack_rows = pack_rows,
     .pack_columns = pack_columns,
     .pack_patches = pack_patches,

@@ -2,18 +2,20 @@
  * matrix-vector products and the weighted sum of shifted rows of a depthwise convolution. */
 
 /* Registers hold rows x vectors sums; every element is one chain of multiply-adds in the order of k, whatever the
- * size of the tile around it, so results don't depend on how a product is cut into tiles. */
-DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float *a, const float *b, float *c,
-                       size_t ldc, int columns, bool accumulate) {
+ * size of the tile around it, so results don't depend on how a product is cut into tiles. Row k of the right side is
+ * the next row of a packed panel, or if there are offsets, at b + offsets[k]. */
+DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float *a, const float *b,
+                       const ptrdiff_t *offsets, float *c, size_t ldc, int columns, bool accumulate) {
     vfloat sum[GEMM_ROWS][GEMM_VECTORS];
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 4
         for (int j = 0; j < vectors; ++j) sum[i][j] = (vfloat){0};
     for (int k = 0; k < depth; ++k) {
+        const float *from = offsets ? b + offsets[k] : b + (size_t)k * (GEMM_VECTORS * LEVEL_LANES);
         vfloat row[GEMM_VECTORS];
 #pragma GCC unroll 4
-        for (int j = 0; j < vectors; ++j) row[j] = vload(b + j * LEVEL_LANES);
+        for (int j = 0; j < vectors; ++j) row[j] = vload(from + j * LEVEL_LANES);
 #pragma GCC unroll 16
         for (int i = 0; i < rows; ++i) {
             vfloat scale_i = vset(a[i]);
@@ -21,7 +23,6 @@ DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float
             for (int j = 0; j < vectors; ++j) sum[i][j] += scale_i * row[j];
         }
         a += GEMM_ROWS;
-        b += GEMM_VECTORS * LEVEL_LANES;
     }
     if (columns == vectors * LEVEL_LANES) {
 #pragma GCC unroll 16
@@ -45,11 +46,13 @@ DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float
             copy_floats(c, whole[i], columns);
 }
 
-DN_INLINE void tile_rows(const int vectors, int depth, const float *a, const float *b, float *c, size_t ldc, int rows,
-                         int columns, bool accumulate) {
+DN_INLINE void tile_rows(const int vectors, int depth, const float *a, const float *b, const ptrdiff_t *offsets,
+                         float *c, size_t ldc, int rows, int columns, bool accumulate) {
     switch (rows) {
 #define TILE_CASE(r)                                                                                                   \
-    case r: tile_of((r) <= GEMM_ROWS ? (r) : 1, vectors, depth, a, b, c, ldc, columns, accumulate); break;
+    case r:                                                                                                            \
+        tile_of((r) <= GEMM_ROWS ? (r) : 1, vectors, depth, a, b, offsets, c, ldc, columns, accumulate);               \
+        break;
         TILE_CASE(1)
         TILE_CASE(2)
         TILE_CASE(3)
@@ -62,12 +65,22 @@ DN_INLINE void tile_rows(const int vectors, int depth, const float *a, const flo
     }
 }
 
+DN_INLINE void tile_columns(int depth, const float *a, const float *b, const ptrdiff_t *offsets, float *c, size_t ldc,
+                            int rows, int columns, bool accumulate) {
+    const int vectors = (columns + LEVEL_LANES - 1) / LEVEL_LANES;
+    if (vectors == 1) tile_rows(1, depth, a, b, offsets, c, ldc, rows, columns, accumulate);
+    if (vectors == 2) tile_rows(2, depth, a, b, offsets, c, ldc, rows, columns, accumulate);
+    if (vectors == 3) tile_rows(GEMM_VECTORS > 2 ? 3 : 1, depth, a, b, offsets, c, ldc, rows, columns, accumulate);
+}
+
 static void gemm_tile(int depth, const float *a, const float *b, float *c, size_t ldc, int rows, int columns,
                       bool accumulate) {
-    const int vectors = (columns + LEVEL_LANES - 1) / LEVEL_LANES;
-    if (vectors == 1) tile_rows(1, depth, a, b, c, ldc, rows, columns, accumulate);
-    if (vectors == 2) tile_rows(2, depth, a, b, c, ldc, rows, columns, accumulate);
-    if (vectors == 3) tile_rows(GEMM_VECTORS > 2 ? 3 : 1, depth, a, b, c, ldc, rows, columns, accumulate);
+    tile_columns(depth, a, b, NULL, c, ldc, rows, columns, accumulate);
+}
+
+static void gemm_tile_shifted(int depth, const float *a, const float *from, const ptrdiff_t *offsets, float *c,
+                              size_t ldc, int rows, int columns) {
+    tile_columns(depth, a, from, offsets, c, ldc, rows, columns, false);
 }
 
 static void pack_rows(const float *from, size_t stride, int depth, int columns, int width, float *panel) {

@@ -1,0 +1,134 @@
+/* conv_direct.c - convolutions of few input channels on wide maps, where packing patches would cost as much as
+ * multiplying them: the register tile reads its rows straight from padded planes. The padded planes themselves, which
+ * depthwise convolutions use too, are here. */
+#include "cpu.h"
+
+#include <string.h>
+
+enum {
+    MOST_DEPTH = 256, /* one block of dn_gemm_pack */
+    MOST_FILTERS = 64,
+    BLOCK_ROWS = 4 /* output rows whose inputs are padded at a time; they stay in the first-level cache */
+};
+
+/* ---- padded planes ---- */
+
+static int reach_of(const dn_conv_shape *shape) { return (shape->size - 1) * shape->dilation; }
+
+int dn_padded_pitch(const dn_conv_shape *shape) { return shape->out_w + reach_of(shape) / shape->stride_x + 1; }
+
+void dn_padded_inside(const dn_conv_shape *shape, int phase, int *first, int *last) {
+    const int step = shape->stride_x, start = phase - shape->pad, pitch = dn_padded_pitch(shape);
+    *first = start >= 0 ? 0 : dn_min_int((-start + step - 1) / step, pitch);
+    *last = start >= shape->in_w ? 0 : dn_min_int((shape->in_w - start + step - 1) / step, pitch);
+    if (*last < *first) *last = *first;
+}
+
+void dn_pad_rows(const dn_conv_shape *shape, const float *plane, int first_row, int rows, float *padded) {
+    const int step = shape->stride_x, pitch = dn_padded_pitch(shape);
+    for (int r = first_row; r < first_row + rows; ++r)
+        for (int phase = 0; phase < step; ++phase, padded += pitch) {
+            const int y = r - shape->pad;
+            if (y < 0 || y >= shape->in_h) {
+                memset(padded, 0, (size_t)pitch * sizeof *padded);
+                continue;
+            }
+            int first, last;
+            dn_padded_inside(shape, phase, &first, &last);
+            const float *row = plane + (ptrdiff_t)y * shape->in_w + phase - shape->pad;
+            for (int j = 0; j < first; ++j) padded[j] = 0;
+            if (step == 1 && first < last)
+                memcpy(padded + first, row + first, (size_t)(last - first) * sizeof *padded);
+            else if (step == 2) /* a constant stride is vectorised */
+                for (int j = first; j < last; ++j) padded[j] = row[2 * j];
+            else
+                for (int j = first; j < last; ++j) padded[j] = row[j * step];
+            for (int j = last; j < pitch; ++j) padded[j] = 0;
+        }
+}
+
+void dn_padded_offsets(const dn_conv_shape *shape, int channels, size_t channel_stride, ptrdiff_t *offsets) {
+    const int pitch = dn_padded_pitch(shape);
+    for (int c = 0; c < channels; ++c)
+        for (int ky = 0; ky < shape->size; ++ky)
+            for (int kx = 0; kx < shape->size; ++kx) {
+                const int x = kx * shape->dilation;
+                *offsets++ = (ptrdiff_t)((size_t)c * channel_stride) + x / shape->stride_x +
+                             ((ptrdiff_t)ky * shape->dilation * shape->stride_x + x % shape->stride_x) * pitch;
+            }
+}
+
+/* ---- the convolution ---- */
+
+bool dn_direct_fits(const dn_kernels *kernels, const dn_conv_shape *shape) {
+    return shape->groups == 1 && shape->in_c * shape->size * shape->size <= MOST_DEPTH &&
+           shape->out_c <= MOST_FILTERS && shape->out_w >= 2 * kernels->gemm_columns;
+}
+
+static size_t channel_floats(const dn_conv_shape *shape) {
+    const int rows = (BLOCK_ROWS - 1) * shape->stride_y + reach_of(shape) + 1;
+    return (size_t)rows * (size_t)shape->stride_x * (size_t)dn_padded_pitch(shape);
+}
+
+static size_t padded_floats(const dn_conv_shape *shape) {
+    return dn_round_up((size_t)shape->in_c * channel_floats(shape) + 64, 16); /* 64: the tile reads past the columns */
+}
+
+size_t dn_direct_scratch(const dn_conv_shape *shape, int threads) { return (size_t)threads * padded_floats(shape); }
+
+typedef struct direct_job {
+    const dn_kernels *kernels;
+    const dn_conv_shape *shape;
+    const dn_epilogue *epilogue;
+    const float *x, *weights;
+    float *y, *scratch;
+} direct_job;
+
+/* Output rows first .. last from the padded planes of the block. */
+static void multiply_rows(const direct_job *job, int first, int last, const float *padded, const ptrdiff_t *offsets) {
+    const dn_conv_shape *shape = job->shape;
+    const dn_kernels *kernels = job->kernels;
+    const int depth = shape->in_c * shape->size * shape->size, height = kernels->gemm_rows;
+    const size_t plane = (size_t)shape->out_h * (size_t)shape->out_w;
+    for (int row = first; row < last; ++row) {
+        const float *from = padded + (ptrdiff_t)(row - first) * shape->stride_y * shape->stride_x * dn_padded_pitch(shape);
+        for (int x = 0; x < shape->out_w; x += kernels->gemm_columns)
+            for (int o = 0; o < shape->out_c; o += height)
+                kernels->gemm_tile_shifted(depth, job->weights + (ptrdiff_t)o * depth, from + x, offsets,
+                                           job->y + (size_t)o * plane + (size_t)row * (size_t)shape->out_w + x, plane,
+                                           dn_min_int(height, shape->out_c - o),
+                                           dn_min_int(kernels->gemm_columns, shape->out_w - x));
+    }
+    for (int o = 0; o < shape->out_c; ++o) {
+        const size_t at = (size_t)o * plane + (size_t)first * (size_t)shape->out_w;
+        kernels->affine_activate(job->epilogue->activation, job->y + at, 1.0f,
+                                 job->epilogue->bias ? job->epilogue->bias[o] : 0.0f,
+                                 job->epilogue->residual ? job->epilogue->residual + at : NULL,
+                                 (size_t)(last - first) * (size_t)shape->out_w);
+    }
+}
+
+static void run_rows(void *context, int part, int parts) {
+    const direct_job *job = context;
+    const dn_conv_shape *shape = job->shape;
+    float *padded = job->scratch + (size_t)part * padded_floats(shape);
+    ptrdiff_t offsets[MOST_DEPTH];
+    dn_padded_offsets(shape, shape->in_c, channel_floats(shape), offsets);
+    memset(padded, 0, padded_floats(shape) * sizeof *padded);
+    size_t begin, end;
+    dn_pool_slice((size_t)shape->out_h, 1, part, parts, &begin, &end);
+    for (int first = (int)begin; first < (int)end; first += BLOCK_ROWS) {
+        const int last = dn_min_int(first + BLOCK_ROWS, (int)end);
+        const int rows = (last - first - 1) * shape->stride_y + reach_of(shape) + 1;
+        for (int c = 0; c < shape->in_c; ++c)
+            dn_pad_rows(shape, job->x + (size_t)c * (size_t)shape->in_h * (size_t)shape->in_w, first * shape->stride_y,
+                        rows, padded + (size_t)c * channel_floats(shape));
+        multiply_rows(job, first, last, padded, offsets);
+    }
+}
+
+void dn_direct_run(dn_device *device, const dn_conv_shape *shape, const float *x, const float *weights,
+                   const dn_epilogue *epilogue, float *y, float *scratch) {
+    direct_job job = {device->kernels, shape, epilogue, x, weights, y, scratch};
+    dn_pool_run(device->pool, run_rows, &job);
+}

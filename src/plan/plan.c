@@ -1,0 +1,305 @@
+/* plan.c - builds a plan in passes: lower, count readers, fuse residual additions, assign values, emit operations,
+ * place buffers. */
+#include "plan.h"
+
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+enum { NO_LAYER = -2 };
+
+/* What the passes know while they work; freed when the plan is done. */
+typedef struct builder {
+    const dn_network *network;
+    dn_plan *plan;
+    dn_lowered *lowered;
+    int *readers;      /* layers that read a layer's output; network outputs count as one more */
+    bool *fused;       /* a convolution whose work moved into the addition that follows */
+    int *parent;       /* root whose joined buffer contains this root, or NO_LAYER */
+    size_t *within;    /* offset there */
+    dn_plan_buffer *buffers;
+    int *order;
+} builder;
+
+static int previous_of(const dn_layer *layer) { return layer->index - 1; } /* -1: the network's input */
+
+/* ---- lower and count ---- */
+
+static void lower_layers(builder *b) {
+    for (int i = 0; i < b->network->count; ++i) {
+        const dn_layer *layer = &b->network->layers[i];
+        b->lowered[i] = (dn_lowered){.kind = DN_LOWERED_FORWARD};
+        if (layer->type->lower) layer->type->lower(layer, &b->lowered[i]);
+        /* Nothing to gain, and the network's input has no buffer to alias. */
+        if (b->lowered[i].kind == DN_LOWERED_ALIAS && b->lowered[i].source < 0)
+            b->lowered[i].kind = DN_LOWERED_FORWARD;
+    }
+}
+
+static void count_readers(builder *b) {
+    for (int i = 0; i < b->network->count; ++i) {
+        const dn_layer *layer = &b->network->layers[i];
+        if (layer->reads_previous && i > 0) b->readers[i - 1]++;
+        for (int s = 0; s < layer->source_count; ++s) b->readers[layer->sources[s]]++;
+    }
+    for (int k = 0; k < b->network->output_count; ++k) b->readers[b->network->outputs[k]]++;
+}
+
+/* conv, then an addition that alone reads it: the convolution adds on its way out. */
+static void fuse_additions(builder *b) {
+    for (int i = 1; i < b->network->count; ++i)
+        if (b->lowered[i].kind == DN_LOWERED_ADD && b->lowered[i - 1].kind == DN_LOWERED_CONV && b->readers[i - 1] == 1 &&
+            b->lowered[i].source != i - 1)
+            b->fused[i - 1] = true;
+}
+
+/* ---- values ---- */
+
+static bool whole_root(const builder *b, int layer) {
+    const dn_plan_value *value = &b->plan->values[layer];
+    return value->root >= 0 && value->offset == 0 && b->network->layers[value->root].outputs == value->floats;
+}
+
+/* Sources are computed straight into the joined buffer where they can be; the others are copied later. */
+static void assign_concat(builder *b, int i) {
+    const dn_layer *layer = &b->network->layers[i];
+    size_t at = 0;
+    for (int s = 0; s < layer->source_count; ++s) {
+        int source = layer->sources[s];
+        int root = b->plan->values[source].root;
+        if (whole_root(b, source) && b->parent[root] == NO_LAYER) {
+            b->parent[root] = i;
+            b->within[root] = at;
+        }
+        at += b->network->layers[source].outputs;
+    }
+}
+
+static void assign_values(builder *b) {
+    for (int i = 0; i < b->network->count; ++i) {
+        const dn_layer *layer = &b->network->layers[i];
+        dn_plan_value *value = &b->plan->values[i];
+        *value = (dn_plan_value){i, 0, layer->outputs};
+        b->parent[i] = NO_LAYER;
+        if (b->fused[i] || (b->lowered[i].kind == DN_LOWERED_NOTHING && b->readers[i] == 0)) {
+            value->root = NO_LAYER;
+        } else if (b->lowered[i].kind == DN_LOWERED_ALIAS) {
+            const dn_plan_value *source = &b->plan->values[b->lowered[i].source];
+            value->root = source->root;
+            value->offset = source->offset + b->lowered[i].offset;
+        } else if (b->lowered[i].kind == DN_LOWERED_CONCAT) {
+            assign_concat(b, i);
+        }
+    }
+}
+
+/* ---- operations ---- */
+
+/* Folded weights and bias: w s, b - mean s with s = scale / D (compat.md 10.7). */
+static void fold(const builder *b, const dn_layer *layer, const dn_lowered *low, float *weights, float *bias) {
+    const dn_network *network = b->network;
+    const float *params = network->params;
+    size_t count = layer->params[low->weights].count, per_filter = count / (size_t)low->conv.out_c;
+    memcpy(weights, params + layer->params[low->weights].offset, count * sizeof *weights);
+    memcpy(bias, params + layer->params[low->bias].offset, (size_t)low->conv.out_c * sizeof *bias);
+    if (low->scale < 0) return;
+    const float *scale = params + layer->params[low->scale].offset, *mean = params + layer->params[low->mean].offset;
+    const float *variance = params + layer->params[low->variance].offset;
+    bool pjreddie_cpu = network->options.numerics == DN_NUMERICS_PJREDDIE_CPU;
+    for (int f = 0; f < low->conv.out_c; ++f) {
+        double divisor = pjreddie_cpu ? sqrt(variance[f]) + 1e-6 : sqrt(variance[f] + 1e-5);
+        double s = scale[f] / divisor;
+        for (size_t k = 0; k < per_filter; ++k)
+            weights[(size_t)f * per_filter + k] = (float)(weights[(size_t)f * per_filter + k] * s);
+        bias[f] = (float)(bias[f] - mean[f] * s);
+    }
+}
+
+static dn_status add_conv(builder *b, int conv, int result, int residual) {
+    const dn_layer *layer = &b->network->layers[conv];
+    const dn_lowered *low = &b->lowered[conv];
+    size_t count = layer->params[low->weights].count;
+    float *weights;
+    DN_TRY(dn_new_floats(&weights, count + (size_t)low->conv.out_c, "folded weights"));
+    fold(b, layer, low, weights, weights + count);
+    dn_plan_op *op = &b->plan->ops[b->plan->op_count];
+    *op = (dn_plan_op){DN_PLAN_CONV, result, previous_of(layer), residual, 0, NULL, low->conv};
+    dn_status status = b->network->ops->conv_prepare(&op->conv, &low->conv, weights, weights + count, low->activation,
+                                                     b->network->options.exact != 0);
+    dn_free(weights);
+    if (status != DN_OK) return status;
+    b->plan->packed_bytes += b->network->ops->conv_prepared_bytes(op->conv);
+    b->plan->op_count++;
+    return DN_OK;
+}
+
+static void add_op(builder *b, dn_plan_kind kind, int layer, int input, size_t offset) {
+    b->plan->ops[b->plan->op_count++] = (dn_plan_op){.kind = kind, .layer = layer, .input = input,
+                                                     .residual = NO_LAYER, .offset = offset};
+}
+
+static void add_copies(builder *b, int i) {
+    const dn_layer *layer = &b->network->layers[i];
+    size_t at = 0;
+    for (int s = 0; s < layer->source_count; ++s) {
+        int source = layer->sources[s];
+        int root = b->plan->values[source].root;
+        bool in_place = whole_root(b, source) && b->parent[root] == i && b->within[root] == at;
+        if (!in_place) add_op(b, DN_PLAN_COPY, i, source, at);
+        at += b->network->layers[source].outputs;
+    }
+}
+
+static dn_status emit_ops(builder *b) {
+    for (int i = 0; i < b->network->count; ++i) {
+        if (b->fused[i]) continue;
+        switch (b->lowered[i].kind) {
+        case DN_LOWERED_CONV:
+            DN_TRY(add_conv(b, i, i, NO_LAYER));
+            break;
+        case DN_LOWERED_ADD:
+            if (b->fused[i - 1])
+                DN_TRY(add_conv(b, i - 1, i, b->lowered[i].source));
+            else
+                add_op(b, DN_PLAN_FORWARD, i, i - 1, 0);
+            break;
+        case DN_LOWERED_CONCAT:
+            add_copies(b, i);
+            break;
+        case DN_LOWERED_ALIAS:
+            break;
+        case DN_LOWERED_NOTHING:
+            if (b->readers[i]) add_op(b, DN_PLAN_CLEAR, i, NO_LAYER, 0);
+            break;
+        case DN_LOWERED_FORWARD:
+            add_op(b, DN_PLAN_FORWARD, i, i - 1, 0);
+            break;
+        }
+    }
+    return DN_OK;
+}
+
+/* ---- placement ---- */
+
+/* The outermost buffer a layer's value lies in, and its offset there. */
+static int outermost(const builder *b, int layer, size_t *offset) {
+    const dn_plan_value *value = &b->plan->values[layer];
+    int root = value->root;
+    *offset = value->offset;
+    while (root >= 0 && b->parent[root] != NO_LAYER) {
+        *offset += b->within[root];
+        root = b->parent[root];
+    }
+    return root;
+}
+
+static void touch(builder *b, int layer, int time) {
+    size_t offset;
+    int root = layer < 0 ? layer : outermost(b, layer, &offset);
+    if (root < 0) return;
+    b->buffers[root].start = dn_min_int(b->buffers[root].start, time);
+    b->buffers[root].end = dn_max_int(b->buffers[root].end, time);
+}
+
+static void place(builder *b) {
+    const dn_network *network = b->network;
+    size_t offset;
+    for (int i = 0; i < network->count; ++i) {
+        bool own = b->plan->values[i].root == i && outermost(b, i, &offset) == i;
+        b->buffers[i] = (dn_plan_buffer){own ? network->layers[i].outputs : 0, 0, INT_MAX, -1};
+    }
+    for (int k = 0; k < b->plan->op_count; ++k) {
+        const dn_plan_op *op = &b->plan->ops[k];
+        touch(b, op->layer, k);
+        touch(b, op->input, k);
+        touch(b, op->residual, k);
+        if (op->kind != DN_PLAN_FORWARD) continue;
+        const dn_layer *layer = &network->layers[op->layer];
+        for (int s = 0; s < layer->source_count; ++s) touch(b, layer->sources[s], k);
+    }
+    for (int k = 0; k < network->output_count; ++k) touch(b, network->outputs[k], INT_MAX - 1);
+    b->plan->arena = dn_plan_place(b->buffers, network->count, b->order);
+    /* Roots are still needed to find the others' places, so the final values replace them in a second pass. */
+    for (int i = 0; i < network->count; ++i) {
+        b->order[i] = outermost(b, i, &offset);
+        b->buffers[i].floats = b->order[i] >= 0 ? b->buffers[b->order[i]].offset + offset : 0;
+    }
+    for (int i = 0; i < network->count; ++i) {
+        b->plan->values[i].root = b->order[i];
+        b->plan->values[i].offset = b->buffers[i].floats;
+    }
+}
+
+/* ---- all together ---- */
+
+static void free_builder(builder *b) {
+    dn_free(b->lowered);
+    dn_free(b->readers);
+    dn_free(b->fused);
+    dn_free(b->parent);
+    dn_free(b->within);
+    dn_free(b->buffers);
+    dn_free(b->order);
+}
+
+static dn_status build(dn_plan **out, const dn_network *network) {
+    builder b = {.network = network};
+    size_t count = (size_t)network->count, copies = 0;
+    dn_status status;
+    *out = NULL;
+    DN_TRY_GOTO(dn_new(&b.plan, 1, sizeof *b.plan, "plan"));
+    atomic_init(&b.plan->references, 1);
+    b.plan->network = network;
+    b.plan->count = network->count;
+    for (int i = 0; i < network->count; ++i) copies += (size_t)network->layers[i].source_count;
+    DN_TRY_GOTO(dn_new(&b.plan->values, count, sizeof *b.plan->values, "plan"));
+    DN_TRY_GOTO(dn_new(&b.plan->ops, count + copies, sizeof *b.plan->ops, "plan"));
+    DN_TRY_GOTO(dn_new(&b.lowered, count, sizeof *b.lowered, "plan"));
+    DN_TRY_GOTO(dn_new(&b.readers, count, sizeof *b.readers, "plan"));
+    DN_TRY_GOTO(dn_new(&b.fused, count, sizeof *b.fused, "plan"));
+    DN_TRY_GOTO(dn_new(&b.parent, count, sizeof *b.parent, "plan"));
+    DN_TRY_GOTO(dn_new(&b.within, count, sizeof *b.within, "plan"));
+    DN_TRY_GOTO(dn_new(&b.buffers, count, sizeof *b.buffers, "plan"));
+    DN_TRY_GOTO(dn_new(&b.order, count, sizeof *b.order, "plan"));
+    lower_layers(&b);
+    count_readers(&b);
+    fuse_additions(&b);
+    assign_values(&b);
+    DN_TRY_GOTO(emit_ops(&b));
+    place(&b);
+    free_builder(&b);
+    *out = b.plan;
+    return DN_OK;
+
+fail:
+    free_builder(&b);
+    dn_plan_release(b.plan);
+    return status;
+}
+
+dn_status dn_plan_acquire(dn_plan **out, dn_network *network, uint64_t *version) {
+    dn_status status = DN_OK;
+    pthread_mutex_lock(&network->mutex);
+    uint64_t now = atomic_load(&network->version);
+    if (!network->plan || network->plan_version != now) {
+        dn_plan_release(network->plan);
+        network->plan = NULL;
+        network->plan_release = dn_plan_release;
+        network->plan_version = now;
+        status = build(&network->plan, network);
+    }
+    *out = network->plan;
+    *version = now;
+    if (network->plan) atomic_fetch_add(&network->plan->references, 1);
+    pthread_mutex_unlock(&network->mutex);
+    return status;
+}
+
+void dn_plan_release(dn_plan *plan) {
+    if (!plan || atomic_fetch_sub(&plan->references, 1) != 1) return;
+    for (int i = 0; plan->ops && i < plan->op_count; ++i)
+        if (plan->ops[i].conv) plan->network->ops->conv_prepared_free(plan->ops[i].conv);
+    dn_free(plan->ops);
+    dn_free(plan->values);
+    dn_free(plan);
+}

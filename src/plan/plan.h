@@ -1,0 +1,55 @@
+/* plan.h - a network turned into operations for inference, once: batch normalisation folded, weights packed, tensors
+ * placed in one arena by lifetime, joins made free. Read-only after building; shared by all sessions of a network. */
+#ifndef DN_PLAN_H
+#define DN_PLAN_H
+
+#include "../network/network.h"
+
+typedef enum dn_plan_kind {
+    DN_PLAN_CONV,    /* prepared convolution, perhaps with a residual added */
+    DN_PLAN_FORWARD, /* the layer's own forward */
+    DN_PLAN_COPY,    /* a source into its place in a joined buffer */
+    DN_PLAN_CLEAR    /* a buffer that nothing writes but something reads */
+} dn_plan_kind;
+
+/* Where a layer's output lives: floats from the start of the arena, or the network's input itself. */
+typedef struct dn_plan_value {
+    int root;      /* layer that owns the buffer; -1: the network's input; -2: none */
+    size_t offset; /* within the root until placed, then within the arena */
+    size_t floats;
+} dn_plan_value;
+
+typedef struct dn_plan_op {
+    dn_plan_kind kind;
+    int layer;    /* whose output this computes */
+    int input;    /* layer whose value is read (-1: the network's input) */
+    int residual; /* layer added to a convolution's result; -2: none */
+    size_t offset; /* COPY: within the layer's value */
+    dn_conv_prepared *conv;
+    dn_conv_shape shape;
+} dn_plan_op;
+
+struct dn_plan {
+    atomic_int references;
+    const dn_network *network;
+    int count; /* layers */
+    dn_plan_value *values; /* per layer */
+    dn_plan_op *ops;
+    int op_count;
+    size_t arena; /* floats */
+    size_t packed_bytes;
+};
+
+/* The plan of the network as it is now: the cached one, or a new one. The caller gives back one reference. */
+dn_status dn_plan_acquire(dn_plan **out, dn_network *network, uint64_t *version);
+void dn_plan_release(dn_plan *plan); /* accepts NULL */
+
+/* memory.c: places buffers that live from start to end (op indices, inclusive) so that those alive together do not
+ * overlap. offsets are written; returns the floats needed. */
+typedef struct dn_plan_buffer {
+    size_t floats, offset;
+    int start, end;
+} dn_plan_buffer;
+size_t dn_plan_place(dn_plan_buffer *buffers, int count, int *order);
+
+#endif

@@ -1,0 +1,340 @@
+/* session.c - runs a network for one caller: planned inference, the unfused oracle, and boxes from the heads. Owns
+ * every buffer; after the first call of a kind and batch size nothing is allocated. */
+#include "plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct dn_session {
+    dn_network *network;
+    dn_device *device;
+    int threads;
+    dn_plan *plan;
+    uint64_t plan_version;
+    float *arena, *scratch;
+    float **pointers;       /* run.output of the planned path */
+    float *cost;
+    dn_run run;             /* planned path, one image */
+    float **outputs;        /* per network output: [capacity][count] */
+    int capacity, batch;    /* images the outputs have room for, images of the last predict */
+    dn_runner runner;       /* unfused path */
+    uint64_t runner_version;
+    int last_activated;
+    char line[256];
+};
+
+/* ---- life ---- */
+
+static void free_plan_buffers(dn_session *session) {
+    dn_free(session->arena);
+    dn_free(session->scratch);
+    dn_free(session->pointers);
+    dn_free(session->cost);
+    session->arena = session->scratch = session->cost = NULL;
+    session->pointers = NULL;
+    dn_plan_release(session->plan);
+    session->plan = NULL;
+}
+
+static void free_outputs(dn_session *session) {
+    for (int k = 0; session->outputs && k < session->network->output_count; ++k) dn_free(session->outputs[k]);
+    dn_free(session->outputs);
+    session->outputs = NULL;
+    session->capacity = 0;
+}
+
+dn_status dn_session_create(dn_session **out, dn_network *network, int threads) {
+    dn_session *session;
+    if (!out || !network) return dn_fail(DN_ERROR_ARGUMENT, "dn_session_create needs a network");
+    *out = NULL;
+    DN_TRY(dn_new(&session, 1, sizeof *session, "session"));
+    session->network = network;
+    session->threads = threads > 0 ? threads : network->options.threads;
+    dn_status status = network->ops->open(&session->device, session->threads);
+    if (status != DN_OK) {
+        dn_free(session);
+        return status;
+    }
+    pthread_mutex_lock(&network->mutex);
+    network->sessions++;
+    pthread_mutex_unlock(&network->mutex);
+    *out = session;
+    return DN_OK;
+}
+
+void dn_session_free(dn_session *session) {
+    if (!session) return;
+    free_outputs(session);
+    free_plan_buffers(session);
+    dn_runner_free(&session->runner);
+    session->network->ops->close(session->device);
+    pthread_mutex_lock(&session->network->mutex);
+    session->network->sessions--;
+    pthread_mutex_unlock(&session->network->mutex);
+    dn_free(session);
+}
+
+/* ---- planned path ---- */
+
+static size_t scratch_floats(const dn_session *session) {
+    const dn_plan *plan = session->plan;
+    const dn_ops *ops = session->network->ops;
+    size_t most = 0;
+    for (int k = 0; k < plan->op_count; ++k) {
+        const dn_plan_op *op = &plan->ops[k];
+        const dn_layer *layer = &session->network->layers[op->layer];
+        if (op->kind == DN_PLAN_CONV)
+            most = dn_max_size(most, ops->conv_prepared_scratch(op->conv, session->threads));
+        else if (op->kind == DN_PLAN_FORWARD && layer->type->scratch)
+            most = dn_max_size(most, layer->type->scratch(layer, ops, session->device, 1, false));
+    }
+    return most;
+}
+
+/* The plan of the network's present parameters, and buffers for it. */
+static dn_status prepare(dn_session *session) {
+    dn_network *network = session->network;
+    if (session->plan && session->plan_version == atomic_load(&network->version)) return DN_OK;
+    free_plan_buffers(session);
+    free_outputs(session); /* a resized network has other counts */
+    DN_TRY(dn_plan_acquire(&session->plan, network, &session->plan_version));
+    dn_status status;
+    DN_TRY_GOTO(dn_new_floats(&session->arena, session->plan->arena, "activations"));
+    DN_TRY_GOTO(dn_new_floats(&session->scratch, scratch_floats(session), "scratch"));
+    DN_TRY_GOTO(dn_new_floats(&session->cost, (size_t)network->count, "session"));
+    DN_TRY_GOTO(dn_new(&session->pointers, (size_t)network->count, sizeof *session->pointers, "session"));
+    for (int i = 0; i < network->count; ++i)
+        if (session->plan->values[i].root >= 0) session->pointers[i] = session->arena + session->plan->values[i].offset;
+    session->run = (dn_run){.ops = network->ops,
+                            .device = session->device,
+                            .layers = network->layers,
+                            .count = network->count,
+                            .batch = 1,
+                            .pjreddie_cpu = network->options.numerics == DN_NUMERICS_PJREDDIE_CPU,
+                            .params = network->params,
+                            .output = session->pointers,
+                            .scratch = session->scratch,
+                            .cost = session->cost};
+    return DN_OK;
+fail:
+    free_plan_buffers(session);
+    return status;
+}
+
+static dn_status reserve_outputs(dn_session *session, int batch) {
+    const dn_network *network = session->network;
+    if (session->capacity >= batch) return DN_OK;
+    free_outputs(session);
+    DN_TRY(dn_new(&session->outputs, (size_t)network->output_count, sizeof *session->outputs, "outputs"));
+    for (int k = 0; k < network->output_count; ++k) {
+        size_t count;
+        if (!dn_mul(&count, (size_t)batch, network->layers[network->outputs[k]].outputs))
+            return dn_fail(DN_ERROR_NO_MEMORY, "outputs of %d images are too large", batch);
+        DN_TRY(dn_new_floats(&session->outputs[k], count, "outputs"));
+    }
+    session->capacity = batch;
+    return DN_OK;
+}
+
+static const float *value(const dn_session *session, int layer) {
+    return layer < 0 ? session->run.input : session->pointers[layer];
+}
+
+static dn_status run_op(dn_session *session, const dn_plan_op *op) {
+    const dn_network *network = session->network;
+    const dn_layer *layer = &network->layers[op->layer];
+    float *output = session->pointers[op->layer];
+    switch (op->kind) {
+    case DN_PLAN_CONV:
+        network->ops->conv_run(session->device, op->conv, value(session, op->input),
+                               op->residual >= 0 ? value(session, op->residual) : NULL, output, session->scratch);
+        break;
+    case DN_PLAN_FORWARD:
+        return layer->type->forward(layer, &session->run);
+    case DN_PLAN_COPY:
+        network->ops->copy(session->device, output + op->offset, value(session, op->input),
+                           network->layers[op->input].outputs);
+        break;
+    case DN_PLAN_CLEAR:
+        network->ops->fill(session->device, output, 0, layer->outputs);
+        break;
+    }
+    return DN_OK;
+}
+
+dn_status dn_session_predict(dn_session *session, const float *input, int batch) {
+    if (!session) return dn_fail(DN_ERROR_ARGUMENT, "no session");
+    DN_TRY(dn_check_input(input, batch));
+    session->batch = 0;
+    DN_TRY(prepare(session));
+    DN_TRY(reserve_outputs(session, batch));
+    const dn_network *network = session->network;
+    for (int b = 0; b < batch; ++b) {
+        session->run.input = input + (size_t)b * network->net.inputs;
+        for (int k = 0; k < session->plan->op_count; ++k) DN_TRY(run_op(session, &session->plan->ops[k]));
+        for (int k = 0; k < network->output_count; ++k) {
+            size_t count = network->layers[network->outputs[k]].outputs;
+            network->ops->download(session->device, session->outputs[k] + (size_t)b * count,
+                                   value(session, network->outputs[k]), count);
+        }
+    }
+    DN_TRY(network->ops->synchronize(session->device));
+    session->batch = batch;
+    return DN_OK;
+}
+
+const float *dn_session_output(const dn_session *session, int k, size_t *count) {
+    const dn_network *network = session->network;
+    bool there = k >= 0 && k < network->output_count && session->batch > 0;
+    if (count) *count = there ? network->layers[network->outputs[k]].outputs : 0;
+    return there ? session->outputs[k] : NULL;
+}
+
+/* ---- unfused path ---- */
+
+dn_status dn_session_activate(dn_session *session, const float *input, int batch, const float *truth, size_t truths) {
+    if (!session) return dn_fail(DN_ERROR_ARGUMENT, "no session");
+    DN_TRY(dn_check_input(input, batch));
+    dn_runner *runner = &session->runner;
+    uint64_t version = atomic_load(&session->network->version);
+    session->last_activated = 0;
+    if (runner->capacity != batch || session->runner_version != version) {
+        dn_runner_free(runner);
+        DN_TRY(dn_runner_init(runner, session->network, session->device, batch, false, false));
+        session->runner_version = version;
+    }
+    runner->run.input = input;
+    runner->run.truth = truth;
+    runner->run.truths = truth ? truths : 0;
+    DN_TRY(dn_runner_forward(runner));
+    session->last_activated = batch;
+    return DN_OK;
+}
+
+const float *dn_session_layer_output(const dn_session *session, int layer, size_t *count) {
+    bool there = session->last_activated > 0 && layer >= 0 && layer < session->network->count;
+    if (count) *count = there ? session->network->layers[layer].outputs : 0;
+    return there ? session->runner.run.output[layer] : NULL;
+}
+
+float dn_session_layer_cost(const dn_session *session, int layer) {
+    bool there = session->last_activated > 0 && layer >= 0 && layer < session->network->count;
+    return there ? session->runner.run.cost[layer] : 0;
+}
+
+/* No layer of this version keeps state between calls, so there is nothing to forget yet. */
+void dn_session_reset(dn_session *session) { (void)session; }
+
+/* ---- boxes ---- */
+
+void dn_detect_options_init(dn_detect_options *options) {
+    *options = (dn_detect_options){.struct_size = sizeof *options,
+                                   .thresh = .5f,
+                                   .hier = .5f,
+                                   .nms = .45f,
+                                   .nms_kind = DN_NMS_SORT};
+}
+
+/* Most classes of any head, and the suppression its cfg asks for. */
+static dn_head_info heads_info(const dn_network *network) {
+    dn_head_info all = {0};
+    for (int k = 0; k < network->output_count; ++k) {
+        const dn_layer *layer = &network->layers[network->outputs[k]];
+        dn_head_info info = {0};
+        if (!layer->type->head_info) continue;
+        layer->type->head_info(layer, &info);
+        all.classes = dn_max_int(all.classes, info.classes);
+        if (info.nms_kind) {
+            all.nms_kind = info.nms_kind;
+            all.beta_nms = info.beta_nms;
+        }
+    }
+    return all;
+}
+
+static dn_status collect(dn_session *session, const dn_detect_options *options, dn_detection_list *list) {
+    const dn_network *network = session->network;
+    dn_head_options head = {options->thresh, options->hier,    options->map,
+                            options->map_count, network->net.w, network->net.h};
+    bool any = false;
+    for (int k = 0; k < network->output_count; ++k) {
+        const dn_layer *layer = &network->layers[network->outputs[k]];
+        if (!layer->type->detect) continue;
+        any = true;
+        DN_TRY(layer->type->detect(layer, session->outputs[k] + (size_t)options->image * layer->outputs, &head, list));
+    }
+    if (!any)
+        return dn_fail(DN_ERROR_STATE, "%s: the network has no detection head; classify or predict instead",
+                       network->config->file);
+    return DN_OK;
+}
+
+static void to_image(const dn_session *session, const dn_detect_options *options, dn_detection_list *list) {
+    const dn_net_settings *net = &session->network->net;
+    int w = options->image_width > 0 ? options->image_width : net->w;
+    int h = options->image_height > 0 ? options->image_height : net->h;
+    if (options->letterbox) {
+        dn_boxes_correct(list->boxes, list->count, w, h, net->w, net->h, options->relative);
+        return;
+    }
+    if (options->relative) return;
+    for (int i = 0; i < list->count; ++i)
+        for (int e = 0; e < 4; ++e) list->boxes[4 * i + e] *= (float)(e % 2 ? h : w);
+}
+
+dn_status dn_session_detect(dn_detections **out, dn_session *session, const dn_detect_options *options) {
+    dn_detect_options defaults;
+    dn_detection_list *list;
+    if (!out || !session) return dn_fail(DN_ERROR_ARGUMENT, "dn_session_detect needs a session");
+    *out = NULL;
+    dn_detect_options_init(&defaults);
+    if (!options) options = &defaults;
+    if (options->image < 0 || options->image >= session->batch)
+        return dn_fail(DN_ERROR_STATE, "image %d of the last predict, which had %d", options->image, session->batch);
+    dn_head_info info = heads_info(session->network);
+    DN_TRY(dn_detections_create(&list, info.classes));
+    dn_status status = collect(session, options, list);
+    if (status != DN_OK) {
+        dn_detections_free(list);
+        return status;
+    }
+    to_image(session, options, list);
+    dn_suppression measure = DN_SUPPRESS_IOU;
+    if (info.nms_kind && strcmp(info.nms_kind, "greedynms") == 0) measure = DN_SUPPRESS_DIOU;
+    if (info.nms_kind && strcmp(info.nms_kind, "diounms") == 0) measure = DN_SUPPRESS_DIOU_BETA;
+    if (options->nms_kind != DN_NMS_NONE && options->nms > 0)
+        dn_detection_list_nms(list, options->nms, options->nms_kind, measure, info.beta_nms);
+    *out = list;
+    return DN_OK;
+}
+
+/* ---- looking inside ---- */
+
+void dn_session_memory(const dn_session *session, size_t *own, size_t *shared) {
+    size_t floats = 0;
+    if (session->plan) floats += session->plan->arena + scratch_floats(session);
+    for (int k = 0; k < session->network->output_count; ++k)
+        floats += (size_t)session->capacity * session->network->layers[session->network->outputs[k]].outputs;
+    if (own) *own = floats * sizeof(float) + session->runner.bytes;
+    if (shared) *shared = session->plan ? session->plan->packed_bytes : 0;
+}
+
+const char *dn_session_plan_line(dn_session *session, int step) {
+    static const char *const kinds[] = {"conv", "layer", "copy", "clear"};
+    if (prepare(session) != DN_OK || step < 0 || step >= session->plan->op_count) return NULL;
+    const dn_plan_op *op = &session->plan->ops[step];
+    const dn_layer *layer = &session->network->layers[op->layer];
+    const char *how = op->kind == DN_PLAN_CONV ? session->network->ops->conv_prepared_algorithm(op->conv)
+                                               : layer->type->name;
+    size_t offset = session->plan->values[op->layer].offset + op->offset;
+    char shape[96] = "";
+    if (op->kind == DN_PLAN_CONV)
+        snprintf(shape, sizeof shape, "%dx%d/%d g%d %dx%dx%d -> %dx%dx%d%s", op->shape.size, op->shape.size,
+                 op->shape.stride_x, op->shape.groups, op->shape.in_c, op->shape.in_h, op->shape.in_w, op->shape.out_c,
+                 op->shape.out_h, op->shape.out_w, op->residual >= 0 ? " +residual" : "");
+    else
+        snprintf(shape, sizeof shape, "-> %dx%dx%d", layer->out_c, layer->out_h, layer->out_w);
+    snprintf(session->line, sizeof session->line, "%4d  layer %3d  %-5s %-12s %-48s at %zu", step, op->layer,
+             kinds[op->kind], how, shape, offset * sizeof(float));
+    return session->line;
+}

@@ -1,0 +1,24 @@
+/* trainer.h - a trainer's state: what checkpoint.c saves and restores bit for bit. */
+#ifndef DN_TRAINER_H
+#define DN_TRAINER_H
+
+#include "../network/network.h"
+
+struct dn_trainer {
+    dn_network *network;
+    bool owns_network; /* loaded from a checkpoint */
+    dn_trainer_options options;
+    dn_device *device;
+    dn_runner runner;
+    float *gradients; /* in the order of the network's parameters; also the momentum */
+    float *moments;   /* Adam: first, then second; else NULL */
+    uint64_t updates; /* Adam's t */
+    uint64_t passes;  /* forward passes so far: keys random numbers */
+    int since_update; /* passes since the last update, in step() */
+    bool ran;         /* runner holds a pass */
+};
+
+/* Gradients and, for Adam, moments. */
+dn_status dn_trainer_allocate(dn_trainer *trainer);
+
+#endif
