@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -219,6 +219,9 @@ class Network:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a network of the C core cannot be copied or pickled")
+
     def _use(self) -> Any:
         if self._handle is None:
             raise StateError("this network is closed")
@@ -236,6 +239,10 @@ class Network:
             if self._own is not None:
                 self._own.close()
                 self._own = None
+
+    def _forget_shared(self) -> None:
+        """After a fork: the worker threads, and perhaps the holder of the lock, stayed with the parent."""
+        self._lock, self._own = threading.RLock(), None
 
     # ---- what it is ----------------------------------------------------------------------------------
 

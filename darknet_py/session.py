@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +79,26 @@ def free_before(user: Any, release: Any, pointer: Any, network: Network) -> weak
     return finalizer
 
 
+# Every open session, for _after_fork.
+_open: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In a forked child the sessions' worker threads are gone and locks may be held by nobody.
+
+    Sessions are given up without freeing them, which would wait for those threads. A network makes itself a
+    new one.
+    """
+    for session in list(_open):
+        session._lock, session._handle = threading.RLock(), None
+        session._free.detach()
+        session.network._forget_shared()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class Session:
     """Runs one network with buffers and recurrent state of its own. Made by Network.session().
 
@@ -93,6 +114,7 @@ class Session:
         self._handle: Any = out[0]
         self._free = free_before(self, lib.dn_session_free, out[0], network)
         self._lock = threading.RLock()
+        _open.add(self)
 
     def close(self) -> None:
         """Frees the buffers. Calling it again does nothing."""
@@ -106,9 +128,12 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a session of the C core cannot be copied or pickled")
+
     def _use(self) -> Any:
         if self._handle is None:
-            raise StateError("this session is closed")
+            raise StateError("this session is closed, or was made before this process was forked")
         return self._handle
 
     def reset(self) -> None:

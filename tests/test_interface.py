@@ -3,8 +3,10 @@ tested elsewhere, against the reference's vectors."""
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -389,6 +391,13 @@ def test_after_close_everything_says_so(detector: dn.Network, picture: np.ndarra
             call()
 
 
+def test_what_holds_memory_of_the_core_cannot_be_copied(detector: dn.Network) -> None:
+    with detector.session() as session:
+        for one in (detector, session):
+            with pytest.raises(TypeError, match="copied"):
+                copy.copy(one)
+
+
 def test_collection_in_any_order_is_safe() -> None:
     for keep in range(3):
         net = dn.Network.from_string(TINY_CFG)
@@ -427,6 +436,21 @@ def test_one_network_serves_many_threads(detector: dn.Network, picture: np.ndarr
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_can_go_on_predicting(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, numpy as np, darknet_py as dn\n"
+        "net = dn.Network(sys.argv[1], threads=2)\n"
+        "x = np.ones((1, 3, 24, 32), np.float32)\n"
+        "before, session = net.predict(x)[0], net.session()\n"
+        "if os.fork() == 0:\n"
+        "    os._exit(int(not np.array_equal(net.predict(x)[0], before)))\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+    )
+    (tmp_path / "x.cfg").write_text(TINY_CFG)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.cfg")], check=True, timeout=60)
 
 
 def test_the_plan_and_the_memory_of_a_session_can_be_read(detector: dn.Network) -> None:

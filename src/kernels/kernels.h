@@ -28,7 +28,7 @@ typedef enum dn_activation {
     DN_ACTIVATION_SWISH,     /* pre */
     DN_ACTIVATION_MISH,      /* pre */
     DN_ACTIVATION_HARD_MISH, /* pre */
-    DN_ACTIVATION_GELU,      /* pre */
+    DN_ACTIVATION_GELU,
     /* Across channels at each pixel; not for kernels that see flat arrays. */
     DN_ACTIVATION_NORMALIZE_CHANNELS,
     DN_ACTIVATION_NORMALIZE_CHANNELS_SOFTMAX,
@@ -96,7 +96,7 @@ typedef struct dn_kernels {
     int winograd_tiles, winograd_columns; /* most tiles per panel; output channels per panel */
     /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles; stage: (m + 2)(m tiles + 2) lanes */
     void (*winograd_input)(int m, const dn_winograd_row *row, float *stage, float *v);
-    /* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: the panel of u to fetch meanwhile */
+    /* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: fetched meanwhile, a line per k */
     void (*winograd_multiply)(int tiles, int blocks, size_t block_stride, const float *v, const float *u, float *out,
                               size_t out_stride, const float *next);
     /* y[channels][rows][columns] = A^T p A of one row of tiles of one block of channels */

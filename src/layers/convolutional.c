@@ -28,6 +28,8 @@ static const dn_key keys[] = {
     {"xnor", "0", "as binary, and inputs are replaced by their sign"},
     {"flipped", "0", "the weights file holds the matrix transposed"},
     {"dot", "0", "read, without effect, as in the reference"},
+    {"antialiasing", "0", "blur after a strided convolution; not supported yet"},
+    {"share_index", NULL, "share the parameters of another layer; not supported yet"},
     {NULL, NULL, NULL},
 };
 
@@ -91,6 +93,8 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&s->xnor, section, "xnor"));
     DN_TRY(dn_option_flag(&flipped, section, "flipped"));
     (void)dn_option_text(section, "dot");
+    DN_TRY(dn_layer_refuse(section, "antialiasing"));
+    DN_TRY(dn_layer_refuse(section, "share_index"));
 
     if (shape->size == 1) shape->dilation = 1;
     if (s->xnor) shape->groups = 1;

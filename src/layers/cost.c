@@ -43,6 +43,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_float(&s->smooth, section, "smooth", 0, 1));
     (void)dn_option_text(section, "ratio");
     layer->outputs = layer->inputs;
+    layer->has_cost = true;
     layer->truths = layer->inputs;
     return DN_OK;
 }

@@ -14,6 +14,7 @@ static const dn_key keys[] = {
     {"size", NULL, "side of the window; default stride"},
     {"padding", NULL, "total padding; default size - 1"},
     {"maxpool_depth", "0", "take the largest over channels g, g + out_channels, ... at each pixel"},
+    {"antialiasing", "0", "blur after a strided pooling; not supported yet"},
     {"out_channels", "1", "channels left by maxpool_depth"},
     {NULL, NULL, NULL},
 };
@@ -38,6 +39,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_int_or(&y, section, "stride_y", stride, 1, 4096));
     DN_TRY(dn_option_int_or(&size, section, "size", stride, 1, 4096));
     DN_TRY(dn_option_int_or(&padding, section, "padding", size - 1, 0, 8192));
+    DN_TRY(dn_layer_refuse(section, "antialiasing"));
     DN_TRY(dn_option_flag(&s->depth, section, "maxpool_depth"));
     if (s->depth) return configure_depth(layer, section, s);
     if (layer->in_w + padding < size || layer->in_h + padding < size)

@@ -79,6 +79,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
         return dn_option_error(section, "tree", "has %d nodes, but there are %d classes", s->tree->size, s->classes);
     s->w = layer->in_w;
     s->h = layer->in_h;
+    layer->has_cost = true;
     layer->truths = (size_t)REGION_TRUTHS * (size_t)(s->coords + 1);
     return dn_layer_set_output(layer, section, layer->in_w, layer->in_h, layer->in_c);
 }
@@ -129,13 +130,14 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     return run->train && run->truth && !layer->only_forward ? region_loss(layer, run) : DN_OK;
 }
 
-/* x, y, masks and objectness pass through the logistic's gradient; sizes and classes as they are. */
+/* x, y, masks and objectness pass through the logistic's gradient; sizes and classes as they are. The numerics of the
+ * reference's CPU build, as its golden vectors have them, pass all as they are. */
 static dn_status backward(const dn_layer *layer, dn_run *run) {
     const region_settings *s = layer->settings;
     size_t cells = (size_t)s->w * (size_t)s->h;
     float *delta = run->delta[layer->index], *input_delta = dn_run_input_delta(run, layer);
     const float *output = run->output[layer->index];
-    for (int b = 0; b < run->batch; ++b)
+    for (int b = 0; b < run->batch && !run->pjreddie_cpu; ++b)
         for (int a = 0; a < s->anchors_count; ++a) {
             size_t index = (size_t)b * layer->outputs + region_index(s, a, 0);
             size_t masks = index + 4 * cells, mask_planes = (size_t)(s->coords - 4);

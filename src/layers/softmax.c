@@ -38,6 +38,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     if (s->spatial) DN_TRY(dn_layer_needs_image(layer, section));
     layer->outputs = layer->inputs;
     layer->truths = s->no_loss ? 0 : layer->inputs;
+    layer->has_cost = true; /* also with noloss: the reference counts it in the mean */
     if (s->spatial) return dn_layer_set_output(layer, section, layer->in_w, layer->in_h, layer->in_c);
     return DN_OK;
 }

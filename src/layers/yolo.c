@@ -147,6 +147,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     s->h = layer->in_h;
     s->net_w = graph->net->w;
     s->net_h = graph->net->h;
+    layer->has_cost = true;
     layer->truths = s->fork ? 6 * (size_t)s->max_truths : 5 * (size_t)dn_max_int(90, s->max_truths);
     return dn_layer_set_output(layer, section, layer->in_w, layer->in_h, layer->in_c);
 }

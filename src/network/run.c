@@ -132,7 +132,7 @@ float dn_runner_cost(const dn_runner *runner) {
     double sum = 0;
     int count = 0;
     for (int i = 0; i < runner->run.count; ++i)
-        if (runner->run.layers[i].truths) {
+        if (runner->run.layers[i].has_cost) {
             sum += runner->run.cost[i];
             ++count;
         }

@@ -299,7 +299,9 @@ dn_status dn_session_detect(dn_detections **out, dn_session *session, const dn_d
         return status;
     }
     to_image(session, options, list);
+    /* nms_kind is the fork's key: the reference suppresses by IoU whatever it says. */
     dn_suppression measure = DN_SUPPRESS_IOU;
+    if (session->network->options.dialect != DN_DIALECT_ALEXEYAB) info.nms_kind = NULL;
     if (info.nms_kind && strcmp(info.nms_kind, "greedynms") == 0) measure = DN_SUPPRESS_DIOU;
     if (info.nms_kind && strcmp(info.nms_kind, "diounms") == 0) measure = DN_SUPPRESS_DIOU_BETA;
     if (options->nms_kind != DN_NMS_NONE && options->nms > 0)

@@ -8,7 +8,7 @@
 enum {
     MOST_DEPTH = 256, /* one block of dn_gemm_pack */
     MOST_FILTERS = 64,
-    BLOCK_ROWS = 4 /* output rows whose inputs are padded at a time; they stay in the first-level cache */
+    BLOCK_ROWS = 8 /* output rows whose inputs are padded at a time; they stay in the first-level cache */
 };
 
 /* ---- padded planes ---- */

@@ -9,6 +9,7 @@ enum {
     V_BYTES_SHARED = 4 << 20,   /* of a block that all threads work on */
     M_BYTES = 128 << 10,        /* products before the inverse transform, there too */
     U_BYTES_OWN = 3 << 19,      /* with more weights than this, threads share out the weights, not the tiles */
+    FETCH = 16,                 /* floats that winograd_multiply fetches per k */
     POINT_PADDING = 16          /* floats; else points are a power of two apart and fall into the same cache set */
 };
 
@@ -173,6 +174,7 @@ static void multiply(const winograd_job *job, tile_block block, const float *v, 
         for (int panel = begin; panel < end; ++panel) {
             const float *u = winograd->u + ((size_t)point * (size_t)winograd->panels + (size_t)panel) * winograd->panel_floats;
             const float *next = u;
+            size_t fetched = 0; /* of next, spread over the panels of tiles */
             if (panel + 1 < end)
                 next = u + winograd->panel_floats;
             else if (point + 1 < winograd->points)
@@ -182,7 +184,8 @@ static void multiply(const winograd_job *job, tile_block block, const float *v, 
             for (int tile = 0; tile < block.count; tile += block.panel_tiles) {
                 kernels->winograd_multiply(dn_min_int(block.panel_tiles, block.count - tile), winograd->blocks,
                                            block_stride, from, u, to + (size_t)tile * tile_stride, tile_stride,
-                                           tile == 0 ? next : u);
+                                           fetched < winograd->panel_floats ? next + fetched : u);
+                fetched += (size_t)(winograd->blocks * kernels->lanes) * FETCH;
                 from += points_apart * (size_t)winograd->points;
             }
         }

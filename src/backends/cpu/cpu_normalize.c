@@ -164,7 +164,7 @@ void dn_cpu_batchnorm_forward(dn_device *device, const float *x, float *y, float
 
 /* The five steps, as delta = delta * slope + (x - mean) * centred + constant. */
 typedef struct backward_terms {
-    float slope, centred, constant;
+    double slope, centred, constant;
 } backward_terms;
 
 /* sum: of delta; product: of delta (x - mean), both before scaling. Also adds to the gradients of scale and
@@ -176,9 +176,7 @@ static backward_terms backward_step(const batchnorm *op, size_t channel, double 
     double variance = (double)op->variance[channel], root = sqrt(variance + 1e-5);
     double mean_delta = -scale * sum / root;
     double variance_delta = -0.5 * scale * product / (root * root * root);
-    double divisor = op->pjreddie_cpu ? sqrt(variance) + 1e-5 : root;
-    return (backward_terms){(float)(scale / divisor), (float)(variance_delta * 2 / n),
-                            (float)(mean_delta / n)};
+    return (backward_terms){scale / root, variance_delta * 2 / n, mean_delta / n};
 }
 
 static void backward_channel(const batchnorm *op, size_t channel) {
@@ -196,31 +194,46 @@ static void backward_channel(const batchnorm *op, size_t channel) {
         }
     }
     const backward_terms terms = backward_step(op, channel, sum, product);
+    const float slope = (float)terms.slope, scaled = (float)terms.centred, constant = (float)terms.constant;
     for (size_t b = 0; b < op->batch; ++b) {
         const float *x = op->x + (b * op->c + channel) * op->s;
         float *delta = op->y + (b * op->c + channel) * op->s;
         for (size_t i = 0; i < op->s; ++i)
-            delta[i] = delta[i] * terms.slope + (x[i] - mean) * terms.centred + terms.constant;
+            delta[i] = delta[i] * slope + (x[i] - mean) * scaled + constant;
     }
 }
 
+/* A few samples per channel, as connected layers have, cancel almost entirely: what is left is rounding, so this
+ * rounds where the reference does. */
 static void backward_block(const batchnorm *op, size_t first, size_t count) {
-    const float *mean = op->mean + first;
-    double sum[CHANNELS] = {0}, product[CHANNELS] = {0};
+    const float *mean = op->mean + first, *scale = op->scale + first, *variance = op->variance + first;
+    float sum[CHANNELS] = {0}, mean_delta[CHANNELS] = {0}, variance_delta[CHANNELS] = {0};
+    double product[CHANNELS] = {0};
     for (size_t b = 0; b < op->batch; ++b) {
-        const float *x = op->x + b * op->c + first, *delta = op->y + b * op->c + first;
+        const float *x = op->x + b * op->c + first;
+        float *delta = op->y + b * op->c + first;
         for (size_t i = 0; i < count; ++i) {
-            sum[i] += (double)delta[i];
+            sum[i] += delta[i];
             product[i] += (double)(delta[i] * (x[i] - mean[i]));
+            delta[i] *= scale[i];
+            mean_delta[i] += delta[i];
+            variance_delta[i] += delta[i] * (x[i] - mean[i]);
         }
     }
-    backward_terms terms[CHANNELS];
-    for (size_t i = 0; i < count; ++i) terms[i] = backward_step(op, first + i, sum[i], product[i]);
+    float n = (float)op->batch;
+    for (size_t i = 0; i < count; ++i) {
+        op->scale_gradient[first + i] += (float)(product[i] / deviation(op, first + i));
+        if (op->bias_gradient) op->bias_gradient[first + i] += sum[i];
+        double root = sqrt((double)(variance[i] + 1e-5f));
+        mean_delta[i] = (float)(mean_delta[i] * (-1 / root));
+        variance_delta[i] = (float)(variance_delta[i] * (-0.5 / (root * root * root)));
+    }
     for (size_t b = 0; b < op->batch; ++b) {
         const float *x = op->x + b * op->c + first;
         float *delta = op->y + b * op->c + first;
         for (size_t i = 0; i < count; ++i)
-            delta[i] = delta[i] * terms[i].slope + (x[i] - mean[i]) * terms[i].centred + terms[i].constant;
+            delta[i] = (float)(delta[i] / sqrt((double)(variance[i] + 1e-5f)) +
+                               variance_delta[i] * 2.0 * (double)(x[i] - mean[i]) / n + (double)(mean_delta[i] / n));
     }
 }
 

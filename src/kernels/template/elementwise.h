@@ -144,7 +144,7 @@ static void activate_gradient(dn_activation kind, const float *y, const float *p
         gradient_array(DN_ACTIVATION_HARD_MISH, pre, delta, count);
         break;
     case DN_ACTIVATION_GELU:
-        gradient_array(DN_ACTIVATION_GELU, pre, delta, count);
+        gradient_array(DN_ACTIVATION_GELU, y, delta, count);
         break;
     default:
         break; /* linear */

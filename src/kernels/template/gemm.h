@@ -7,27 +7,30 @@
 DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float *a, const float *b,
                        const ptrdiff_t *offsets, float *c, size_t ldc, int columns, bool accumulate) {
     vfloat sum[GEMM_ROWS][GEMM_VECTORS];
-#pragma GCC unroll 16
+    DN_UNROLL
     for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 4
-        for (int j = 0; j < vectors; ++j) sum[i][j] = (vfloat){0};
+        DN_UNROLL
+        for (int j = 0; j < vectors; ++j) {
+            sum[i][j] = (vfloat){0};
+            __builtin_prefetch(c + (size_t)i * ldc + (offsets ? vectors + j : j) * LEVEL_LANES, 1);
+        }
     for (int k = 0; k < depth; ++k) {
         const float *from = offsets ? b + offsets[k] : b + (size_t)k * (GEMM_VECTORS * LEVEL_LANES);
         vfloat row[GEMM_VECTORS];
-#pragma GCC unroll 4
+        DN_UNROLL
         for (int j = 0; j < vectors; ++j) row[j] = vload(from + j * LEVEL_LANES);
-#pragma GCC unroll 16
+        DN_UNROLL
         for (int i = 0; i < rows; ++i) {
             vfloat scale_i = vset(a[i]);
-#pragma GCC unroll 4
+            DN_UNROLL
             for (int j = 0; j < vectors; ++j) sum[i][j] += scale_i * row[j];
         }
         a += GEMM_ROWS;
     }
     if (columns == vectors * LEVEL_LANES) {
-#pragma GCC unroll 16
+        DN_UNROLL
         for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 4
+            DN_UNROLL
             for (int j = 0; j < vectors; ++j) {
                 float *to = c + (size_t)i * ldc + j * LEVEL_LANES;
                 vstore(to, accumulate ? vload(to) + sum[i][j] : sum[i][j]);
@@ -35,9 +38,9 @@ DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float
         return;
     }
     float whole[GEMM_ROWS][GEMM_VECTORS * LEVEL_LANES];
-#pragma GCC unroll 16
+    DN_UNROLL
     for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 4
+        DN_UNROLL
         for (int j = 0; j < vectors; ++j) vstore(&whole[i][j * LEVEL_LANES], sum[i][j]);
     for (int i = 0; i < rows; ++i, c += ldc)
         if (accumulate)
@@ -98,7 +101,7 @@ static void pack_columns(const float *from, size_t stride, int depth, int column
             const int deep = depth - k < LEVEL_LANES ? depth - k : LEVEL_LANES;
             const int wide = width - j < LEVEL_LANES ? width - j : LEVEL_LANES;
             vfloat square[LEVEL_LANES];
-#pragma GCC unroll 16
+            DN_UNROLL
             for (int i = 0; i < LEVEL_LANES; ++i) {
                 const float *row = from + (size_t)(j + i) * stride + k;
                 square[i] = j + i >= columns       ? (vfloat){0}
@@ -106,7 +109,7 @@ static void pack_columns(const float *from, size_t stride, int depth, int column
                                                   : vload_partial(row, deep);
             }
             vtranspose(square);
-#pragma GCC unroll 16
+            DN_UNROLL
             for (int i = 0; i < LEVEL_LANES; ++i) {
                 float *to = panel + (size_t)(k + i) * (size_t)width + j;
                 if (i >= deep) continue;
@@ -187,7 +190,7 @@ static void multiply_vector(int rows, int depth, const float *a, size_t stride, 
         int k = 0;
         for (; k + 2 * LEVEL_LANES <= depth; k += 2 * LEVEL_LANES) {
             const vfloat x0 = vload(x + k), x1 = vload(x + k + LEVEL_LANES);
-#pragma GCC unroll 4
+            DN_UNROLL
             for (int r = 0; r < 4; ++r) {
                 sum[r][0] += vload(row[r] + k) * x0;
                 sum[r][1] += vload(row[r] + k + LEVEL_LANES) * x1;
@@ -233,12 +236,12 @@ static void multiply_vector_transposed(int depth, int columns, const float *a, s
 
 DN_INLINE void weigh_shifted_block(const int vectors, int taps, const float *weights, const ptrdiff_t *offsets,
                                    const float *from, vfloat sum[4]) {
-#pragma GCC unroll 4
+    DN_UNROLL
     for (int j = 0; j < vectors; ++j) sum[j] = (vfloat){0};
     for (int t = 0; t < taps; ++t) {
         const vfloat weight = vset(weights[t]);
         const float *row = from + offsets[t];
-#pragma GCC unroll 4
+        DN_UNROLL
         for (int j = 0; j < vectors; ++j) sum[j] += weight * vload(row + j * LEVEL_LANES);
     }
 }
@@ -249,7 +252,7 @@ static void weigh_shifted(int taps, const float *weights, const ptrdiff_t *offse
     int i = 0;
     for (; i + 4 * LEVEL_LANES <= count; i += 4 * LEVEL_LANES) {
         weigh_shifted_block(4, taps, weights, offsets, from + i, sum);
-#pragma GCC unroll 4
+        DN_UNROLL
         for (int j = 0; j < 4; ++j) {
             float *to = y + i + j * LEVEL_LANES;
             vstore(to, accumulate ? vload(to) + sum[j] : sum[j]);

@@ -7,6 +7,13 @@ typedef int32_t vint __attribute__((vector_size(LEVEL_LANES * 4)));
 
 #define DN_INLINE static inline __attribute__((always_inline, unused))
 
+/* Before a loop of constant length that must disappear, so that the arrays it indexes become registers. */
+#if defined(__clang__)
+#define DN_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define DN_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 DN_INLINE vfloat vload(const float *p) {
     vfloat v;
     memcpy(&v, p, sizeof v);
@@ -100,12 +107,12 @@ DN_INLINE float vsum(vfloat v) {
 
 /* v[i][j] becomes v[j][i]: log2(lanes) rounds of the perfect shuffle. */
 DN_INLINE void vtranspose(vfloat v[LEVEL_LANES]) {
-#pragma GCC unroll 4
+    DN_UNROLL
     for (int round = 1; round < LEVEL_LANES; round *= 2) {
         vfloat old[LEVEL_LANES];
-#pragma GCC unroll 16
+        DN_UNROLL
         for (int i = 0; i < LEVEL_LANES; ++i) old[i] = v[i];
-#pragma GCC unroll 8
+        DN_UNROLL
         for (int i = 0; i < LEVEL_LANES / 2; ++i) {
             v[2 * i] = INTERLEAVE_LOW(old[i], old[i + LEVEL_LANES / 2]);
             v[2 * i + 1] = INTERLEAVE_HIGH(old[i], old[i + LEVEL_LANES / 2]);

@@ -68,7 +68,7 @@ static void winograd_stage_row(const dn_winograd_row *row, int y, int pixels, fl
         const float *from = row->x + (ptrdiff_t)y * row->w + x;
         vfloat square[LEVEL_LANES];
         if (row->channels == LEVEL_LANES && row->x_end - from >= (ptrdiff_t)(row->plane * (LEVEL_LANES - 1)) + LEVEL_LANES) {
-#pragma GCC unroll 16
+            DN_UNROLL
             for (int i = 0; i < LEVEL_LANES; ++i) square[i] = vload(from + (size_t)i * row->plane);
         } else {
             for (int i = 0; i < LEVEL_LANES; ++i) {
@@ -80,10 +80,10 @@ static void winograd_stage_row(const dn_winograd_row *row, int y, int pixels, fl
         }
         vtranspose(square);
         if (count == LEVEL_LANES) {
-#pragma GCC unroll 16
+            DN_UNROLL
             for (int i = 0; i < LEVEL_LANES; ++i) vstore(to + i * LEVEL_LANES, square[i]);
         } else {
-#pragma GCC unroll 16
+            DN_UNROLL
             for (int i = 0; i < LEVEL_LANES; ++i)
                 if (i < count) vstore(to + i * LEVEL_LANES, square[i]);
         }
@@ -98,10 +98,10 @@ DN_INLINE void winograd_input_of(const int m, const dn_winograd_row *row, float 
     for (int i = 0; i < n; ++i) winograd_stage_row(row, row->y + i, pixels, stage + (size_t)i * pitch);
     for (size_t at = 0; at < pitch; at += LEVEL_LANES) {
         vfloat d[6], t[6];
-#pragma GCC unroll 6
+        DN_UNROLL
         for (int i = 0; i < n; ++i) d[i] = vload(stage + (size_t)i * pitch + at);
         winograd_in(m, d, t);
-#pragma GCC unroll 6
+        DN_UNROLL
         for (int i = 0; i < n; ++i) vstore(stage + (size_t)i * pitch + at, t[i]);
     }
     for (int tile = 0; tile < row->tiles; ++tile) {
@@ -111,10 +111,10 @@ DN_INLINE void winograd_input_of(const int m, const dn_winograd_row *row, float 
         const float *from = stage + (size_t)(tile * m) * LEVEL_LANES;
         for (int i = 0; i < n; ++i, from += pitch) {
             vfloat d[6], t[6];
-#pragma GCC unroll 6
+            DN_UNROLL
             for (int j = 0; j < n; ++j) d[j] = vload(from + j * LEVEL_LANES);
             winograd_in(m, d, t);
-#pragma GCC unroll 6
+            DN_UNROLL
             for (int j = 0; j < n; ++j, to += row->point_stride) vstore(to, t[j]);
         }
     }
@@ -130,32 +130,32 @@ static void winograd_input(int m, const dn_winograd_row *row, float *stage, floa
 DN_INLINE void winograd_multiply_of(const int tiles, int blocks, size_t block_stride, const float *v, const float *u,
                                     float *out, size_t out_stride, const float *next) {
     vfloat sum[WINOGRAD_TILES][2];
-#pragma GCC unroll 16
+    DN_UNROLL
     for (int i = 0; i < tiles; ++i) sum[i][0] = sum[i][1] = (vfloat){0};
     for (int block = 0; block < blocks; ++block, v += block_stride) {
         const float *lane = v;
         for (int k = 0; k < LEVEL_LANES; ++k, ++lane) {
             const vfloat u0 = vload(u), u1 = vload(u + LEVEL_LANES);
             __builtin_prefetch(next, 0, 2);
-            if (LEVEL_LANES > 8) __builtin_prefetch(next + LEVEL_LANES, 0, 2);
-#pragma GCC unroll 16
+            DN_UNROLL
             for (int i = 0; i < tiles; ++i) {
                 const vfloat value = vset(lane[i * LEVEL_LANES]);
                 sum[i][0] += value * u0;
                 sum[i][1] += value * u1;
             }
             u += 2 * LEVEL_LANES;
-            next += 2 * LEVEL_LANES;
+            next += 16;
         }
     }
-#pragma GCC unroll 16
+    DN_UNROLL
     for (int i = 0; i < tiles; ++i) {
         vstore(out + (size_t)i * out_stride, sum[i][0]);
         vstore(out + (size_t)i * out_stride + LEVEL_LANES, sum[i][1]);
     }
 }
 
-/* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: the panel of u to fetch meanwhile. */
+/* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: what to fetch meanwhile, a cache
+ * line per k, which is as fast as memory can follow. */
 static void winograd_multiply(int tiles, int blocks, size_t block_stride, const float *v, const float *u, float *out,
                               size_t out_stride, const float *next) {
     switch (tiles) {
@@ -185,20 +185,20 @@ static void winograd_multiply(int tiles, int blocks, size_t block_stride, const 
 DN_INLINE void winograd_tile_out(const int m, const float *in, size_t point_stride, float *stage, size_t pitch) {
     const int n = m + 2;
     vfloat half[4][6];
-#pragma GCC unroll 6
+    DN_UNROLL
     for (int j = 0; j < n; ++j) {
         vfloat p[6], y[4];
-#pragma GCC unroll 6
+        DN_UNROLL
         for (int i = 0; i < n; ++i) p[i] = vload(in + (size_t)(i * n + j) * point_stride);
         winograd_out(m, p, y);
-#pragma GCC unroll 4
+        DN_UNROLL
         for (int i = 0; i < m; ++i) half[i][j] = y[i];
     }
-#pragma GCC unroll 4
+    DN_UNROLL
     for (int i = 0; i < m; ++i) {
         vfloat y[4];
         winograd_out(m, half[i], y);
-#pragma GCC unroll 4
+        DN_UNROLL
         for (int j = 0; j < m; ++j) vstore(stage + (size_t)i * pitch + j * LEVEL_LANES, y[j]);
     }
 }
@@ -209,9 +209,16 @@ DN_INLINE void winograd_output_of(const int m, const float *in, size_t tile_stri
     const size_t pitch = (size_t)m * LEVEL_LANES * LEVEL_LANES;
     for (int tile = 0; tile < tiles; tile += LEVEL_LANES) {
         const int group = tiles - tile < LEVEL_LANES ? tiles - tile : LEVEL_LANES;
-        for (int t = 0; t < group; ++t)
+        for (int t = 0; t < group; ++t) {
+            /* The output is about to be written in m x m vectors per channel: fetch its lines meanwhile. */
+            if (group == LEVEL_LANES)
+                for (int unit = t; unit < m * m; unit += LEVEL_LANES)
+                    for (int l = 0; l < channels; ++l)
+                        __builtin_prefetch(y + (size_t)l * plane + (size_t)(unit / m) * (size_t)w +
+                                               (size_t)(tile * m + unit % m * LEVEL_LANES), 1);
             winograd_tile_out(m, in + (size_t)(tile + t) * tile_stride, point_stride,
                               stage + (size_t)(t * m) * LEVEL_LANES, pitch);
+        }
         const int first = tile * m;
         const int pixels = columns - first < group * m ? columns - first : group * m;
         for (int i = 0; i < rows; ++i)
@@ -220,14 +227,14 @@ DN_INLINE void winograd_output_of(const int m, const float *in, size_t tile_stri
                 const float *from = stage + (size_t)i * pitch + (size_t)x * LEVEL_LANES;
                 float *to = y + (size_t)i * (size_t)w + (size_t)(first + x);
                 vfloat square[LEVEL_LANES];
-#pragma GCC unroll 16
+                DN_UNROLL
                 for (int l = 0; l < LEVEL_LANES; ++l) square[l] = l < count ? vload(from + l * LEVEL_LANES) : (vfloat){0};
                 vtranspose(square);
                 if (count == LEVEL_LANES && channels == LEVEL_LANES) {
-#pragma GCC unroll 16
+                    DN_UNROLL
                     for (int l = 0; l < LEVEL_LANES; ++l) vstore(to + (size_t)l * plane, square[l]);
                 } else {
-#pragma GCC unroll 16
+                    DN_UNROLL
                     for (int l = 0; l < LEVEL_LANES; ++l)
                         if (l < channels) {
                             if (count == LEVEL_LANES)
