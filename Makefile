@@ -55,7 +55,7 @@ PYTHON_FILES := setup.py $(wildcard darknet_py tests tools benchmarks examples)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all lib python test test-c run-c-tests asan tsan bench format lint install clean help
+.PHONY: all lib demo check python test test-c run-c-tests asan tsan bench format lint install clean help
 
 all: lib $(BUILD)/dn.pc ## libdn.so, libdn.a and dn.pc in build/
 lib: $(STATIC) $(SHARED)
@@ -135,6 +135,20 @@ install: lib $(BUILD)/dn.pc $(BUILD)/dnConfig.cmake ## header, libraries, pkg-co
 	ln -sf libdn.so.$(SOVERSION) '$(DESTDIR)$(LIBDIR)/libdn.so'
 	install -m 644 $(BUILD)/dn.pc '$(DESTDIR)$(LIBDIR)/pkgconfig/dn.pc'
 	install -m 644 $(BUILD)/dnConfig.cmake '$(DESTDIR)$(LIBDIR)/cmake/dn/dnConfig.cmake'
+
+# The two commands of the README: each makes its own environment in VENV, so nothing of the system is changed.
+VENV ?= .venv
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+demo: $(VENV)/bin/python ## installs into VENV and detects objects on the picture that ships
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check .
+	$(VENV)/bin/darknet_py detect cfg/synth.cfg weights/synth.weights data/scene.png
+
+check: $(VENV)/bin/python ## installs into VENV and runs all tests
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check '.[dev]'
+	+$(MAKE) test-c
+	$(VENV)/bin/pytest -q tests
 
 python: ## darknet_py/_native in place, for running the package from this folder
 	$(PYTHON) setup.py -q build_ext --inplace

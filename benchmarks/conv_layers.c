@@ -1,6 +1,6 @@
-/* conv_layers.c - the convolutions of yolov3-tiny at 416x416 through conv_run, each alone and all back to back: time,
- * rate of the direct convolution's floating point operations, algorithm, and the error against direct summation in
- * double precision on sampled outputs, checked before anything is timed.
+/* conv_layers.c - the convolutions of yolov3-tiny at 416x416 through conv_run, each alone and all back to
+ * back: time, rate of the direct convolution's floating point operations, algorithm, and the error against
+ * direct summation in double precision on sampled outputs, checked before anything is timed.
  *
  * gcc -std=c11 -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -D_POSIX_C_SOURCE=200809L \
  *     benchmarks/conv_layers.c src/base/[a-z]*.c src/kernels/[a-z]*.c src/backends/cpu/[a-z]*.c -lm -lpthread
@@ -79,31 +79,46 @@ static double error_of(const layer *l) {
 }
 
 static bool make_layer(layer *l, int in_c, int out_c, int map, int size, int threads, uint64_t stream) {
-    l->shape = (dn_conv_shape){.in_c = in_c, .in_h = map, .in_w = map, .out_c = out_c, .out_h = map, .out_w = map,
-                               .size = size, .stride_y = 1, .stride_x = 1, .pad = size / 2, .dilation = 1, .groups = 1};
+    l->shape = (dn_conv_shape){.in_c = in_c,
+                               .in_h = map,
+                               .in_w = map,
+                               .out_c = out_c,
+                               .out_h = map,
+                               .out_w = map,
+                               .size = size,
+                               .stride_y = 1,
+                               .stride_x = 1,
+                               .pad = size / 2,
+                               .dilation = 1,
+                               .groups = 1};
     const size_t plane = (size_t)map * (size_t)map, depth = (size_t)(in_c * size * size);
     l->weights = random_floats((size_t)out_c * depth, stream, (float)sqrt(6.0 / (double)depth));
     l->bias = random_floats((size_t)out_c, stream + 100, 0.1f);
     l->x = random_floats((size_t)in_c * plane, stream + 200, 1);
     l->y = random_floats((size_t)out_c * plane, stream + 300, 1);
-    if (dn_cpu_conv_prepare(&l->prepared, &l->shape, l->weights, l->bias, DN_ACTIVATION_LEAKY, false) != DN_OK)
+    if (dn_cpu_conv_prepare(&l->prepared, &l->shape, l->weights, l->bias, DN_ACTIVATION_LEAKY, false) !=
+        DN_OK)
         return false;
     l->scratch = dn_alloc((dn_cpu_conv_prepared_scratch(l->prepared, threads) + 16) * sizeof(float));
     return l->weights && l->bias && l->x && l->y && l->scratch;
 }
 
-static void run(dn_device *device, layer *l) { dn_cpu_conv_run(device, l->prepared, l->x, NULL, l->y, l->scratch); }
+static void run(dn_device *device, layer *l) {
+    dn_cpu_conv_run(device, l->prepared, l->x, NULL, l->y, l->scratch);
+}
 
 /* The register tile with operands in the first-level cache: GFLOP/s. */
 static double tile_rate(const dn_kernels *kernels) {
     enum { DEPTH = 96 };
     const int rows = kernels->gemm_rows, columns = kernels->gemm_columns;
-    float *a = random_floats((size_t)(DEPTH * rows), 1, 1), *b = random_floats((size_t)(DEPTH * columns), 2, 1);
+    float *a = random_floats((size_t)(DEPTH * rows), 1, 1),
+          *b = random_floats((size_t)(DEPTH * columns), 2, 1);
     float *c = random_floats((size_t)(rows * columns), 3, 1);
     double best = 1e9;
     for (int i = 0; i < 20; ++i) {
         const double start = now();
-        for (int j = 0; j < 500; ++j) kernels->gemm_tile(DEPTH, a, b, c, (size_t)columns, rows, columns, false);
+        for (int j = 0; j < 500; ++j)
+            kernels->gemm_tile(DEPTH, a, b, c, (size_t)columns, rows, columns, false);
         best = fmin(best, now() - start);
     }
     dn_free(a);
@@ -113,10 +128,10 @@ static double tile_rate(const dn_kernels *kernels) {
 }
 
 int main(int count, char **arguments) {
-    static const int sizes[][4] = {{3, 16, 416, 3},  {16, 32, 208, 3},  {32, 64, 104, 3},   {64, 128, 52, 3},
-                                   {128, 256, 26, 3}, {256, 512, 13, 3}, {512, 1024, 13, 3}, {1024, 256, 13, 1},
-                                   {256, 512, 13, 3}, {512, 255, 13, 1}, {256, 128, 13, 1},  {384, 256, 26, 3},
-                                   {256, 255, 26, 1}};
+    static const int sizes[][4] = {
+        {3, 16, 416, 3},   {16, 32, 208, 3},   {32, 64, 104, 3},   {64, 128, 52, 3},  {128, 256, 26, 3},
+        {256, 512, 13, 3}, {512, 1024, 13, 3}, {1024, 256, 13, 1}, {256, 512, 13, 3}, {512, 255, 13, 1},
+        {256, 128, 13, 1}, {384, 256, 26, 3},  {256, 255, 26, 1}};
     enum { LAYERS = sizeof sizes / sizeof *sizes };
     const int threads = count > 1 ? atoi(arguments[1]) : 1, repetitions = count > 2 ? atoi(arguments[2]) : 20;
     static layer layers[LAYERS];
@@ -126,7 +141,8 @@ int main(int count, char **arguments) {
     printf("# register tile in cache: %.1f GFLOP/s\n", tile_rate(device.kernels));
     double errors[LAYERS];
     for (int i = 0; i < LAYERS; ++i) {
-        if (!make_layer(&layers[i], sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], threads, (uint64_t)i)) return 2;
+        if (!make_layer(&layers[i], sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], threads, (uint64_t)i))
+            return 2;
         run(&device, &layers[i]);
         layers[i].seconds = 1e9;
         errors[i] = error_of(&layers[i]);
@@ -151,11 +167,11 @@ int main(int count, char **arguments) {
     for (int i = 0; i < LAYERS; ++i) {
         const dn_conv_shape *s = &layers[i].shape;
         const double flops = 2.0 * s->out_c * s->out_h * s->out_w * s->in_c * s->size * s->size;
-        printf("%4d -> %4d @%3d %dx%d %-10s %7.3f ms %7.1f GFLOP/s  error %.1e\n", s->in_c, s->out_c, s->out_w, s->size,
-               s->size, dn_cpu_conv_prepared_algorithm(layers[i].prepared), layers[i].seconds * 1e3,
-               flops / layers[i].seconds * 1e-9, errors[i]);
+        printf("%4d -> %4d @%3d %dx%d %-10s %7.3f ms %7.1f GFLOP/s  error %.1e\n", s->in_c, s->out_c,
+               s->out_w, s->size, s->size, dn_cpu_conv_prepared_algorithm(layers[i].prepared),
+               layers[i].seconds * 1e3, flops / layers[i].seconds * 1e-9, errors[i]);
     }
-    printf("back to back, %d thread%s: best %.2f ms, mean %.2f ms\n", threads, threads > 1 ? "s" : "", best * 1e3,
-           total / repetitions * 1e3);
+    printf("back to back, %d thread%s: best %.2f ms, mean %.2f ms\n", threads, threads > 1 ? "s" : "",
+           best * 1e3, total / repetitions * 1e3);
     return 0;
 }

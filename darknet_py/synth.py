@@ -163,7 +163,7 @@ def _blobs(rng: np.random.Generator, width: int, height: int) -> Floats:
         rx, ry = rng.uniform(0.05, 0.3, 2) * min(width, height)
         colour = np.clip(base + rng.uniform(-60, 60, 3), 0, 255)
         draw.ellipse((x - rx, y - ry, x + rx, y + ry), fill=tuple(int(v) for v in colour))
-    blurred = image.filter(ImageFilter.GaussianBlur(rng.uniform(2.5, 7)))
+    blurred = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.02, 0.045) * min(width, height)))
     return np.asarray(blurred, dtype=np.float32)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-GOLDEN = Path(os.environ.get("DARKNET_GOLDEN", "/work/shared/golden"))
 
 TINY_CFG = """
 [net]
@@ -68,8 +66,8 @@ activation=relu
 class Golden:
     """One case of the golden vectors: its description and its arrays."""
 
-    def __init__(self, name: str) -> None:
-        self.folder = GOLDEN / name
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.description: dict[str, Any] = json.loads((self.folder / "case.json").read_text("utf-8"))
         with np.load(self.folder / "case.npz") as arrays:
             self.arrays: dict[str, np.ndarray] = {key: arrays[key] for key in arrays.files}
@@ -77,10 +75,17 @@ class Golden:
 
 @pytest.fixture(scope="session")
 def golden() -> Any:
-    """A function from the name of a golden case to a Golden; skips where the vectors are not installed."""
-    if not GOLDEN.is_dir():
-        pytest.skip(f"no golden vectors at {GOLDEN} (set DARKNET_GOLDEN)")
-    return Golden
+    """A function from the name of a golden case to a Golden; skips where that case is not installed."""
+    from golden import find_cases
+
+    cases = find_cases()
+
+    def find(name: str) -> Golden:
+        if name not in cases:
+            pytest.skip(f"no golden case {name} (DARKNET_SHARED names the folder with all of them)")
+        return Golden(cases[name])
+
+    return find
 
 
 @pytest.fixture
@@ -107,3 +112,22 @@ def classifier() -> Any:
 
     with dn.Network.from_string(CLASSIFIER_CFG, names=["n", "e", "s", "w"], seed=3) as net:
         yield net
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many golden cases of each group are met, and why not."""
+    counts: dict[str, Counter[str]] = {}
+    for outcome in ("passed", "failed", "skipped"):
+        for report in terminalreporter.getreports(outcome):
+            for key, value in report.user_properties:
+                if key == "golden":
+                    group, status = value
+                    counts.setdefault(group, Counter())["failed" if outcome == "failed" else status] += 1
+    if not counts:
+        return
+    columns = ("met", "failed", "twin met", "exception", "not there yet")
+    terminalreporter.section("golden cases")
+    terminalreporter.write_line(f"{'':12}" + "".join(f"{column:>15}" for column in columns))
+    counts["together"] = sum(counts.values(), Counter())
+    for group, count in counts.items():
+        terminalreporter.write_line(f"{group:12}" + "".join(f"{count[column]:15}" for column in columns))

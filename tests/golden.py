@@ -1,7 +1,8 @@
 """Golden cases: running one and listing where we differ from the reference.
 
-A case is a folder with case.json, case.npz and mostly case.cfg and case.weights, made by running the reference
-(see ../shared/golden/README.md; tests/golden holds a small choice for machines without ../shared).
+A case is a folder with case.json, case.npz and mostly case.cfg and case.weights, made by running the reference.
+tests/golden holds a committed choice of them (its README.md says where they come from). The whole set, larger and
+with real networks, is looked for in the folder golden of DARKNET_SHARED, by default ../shared.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ import darknet_py as dn
 from darknet_py._native import ffi, lib
 
 HERE = Path(__file__).resolve().parent
-SHARED = HERE.parent.parent / "shared"
-ROOTS = [SHARED / "golden", HERE / "golden"]
+SHARED = Path(os.environ.get("DARKNET_SHARED") or HERE.parent.parent / "shared")
+ROOTS = [SHARED / "golden", HERE / "golden"]  # the first that has a case wins
 
-#: Cases that are not met, and why. Only these reasons count: the reference is wrong there and our rule is written
-#: down, or the feature belongs to layers we do not have yet.
+#: Cases that are not met, and why; docs/compatibility.md gives the proofs. Only these reasons count: the reference is
+#: wrong there and our rule is written down, or the feature is not there yet.
 EXCEPTIONS = {
     "fork_act_relu6": "the reference's CPU build has no relu6 and gives 0 everywhere; ours is clamp(x, 0, 6) (compat 20.1)",
     "fork_train_act_relu6": "as fork_act_relu6",
@@ -120,6 +121,15 @@ def numerics_of(case: dict[str, Any]) -> str:
     return "pjreddie-cpu" if str(case.get("ref", "")).startswith("pj") else "default"
 
 
+def status_of(reason: str | None) -> str:
+    """How a case counts in the summary: "met", "twin met", "not there yet", or "exception"."""
+    if reason is None:
+        return "met"
+    if reason.startswith("meet the twin"):
+        return "twin met"
+    return "not there yet" if "not there yet" in reason else "exception"
+
+
 def load(path: Path, case: dict[str, Any], **options: Any) -> dn.Network:
     weights = path / "case.weights"
     return dn.Network("case.cfg", weights.name if weights.exists() else None, numerics=numerics_of(case), **options)
@@ -137,6 +147,9 @@ def run_forward(path: Path, case: dict[str, Any], z: Any) -> Comparison:
         for k, i in enumerate(net.output_layers):
             same(f"planned layer {i}", net.predict(z["input"])[k], z[f"layer_{i:02d}_output"])
         run_detections(case, net, z, same)
+    with inside(path), load(path, case, exact=True) as net:
+        for i, found in zip(net.output_layers, net.predict(z["input"]), strict=True):
+            same(f"exactly planned layer {i}", found, z[f"layer_{i:02d}_output"])
     if "resized_input" in z:
         h, w = z["resized_input"].shape[2:]
         with inside(path), load(path, case, width=w, height=h) as net:

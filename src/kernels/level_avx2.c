@@ -3,11 +3,11 @@
 #include "levels.h"
 
 #if defined(__x86_64__)
-#define LEVEL        avx2
-#define LEVEL_TARGET "avx2,fma"
-#define LEVEL_LANES  8
-#define GEMM_ROWS    6
-#define GEMM_VECTORS 2
+#define LEVEL          avx2
+#define LEVEL_TARGET   "avx2,fma"
+#define LEVEL_LANES    8
+#define GEMM_ROWS      6
+#define GEMM_VECTORS   2
 #define WINOGRAD_TILES 6
 #include "template/target_begin.h"
 #include "template/all.h"

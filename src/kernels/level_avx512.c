@@ -3,11 +3,11 @@
 #include "levels.h"
 
 #if defined(__x86_64__)
-#define LEVEL        avx512
-#define LEVEL_TARGET "avx512f,avx512bw,avx512dq,avx512vl,fma"
-#define LEVEL_LANES  16
-#define GEMM_ROWS    8
-#define GEMM_VECTORS 3
+#define LEVEL          avx512
+#define LEVEL_TARGET   "avx512f,avx512bw,avx512dq,avx512vl,fma"
+#define LEVEL_LANES    16
+#define GEMM_ROWS      8
+#define GEMM_VECTORS   3
 #define WINOGRAD_TILES 14
 #include "template/target_begin.h"
 #include "template/all.h"

@@ -3,11 +3,11 @@
 #include "levels.h"
 
 #if 1
-#define LEVEL        generic
+#define LEVEL generic
 
-#define LEVEL_LANES  4
-#define GEMM_ROWS    4
-#define GEMM_VECTORS 2
+#define LEVEL_LANES    4
+#define GEMM_ROWS      4
+#define GEMM_VECTORS   2
 #define WINOGRAD_TILES 4
 #include "template/target_begin.h"
 #include "template/all.h"

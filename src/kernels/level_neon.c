@@ -3,11 +3,11 @@
 #include "levels.h"
 
 #if defined(__aarch64__)
-#define LEVEL        neon
+#define LEVEL neon
 
-#define LEVEL_LANES  4
-#define GEMM_ROWS    8
-#define GEMM_VECTORS 3
+#define LEVEL_LANES    4
+#define GEMM_ROWS      8
+#define GEMM_VECTORS   3
 #define WINOGRAD_TILES 12
 #include "template/target_begin.h"
 #include "template/all.h"

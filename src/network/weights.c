@@ -16,7 +16,7 @@ typedef struct header {
 typedef struct reader {
     const char *name;
     const uint8_t *bytes;
-    size_t length, at;
+    size_t length, at, header_bytes;
     bool transposed, partial;
     dn_dialect dialect;
 } reader;
@@ -77,14 +77,28 @@ static void transpose(float *out, const uint8_t *in, size_t rows, size_t columns
             memcpy(&out[c * rows + r], in + (r * columns + c) * sizeof(float), sizeof(float));
 }
 
+/* The commonest mix-up has a name: the same cfg trained without batch normalisation. */
+static const char *misfit_hint(const dn_network *network, const reader *file, size_t header_bytes) {
+    size_t plain = 0;
+    for (int i = 0; i < network->count; ++i)
+        for (int p = 0; p < network->layers[i].param_count; ++p) {
+            const dn_param *param = &network->layers[i].params[p];
+            if (param->role == DN_PARAM_BIAS || param->role == DN_PARAM_WEIGHT) plain += param->count;
+        }
+    if (header_bytes + plain * sizeof(float) == file->length)
+        return "; it fits this cfg without batch_normalize";
+    return "";
+}
+
 static dn_status read_layer(dn_network *network, const dn_layer *layer, reader *file) {
     size_t needed = layer_floats(layer, file->dialect) * sizeof(float), left = file->length - file->at;
     if (needed > left) {
         size_t total = range_floats(network, 0, network->count, file->dialect) * sizeof(float);
         return dn_fail(DN_ERROR_WEIGHTS, "%s: ends in layer %d [%s]: its parameters need %zu bytes from offset %zu, but "
                        "only %zu are left. The network needs %zu bytes of parameters, the file has %zu bytes: it is "
-                       "truncated or belongs to another cfg%s", file->name, layer->index, layer->type->name, needed,
+                       "truncated or belongs to another cfg%s%s", file->name, layer->index, layer->type->name, needed,
                        file->at, left, total, file->length,
+                       misfit_hint(network, file, file->header_bytes),
                        left == 0 ? " (partial=True loads the layers it has)" : "");
     }
     if (layer->dont_load) return DN_OK;
@@ -120,8 +134,8 @@ static dn_status check_end(const dn_network *network, const reader *file, int cu
         return DN_OK;
     }
     return dn_fail(DN_ERROR_WEIGHTS, "%s: %zu bytes are left after the last layer (%d): the network needs %zu bytes, the "
-                   "file has %zu. It belongs to another cfg", file->name, left, network->count - 1, file->at,
-                   file->length);
+                   "file has %zu. It belongs to another cfg%s", file->name, left, network->count - 1, file->at,
+                   file->length, misfit_hint(network, file, file->header_bytes));
 }
 
 static dn_status load(dn_network *network, reader *file, int start, int cutoff) {
@@ -130,7 +144,7 @@ static dn_status load(dn_network *network, reader *file, int start, int cutoff) 
     DN_TRY(read_header(&h, file->bytes, file->length, file->name));
     if (start < 0 || start > end)
         return dn_fail(DN_ERROR_ARGUMENT, "start: must be 0 to %d, not %d", end, start);
-    file->at = h.bytes;
+    file->at = file->header_bytes = h.bytes;
     file->transposed = h.transposed;
     file->dialect = dialect_of(network, start, end, (file->length - h.bytes) / sizeof(float));
     if (h.transposed)

@@ -1,5 +1,6 @@
-/* test_conv.c - the convolution and matrix product slots of the CPU backend against plain loops in double precision,
- * on every level this machine has, for awkward shapes, and bit for bit the same for 1, 2 and 3 threads. */
+/* test_conv.c - the convolution and matrix product slots of the CPU backend against plain loops in double
+ * precision, on every level this machine has, for awkward shapes, and bit for bit the same for 1, 2 and 3
+ * threads. */
 #include "../../src/backends/cpu/cpu.h"
 
 #include <math.h>
@@ -27,7 +28,8 @@ static double error_of(const float *got, const double *expected, size_t count) {
     return difference / most;
 }
 
-static void report(const char *name, const char *level, const char *shape, double error, double limit, bool same) {
+static void report(const char *name, const char *level, const char *shape, double error, double limit,
+                   bool same) {
     if (error <= limit && same) return;
     ++failures;
     printf("FAIL %s on %s, %s: error %.3g (limit %.3g)%s\n", name, level, shape, error, limit,
@@ -105,7 +107,9 @@ static void check_slots(const dn_conv_shape *s, int batch, const char *text, con
     }
 }
 
-static double leaky(double x) { return x > 0 ? x : 0.1 * x; }
+static double leaky(double x) {
+    return x > 0 ? x : 0.1 * x;
+}
 
 /* The planned convolution of the first image, with and without residual, exact and not. */
 static void check_planned(const dn_conv_shape *s, const char *text, const plain *p, sizes n) {
@@ -122,7 +126,8 @@ static void check_planned(const dn_conv_shape *s, const char *text, const plain 
         for (int level = 0; dn_kernels_available(level); ++level) {
             const dn_kernels *kernels = dn_kernels_available(level);
             dn_conv_prepared *prepared;
-            if (dn_cpu_conv_prepare_level(&prepared, kernels, s, p->w, with_residual ? bias : NULL, activation, exact)) {
+            if (dn_cpu_conv_prepare_level(&prepared, kernels, s, p->w, with_residual ? bias : NULL,
+                                          activation, exact)) {
                 report("conv_prepare", kernels->level, text, INFINITY, 0, true);
                 continue;
             }
@@ -154,9 +159,10 @@ static void check_conv(dn_conv_shape s, int batch) {
     s.out_h = (s.in_h + 2 * s.pad - reach) / s.stride_y + 1;
     s.out_w = (s.in_w + 2 * s.pad - reach) / s.stride_x + 1;
     char text[160];
-    snprintf(text, sizeof text, "%dx%dx%d -> %dx%dx%d size %d stride %d,%d pad %d dilation %d groups %d batch %d", s.in_c,
-             s.in_h, s.in_w, s.out_c, s.out_h, s.out_w, s.size, s.stride_y, s.stride_x, s.pad, s.dilation, s.groups,
-             batch);
+    snprintf(text, sizeof text,
+             "%dx%dx%d -> %dx%dx%d size %d stride %d,%d pad %d dilation %d groups %d batch %d", s.in_c,
+             s.in_h, s.in_w, s.out_c, s.out_h, s.out_w, s.size, s.stride_y, s.stride_x, s.pad, s.dilation,
+             s.groups, batch);
     const sizes one = {(size_t)(s.in_c * s.in_h * s.in_w), (size_t)(s.out_c * s.out_h * s.out_w),
                        (size_t)(s.out_c * (s.in_c / s.groups) * s.size * s.size)};
     const sizes all = {one.x * (size_t)batch, one.y * (size_t)batch, one.w};
@@ -190,12 +196,28 @@ static void test_sizes(void) {
     for (size_t k = 0; k < DN_COUNT(kernel); ++k)
         for (int stride = 1; stride <= 3; ++stride)
             for (int pad = 0; pad <= kernel[k] / 2 + 1; ++pad) {
-                check_conv((dn_conv_shape){.in_c = 3, .in_h = 11, .in_w = 13, .out_c = 5, .size = kernel[k],
-                                           .stride_y = stride, .stride_x = 1 + stride % 3, .pad = pad, .dilation = 1,
-                                           .groups = 1}, 1 + stride % 2);
-                check_conv((dn_conv_shape){.in_c = 17, .in_h = 9, .in_w = 20, .out_c = 9, .size = kernel[k],
-                                           .stride_y = stride, .stride_x = stride, .pad = pad, .dilation = 1,
-                                           .groups = 1}, 1);
+                check_conv((dn_conv_shape){.in_c = 3,
+                                           .in_h = 11,
+                                           .in_w = 13,
+                                           .out_c = 5,
+                                           .size = kernel[k],
+                                           .stride_y = stride,
+                                           .stride_x = 1 + stride % 3,
+                                           .pad = pad,
+                                           .dilation = 1,
+                                           .groups = 1},
+                           1 + stride % 2);
+                check_conv((dn_conv_shape){.in_c = 17,
+                                           .in_h = 9,
+                                           .in_w = 20,
+                                           .out_c = 9,
+                                           .size = kernel[k],
+                                           .stride_y = stride,
+                                           .stride_x = stride,
+                                           .pad = pad,
+                                           .dilation = 1,
+                                           .groups = 1},
+                           1);
             }
     done("sizes, strides and padding", before);
 }
@@ -206,8 +228,16 @@ static void test_maps(void) {
     for (size_t i = 0; i < DN_COUNT(maps); ++i)
         for (int size = 1; size <= 3; size += 2)
             for (int channels = 1; channels <= 34; channels += 16) {
-                dn_conv_shape s = {.in_c = channels, .in_h = maps[i][0], .in_w = maps[i][1], .out_c = 18 - channels % 18,
-                                   .size = size, .stride_y = 1, .stride_x = 1, .pad = size / 2, .dilation = 1, .groups = 1};
+                dn_conv_shape s = {.in_c = channels,
+                                   .in_h = maps[i][0],
+                                   .in_w = maps[i][1],
+                                   .out_c = 18 - channels % 18,
+                                   .size = size,
+                                   .stride_y = 1,
+                                   .stride_x = 1,
+                                   .pad = size / 2,
+                                   .dilation = 1,
+                                   .groups = 1};
                 check_conv(s, 3);
                 s.stride_x = s.stride_y = 2;
                 check_conv(s, 2);
@@ -219,8 +249,16 @@ static void test_dilation_and_groups(void) {
     const int before = failures;
     for (int stride = 1; stride <= 3; ++stride)
         for (int dilation = 1; dilation <= 2; ++dilation) {
-            dn_conv_shape s = {.in_c = 12, .in_h = 10, .in_w = 19, .out_c = 24, .size = 3, .stride_y = stride,
-                               .stride_x = stride, .pad = dilation, .dilation = dilation, .groups = 1};
+            dn_conv_shape s = {.in_c = 12,
+                               .in_h = 10,
+                               .in_w = 19,
+                               .out_c = 24,
+                               .size = 3,
+                               .stride_y = stride,
+                               .stride_x = stride,
+                               .pad = dilation,
+                               .dilation = dilation,
+                               .groups = 1};
             const int groups[] = {1, 2, 3, 4, 12};
             for (size_t i = 0; i < DN_COUNT(groups); ++i) {
                 s.groups = groups[i];
@@ -239,14 +277,48 @@ static void test_dilation_and_groups(void) {
 /* Long depths cross the blocks of depth; wide maps those of columns. */
 static void test_blocks(void) {
     const int before = failures;
-    check_conv((dn_conv_shape){.in_c = 300, .in_h = 3, .in_w = 5, .out_c = 250, .size = 1, .stride_y = 1, .stride_x = 1,
-                               .dilation = 1, .groups = 1}, 2);
-    check_conv((dn_conv_shape){.in_c = 300, .in_h = 1, .in_w = 1, .out_c = 25, .size = 1, .stride_y = 1, .stride_x = 1,
-                               .dilation = 1, .groups = 1}, 1);
-    check_conv((dn_conv_shape){.in_c = 33, .in_h = 6, .in_w = 200, .out_c = 20, .size = 3, .stride_y = 1, .stride_x = 1,
-                               .pad = 1, .dilation = 1, .groups = 1}, 1);
-    check_conv((dn_conv_shape){.in_c = 70, .in_h = 9, .in_w = 9, .out_c = 130, .size = 3, .stride_y = 2, .stride_x = 2,
-                               .pad = 1, .dilation = 1, .groups = 1}, 1);
+    check_conv((dn_conv_shape){.in_c = 300,
+                               .in_h = 3,
+                               .in_w = 5,
+                               .out_c = 250,
+                               .size = 1,
+                               .stride_y = 1,
+                               .stride_x = 1,
+                               .dilation = 1,
+                               .groups = 1},
+               2);
+    check_conv((dn_conv_shape){.in_c = 300,
+                               .in_h = 1,
+                               .in_w = 1,
+                               .out_c = 25,
+                               .size = 1,
+                               .stride_y = 1,
+                               .stride_x = 1,
+                               .dilation = 1,
+                               .groups = 1},
+               1);
+    check_conv((dn_conv_shape){.in_c = 33,
+                               .in_h = 6,
+                               .in_w = 200,
+                               .out_c = 20,
+                               .size = 3,
+                               .stride_y = 1,
+                               .stride_x = 1,
+                               .pad = 1,
+                               .dilation = 1,
+                               .groups = 1},
+               1);
+    check_conv((dn_conv_shape){.in_c = 70,
+                               .in_h = 9,
+                               .in_w = 9,
+                               .out_c = 130,
+                               .size = 3,
+                               .stride_y = 2,
+                               .stride_x = 2,
+                               .pad = 1,
+                               .dilation = 1,
+                               .groups = 1},
+               1);
     done("blocks", before);
 }
 
@@ -257,11 +329,13 @@ static void check_winograd(int m, dn_conv_shape s) {
     s.out_h = s.in_h + 2 * s.pad - 2;
     s.out_w = s.in_w + 2 * s.pad - 2;
     char text[100];
-    snprintf(text, sizeof text, "m = %d, %dx%dx%d -> %d channels, pad %d", m, s.in_c, s.in_h, s.in_w, s.out_c, s.pad);
+    snprintf(text, sizeof text, "m = %d, %dx%dx%d -> %d channels, pad %d", m, s.in_c, s.in_h, s.in_w, s.out_c,
+             s.pad);
     const sizes n = {(size_t)(s.in_c * s.in_h * s.in_w), (size_t)(s.out_c * s.out_h * s.out_w),
                      (size_t)(s.out_c * s.in_c * 9)};
     float *x = random_floats(n.x, 1), *w = random_floats(n.w, 2), *dy = random_floats(n.y, 3);
-    double *y = dn_alloc_zero(n.y, sizeof *y), *dx = dn_alloc_zero(n.x, sizeof *dx), *dw = dn_alloc_zero(n.w, sizeof *dw);
+    double *y = dn_alloc_zero(n.y, sizeof *y), *dx = dn_alloc_zero(n.x, sizeof *dx),
+           *dw = dn_alloc_zero(n.w, sizeof *dw);
     plain p = {x, w, dy, y, dx, dw};
     each_tap(&s, plain_tap, &p);
     const dn_epilogue epilogue = {NULL, NULL, DN_ACTIVATION_LINEAR};
@@ -293,7 +367,8 @@ static void test_winograd(void) {
     const int before = failures;
     for (int m = 2; m <= 4; ++m) {
         for (int side = 3; side <= 14; ++side)
-            check_winograd(m, (dn_conv_shape){.in_c = 16, .in_h = side, .in_w = 17 - side, .out_c = 33, .pad = 1});
+            check_winograd(
+                m, (dn_conv_shape){.in_c = 16, .in_h = side, .in_w = 17 - side, .out_c = 33, .pad = 1});
         for (int pad = 0; pad <= 3; ++pad)
             check_winograd(m, (dn_conv_shape){.in_c = 19, .in_h = 11, .in_w = 23, .out_c = 7, .pad = pad});
         check_winograd(m, (dn_conv_shape){.in_c = 3, .in_h = 60, .in_w = 101, .out_c = 32, .pad = 1});
@@ -307,7 +382,8 @@ static void test_winograd(void) {
 
 static void check_matmul(bool ta, bool tb, int m, int n, int k, bool accumulate) {
     char text[100];
-    snprintf(text, sizeof text, "%dx%dx%d%s%s%s", m, n, k, ta ? " ta" : "", tb ? " tb" : "", accumulate ? " adds" : "");
+    snprintf(text, sizeof text, "%dx%dx%d%s%s%s", m, n, k, ta ? " ta" : "", tb ? " tb" : "",
+             accumulate ? " adds" : "");
     const size_t count = (size_t)m * (size_t)n;
     float *a = random_floats((size_t)m * (size_t)k, 1), *b = random_floats((size_t)k * (size_t)n, 2);
     float *start = random_floats(count, 3);
@@ -316,7 +392,8 @@ static void check_matmul(bool ta, bool tb, int m, int n, int k, bool accumulate)
         for (int j = 0; j < n; ++j) {
             double sum = accumulate ? (double)start[i * n + j] : 0;
             for (int l = 0; l < k; ++l)
-                sum += (double)(ta ? a[l * m + i] : a[i * k + l]) * (double)(tb ? b[j * k + l] : b[l * n + j]);
+                sum +=
+                    (double)(ta ? a[l * m + i] : a[i * k + l]) * (double)(tb ? b[j * k + l] : b[l * n + j]);
             c[i * n + j] = sum;
         }
     for (int level = 0; dn_kernels_available(level); ++level) {
@@ -341,8 +418,9 @@ static void check_matmul(bool ta, bool tb, int m, int n, int k, bool accumulate)
 
 static void test_matmul(void) {
     const int before = failures;
-    const int sizes_[][3] = {{1, 1, 1},   {1, 200, 37}, {200, 1, 37}, {1, 3000, 5}, {2, 3, 4},    {7, 48, 300},
-                             {17, 49, 1}, {64, 97, 65}, {300, 20, 9}, {31, 500, 2}, {5, 130, 513}};
+    const int sizes_[][3] = {{1, 1, 1},    {1, 200, 37}, {200, 1, 37}, {1, 3000, 5},
+                             {2, 3, 4},    {7, 48, 300}, {17, 49, 1},  {64, 97, 65},
+                             {300, 20, 9}, {31, 500, 2}, {5, 130, 513}};
     for (size_t i = 0; i < DN_COUNT(sizes_); ++i)
         for (int flags = 0; flags < 8; ++flags)
             check_matmul(flags & 1, flags & 2, sizes_[i][0], sizes_[i][1], sizes_[i][2], flags & 4);

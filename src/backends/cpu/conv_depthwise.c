@@ -1,17 +1,19 @@
-/* conv_depthwise.c - convolutions with one input channel per group: the three products, directly, from padded planes
- * (conv_direct.c). Each thread owns whole input channels. */
+/* conv_depthwise.c - convolutions with one input channel per group: the three products, directly, from padded
+ * planes (conv_direct.c). Each thread owns whole input channels. */
 #include "cpu.h"
 
 #include <string.h>
 
 typedef struct depthwise {
     const dn_conv_shape *shape;
-    int multiplier;             /* outputs per input channel */
-    int rows, pitch;            /* of the padded plane [rows][stride_x][pitch] */
+    int multiplier;  /* outputs per input channel */
+    int rows, pitch; /* of the padded plane [rows][stride_x][pitch] */
     size_t x_plane, y_plane, padded;
 } depthwise;
 
-bool dn_depthwise_fits(const dn_conv_shape *shape) { return shape->groups > 1 && shape->groups == shape->in_c; }
+bool dn_depthwise_fits(const dn_conv_shape *shape) {
+    return shape->groups > 1 && shape->groups == shape->in_c;
+}
 
 static depthwise describe(const dn_conv_shape *shape) {
     const int reach = (shape->size - 1) * shape->dilation;
@@ -24,7 +26,9 @@ static depthwise describe(const dn_conv_shape *shape) {
     return d;
 }
 
-static size_t taps_of(const dn_conv_shape *shape) { return (size_t)shape->size * (size_t)shape->size; }
+static size_t taps_of(const dn_conv_shape *shape) {
+    return (size_t)shape->size * (size_t)shape->size;
+}
 
 /* Floats of a thread: the padded plane, what a kernel may read past it, and the offsets of the taps. */
 static size_t thread_scratch(const dn_conv_shape *shape) {
@@ -32,7 +36,29 @@ static size_t thread_scratch(const dn_conv_shape *shape) {
     return dn_round_up(describe(shape).padded, 16) + 64 + dn_round_up(offsets, 16);
 }
 
-size_t dn_depthwise_scratch(const dn_conv_shape *shape, int threads) { return (size_t)threads * thread_scratch(shape); }
+static bool is_stride_one(const dn_conv_shape *shape) {
+    return shape->stride_x == 1 && shape->stride_y == 1;
+}
+
+/* At stride 1 the gradient of the input is a convolution too, from y to x, with the taps in reverse. */
+static dn_conv_shape reversed(const dn_conv_shape *shape) {
+    dn_conv_shape back = *shape;
+    back.in_h = shape->out_h;
+    back.in_w = shape->out_w;
+    back.out_h = shape->in_h;
+    back.out_w = shape->in_w;
+    back.pad = (shape->size - 1) * shape->dilation - shape->pad;
+    return back;
+}
+
+size_t dn_depthwise_scratch(const dn_conv_shape *shape, int threads) {
+    size_t floats = thread_scratch(shape);
+    if (is_stride_one(shape)) {
+        const dn_conv_shape back = reversed(shape);
+        floats = dn_max_size(floats, thread_scratch(&back));
+    }
+    return (size_t)threads * floats;
+}
 
 /* The reverse: the plane adds what the padded plane holds inside. */
 static void unpad_plane(const depthwise *d, const float *padded, float *plane) {
@@ -58,18 +84,20 @@ typedef struct depthwise_job {
 } depthwise_job;
 
 /* One padded plane to one output plane. */
-static void forward_plane(const depthwise_job *job, int channel, const ptrdiff_t *offsets, const float *padded, float *y,
-                          const float *residual) {
+static void forward_plane(const depthwise_job *job, int channel, const ptrdiff_t *offsets,
+                          const float *padded, float *y, const float *residual) {
     const depthwise *d = &job->d;
     const dn_conv_shape *shape = d->shape;
     const int taps = (int)taps_of(shape);
     const ptrdiff_t step = (ptrdiff_t)shape->stride_y * shape->stride_x * d->pitch;
     for (int row = 0; row < shape->out_h; ++row)
-        job->kernels->weigh_shifted(taps, job->weights + (size_t)channel * (size_t)taps, offsets, padded + row * step,
-                                    y + (size_t)row * (size_t)shape->out_w, shape->out_w, false);
+        job->kernels->weigh_shifted(taps, job->weights + (size_t)channel * (size_t)taps, offsets,
+                                    padded + row * step, y + (size_t)row * (size_t)shape->out_w, shape->out_w,
+                                    false);
     if (job->epilogue)
         job->kernels->affine_activate(job->epilogue->activation, y, 1.0f,
-                                      job->epilogue->bias ? job->epilogue->bias[channel] : 0.0f, residual, d->y_plane);
+                                      job->epilogue->bias ? job->epilogue->bias[channel] : 0.0f, residual,
+                                      d->y_plane);
 }
 
 static void run_forward(void *context, int part, int parts) {
@@ -86,16 +114,24 @@ static void run_forward(void *context, int part, int parts) {
         dn_pad_rows(shape, job->x + i * d->x_plane, 0, d->rows, padded);
         for (size_t j = 0; j < (size_t)d->multiplier; ++j) {
             const size_t at = (i * (size_t)d->multiplier + j) * d->y_plane;
-            const float *residual = job->epilogue && job->epilogue->residual ? job->epilogue->residual + at : NULL;
-            forward_plane(job, (int)(channel * (size_t)d->multiplier + j), offsets, padded, job->y + at, residual);
+            const float *residual =
+                job->epilogue && job->epilogue->residual ? job->epilogue->residual + at : NULL;
+            forward_plane(job, (int)(channel * (size_t)d->multiplier + j), offsets, padded, job->y + at,
+                          residual);
         }
     }
 }
 
 void dn_depthwise_forward(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                           const float *weights, const dn_epilogue *epilogue, float *y, float *scratch) {
-    depthwise_job job = {.d = describe(shape), .kernels = device->kernels, .epilogue = epilogue, .batch = batch,
-                         .x = x, .weights = weights, .y = y, .scratch = scratch};
+    depthwise_job job = {.d = describe(shape),
+                         .kernels = device->kernels,
+                         .epilogue = epilogue,
+                         .batch = batch,
+                         .x = x,
+                         .weights = weights,
+                         .y = y,
+                         .scratch = scratch};
     dn_pool_run(device->pool, run_forward, &job);
 }
 
@@ -113,21 +149,62 @@ static void run_data_gradient(void *context, int part, int parts) {
     for (size_t i = begin; i < end; ++i) {
         memset(padded, 0, d->padded * sizeof *padded);
         for (size_t j = 0; j < (size_t)d->multiplier; ++j) {
-            const float *weights = job->weights + (i % (size_t)shape->in_c * (size_t)d->multiplier + j) * taps;
+            const float *weights =
+                job->weights + (i % (size_t)shape->in_c * (size_t)d->multiplier + j) * taps;
             const float *dy = job->dy + (i * (size_t)d->multiplier + j) * d->y_plane;
             for (int row = 0; row < shape->out_h; ++row, dy += shape->out_w)
                 for (size_t t = 0; t < taps; ++t)
-                    job->kernels->axpy(padded + row * step + offsets[t], weights[t], dy, (size_t)shape->out_w);
+                    job->kernels->axpy(padded + row * step + offsets[t], weights[t], dy,
+                                       (size_t)shape->out_w);
         }
         unpad_plane(d, padded, job->dx + i * d->x_plane);
     }
 }
 
-void dn_depthwise_data_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *weights,
-                                const float *dy, float *dx, float *scratch) {
-    depthwise_job job = {.d = describe(shape), .kernels = device->kernels, .batch = batch, .dy = dy,
-                         .weights = weights, .dx = dx, .scratch = scratch};
-    dn_pool_run(device->pool, run_data_gradient, &job);
+/* The job's shape is the reversed one: its input is dy. */
+static void run_data_gradient_reversed(void *context, int part, int parts) {
+    const depthwise_job *job = context;
+    const depthwise *d = &job->d;
+    const dn_conv_shape *shape = d->shape;
+    const size_t taps = taps_of(shape);
+    float *padded = job->scratch + (size_t)part * thread_scratch(shape);
+    ptrdiff_t *offsets = (ptrdiff_t *)(void *)(padded + dn_round_up(d->padded, 16) + 64);
+    dn_padded_offsets(shape, 1, 0, offsets);
+    for (size_t t = 0; t < taps / 2; ++t) {
+        const ptrdiff_t offset = offsets[t];
+        offsets[t] = offsets[taps - 1 - t];
+        offsets[taps - 1 - t] = offset;
+    }
+    size_t begin, end;
+    dn_pool_slice((size_t)job->batch * (size_t)shape->in_c, 1, part, parts, &begin, &end);
+    for (size_t i = begin; i < end; ++i)
+        for (size_t j = 0; j < (size_t)d->multiplier; ++j) {
+            const float *weights =
+                job->weights + (i % (size_t)shape->in_c * (size_t)d->multiplier + j) * taps;
+            dn_pad_rows(shape, job->dy + (i * (size_t)d->multiplier + j) * d->x_plane, 0, d->rows, padded);
+            for (int row = 0; row < shape->out_h; ++row)
+                job->kernels->weigh_shifted((int)taps, weights, offsets, padded + (ptrdiff_t)row * d->pitch,
+                                            job->dx + i * d->y_plane + (size_t)row * (size_t)shape->out_w,
+                                            shape->out_w, true);
+        }
+}
+
+void dn_depthwise_data_gradient(dn_device *device, const dn_conv_shape *shape, int batch,
+                                const float *weights, const float *dy, float *dx, float *scratch) {
+    depthwise_job job = {.d = describe(shape),
+                         .kernels = device->kernels,
+                         .batch = batch,
+                         .dy = dy,
+                         .weights = weights,
+                         .dx = dx,
+                         .scratch = scratch};
+    if (!is_stride_one(shape)) {
+        dn_pool_run(device->pool, run_data_gradient, &job);
+        return;
+    }
+    const dn_conv_shape back = reversed(shape);
+    job.d = describe(&back);
+    dn_pool_run(device->pool, run_data_gradient_reversed, &job);
 }
 
 static void run_weight_gradient(void *context, int part, int parts) {
@@ -151,8 +228,8 @@ static void run_weight_gradient(void *context, int part, int parts) {
                 for (size_t t = 0; t < taps; ++t) {
                     double sum = 0;
                     for (int row = 0; row < shape->out_h; ++row)
-                        sum += job->kernels->dot(dy + (size_t)row * (size_t)shape->out_w, padded + row * step + offsets[t],
-                                                 (size_t)shape->out_w);
+                        sum += job->kernels->dot(dy + (size_t)row * (size_t)shape->out_w,
+                                                 padded + row * step + offsets[t], (size_t)shape->out_w);
                     dw[t] += (float)sum;
                 }
             }
@@ -161,7 +238,12 @@ static void run_weight_gradient(void *context, int part, int parts) {
 
 void dn_depthwise_weight_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                                   const float *dy, float *dw, float *scratch) {
-    depthwise_job job = {.d = describe(shape), .kernels = device->kernels, .batch = batch, .x = x, .dy = dy, .dw = dw,
+    depthwise_job job = {.d = describe(shape),
+                         .kernels = device->kernels,
+                         .batch = batch,
+                         .x = x,
+                         .dy = dy,
+                         .dw = dw,
                          .scratch = scratch};
     dn_pool_run(device->pool, run_weight_gradient, &job);
 }

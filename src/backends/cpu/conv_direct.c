@@ -1,6 +1,6 @@
-/* conv_direct.c - convolutions of few input channels on wide maps, where packing patches would cost as much as
- * multiplying them: the register tile reads its rows straight from padded planes. The padded planes themselves, which
- * depthwise convolutions use too, are here. */
+/* conv_direct.c - convolutions of few input channels on wide maps, where packing patches would cost as much
+ * as multiplying them: the register tile reads its rows straight from padded planes. The padded planes
+ * themselves, which depthwise convolutions use too, are here. */
 #include "cpu.h"
 
 #include <string.h>
@@ -13,9 +13,13 @@ enum {
 
 /* ---- padded planes ---- */
 
-static int reach_of(const dn_conv_shape *shape) { return (shape->size - 1) * shape->dilation; }
+static int reach_of(const dn_conv_shape *shape) {
+    return (shape->size - 1) * shape->dilation;
+}
 
-int dn_padded_pitch(const dn_conv_shape *shape) { return shape->out_w + reach_of(shape) / shape->stride_x + 1; }
+int dn_padded_pitch(const dn_conv_shape *shape) {
+    return shape->out_w + reach_of(shape) / shape->stride_x + 1;
+}
 
 void dn_padded_inside(const dn_conv_shape *shape, int phase, int *first, int *last) {
     const int step = shape->stride_x, start = phase - shape->pad, pitch = dn_padded_pitch(shape);
@@ -53,8 +57,9 @@ void dn_padded_offsets(const dn_conv_shape *shape, int channels, size_t channel_
         for (int ky = 0; ky < shape->size; ++ky)
             for (int kx = 0; kx < shape->size; ++kx) {
                 const int x = kx * shape->dilation;
-                *offsets++ = (ptrdiff_t)((size_t)c * channel_stride) + x / shape->stride_x +
-                             ((ptrdiff_t)ky * shape->dilation * shape->stride_x + x % shape->stride_x) * pitch;
+                *offsets++ =
+                    (ptrdiff_t)((size_t)c * channel_stride) + x / shape->stride_x +
+                    ((ptrdiff_t)ky * shape->dilation * shape->stride_x + x % shape->stride_x) * pitch;
             }
 }
 
@@ -71,10 +76,13 @@ static size_t channel_floats(const dn_conv_shape *shape) {
 }
 
 static size_t padded_floats(const dn_conv_shape *shape) {
-    return dn_round_up((size_t)shape->in_c * channel_floats(shape) + 64, 16); /* 64: the tile reads past the columns */
+    return dn_round_up((size_t)shape->in_c * channel_floats(shape) + 64,
+                       16); /* 64: the tile reads past the columns */
 }
 
-size_t dn_direct_scratch(const dn_conv_shape *shape, int threads) { return (size_t)threads * padded_floats(shape); }
+size_t dn_direct_scratch(const dn_conv_shape *shape, int threads) {
+    return (size_t)threads * padded_floats(shape);
+}
 
 typedef struct direct_job {
     const dn_kernels *kernels;
@@ -85,18 +93,21 @@ typedef struct direct_job {
 } direct_job;
 
 /* Output rows first .. last from the padded planes of the block. */
-static void multiply_rows(const direct_job *job, int first, int last, const float *padded, const ptrdiff_t *offsets) {
+static void multiply_rows(const direct_job *job, int first, int last, const float *padded,
+                          const ptrdiff_t *offsets) {
     const dn_conv_shape *shape = job->shape;
     const dn_kernels *kernels = job->kernels;
     const int depth = shape->in_c * shape->size * shape->size, height = kernels->gemm_rows;
     const size_t plane = (size_t)shape->out_h * (size_t)shape->out_w;
     for (int row = first; row < last; ++row) {
-        const float *from = padded + (ptrdiff_t)(row - first) * shape->stride_y * shape->stride_x * dn_padded_pitch(shape);
+        const float *from =
+            padded + (ptrdiff_t)(row - first) * shape->stride_y * shape->stride_x * dn_padded_pitch(shape);
         for (int x = 0; x < shape->out_w; x += kernels->gemm_columns)
             for (int o = 0; o < shape->out_c; o += height)
                 kernels->gemm_tile_shifted(depth, job->weights + (ptrdiff_t)o * depth, from + x, offsets,
-                                           job->y + (size_t)o * plane + (size_t)row * (size_t)shape->out_w + x, plane,
-                                           dn_min_int(height, shape->out_c - o),
+                                           job->y + (size_t)o * plane + (size_t)row * (size_t)shape->out_w +
+                                               x,
+                                           plane, dn_min_int(height, shape->out_c - o),
                                            dn_min_int(kernels->gemm_columns, shape->out_w - x));
     }
     for (int o = 0; o < shape->out_c; ++o) {
@@ -121,8 +132,8 @@ static void run_rows(void *context, int part, int parts) {
         const int last = dn_min_int(first + BLOCK_ROWS, (int)end);
         const int rows = (last - first - 1) * shape->stride_y + reach_of(shape) + 1;
         for (int c = 0; c < shape->in_c; ++c)
-            dn_pad_rows(shape, job->x + (size_t)c * (size_t)shape->in_h * (size_t)shape->in_w, first * shape->stride_y,
-                        rows, padded + (size_t)c * channel_floats(shape));
+            dn_pad_rows(shape, job->x + (size_t)c * (size_t)shape->in_h * (size_t)shape->in_w,
+                        first * shape->stride_y, rows, padded + (size_t)c * channel_floats(shape));
         multiply_rows(job, first, last, padded, offsets);
     }
 }

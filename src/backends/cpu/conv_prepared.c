@@ -1,5 +1,5 @@
-/* conv_prepared.c - the planned convolution: chooses an algorithm by shape, packs the weights for it once, and runs
- * it with bias, activation and residual in the same pass. */
+/* conv_prepared.c - the planned convolution: chooses an algorithm by shape, packs the weights for it once,
+ * and runs it with bias, activation and residual in the same pass. */
 #include "cpu.h"
 
 #include <string.h>
@@ -42,7 +42,9 @@ dn_patches dn_conv_patches(const dn_conv_shape *shape, const float *x) {
     return patches;
 }
 
-static int depth_of(const dn_conv_shape *shape) { return shape->in_c / shape->groups * shape->size * shape->size; }
+static int depth_of(const dn_conv_shape *shape) {
+    return shape->in_c / shape->groups * shape->size * shape->size;
+}
 
 static algorithm choose(const dn_kernels *kernels, const dn_conv_shape *shape, bool exact, int *m) {
     *m = exact ? 0 : dn_winograd_choose(kernels, shape);
@@ -64,18 +66,21 @@ static dn_status pack(dn_conv_prepared *prepared, const float *weights) {
         return DN_OK;
     }
     prepared->group_weights = dn_gemm_packed_size(prepared->kernels, m, k);
-    DN_TRY(dn_new_floats(&prepared->weights, prepared->group_weights * (size_t)shape->groups, "packed weights"));
+    DN_TRY(
+        dn_new_floats(&prepared->weights, prepared->group_weights * (size_t)shape->groups, "packed weights"));
     for (int group = 0; group < shape->groups; ++group) {
         const dn_operand left = {.layout = DN_LAYOUT_COLUMNS,
                                  .p = weights + (size_t)group * (size_t)m * (size_t)k,
                                  .stride = (size_t)k};
-        dn_gemm_pack(prepared->kernels, &left, m, k, prepared->weights + (size_t)group * prepared->group_weights);
+        dn_gemm_pack(prepared->kernels, &left, m, k,
+                     prepared->weights + (size_t)group * prepared->group_weights);
     }
     return DN_OK;
 }
 
-dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *kernels, const dn_conv_shape *shape,
-                                    const float *weights, const float *bias, dn_activation activation, bool exact) {
+dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *kernels,
+                                    const dn_conv_shape *shape, const float *weights, const float *bias,
+                                    dn_activation activation, bool exact) {
     *out = NULL;
     dn_conv_prepared *prepared;
     DN_TRY(dn_new(&prepared, 1, sizeof *prepared, "prepared convolution"));
@@ -115,19 +120,26 @@ void dn_cpu_conv_prepared_free(dn_conv_prepared *prepared) {
 }
 
 size_t dn_cpu_conv_prepared_bytes(const dn_conv_prepared *prepared) {
-    const size_t weights = prepared->algorithm == WINOGRAD ? dn_winograd_u_size(&prepared->winograd)
-                                                           : prepared->group_weights * (size_t)prepared->shape.groups;
+    const size_t weights = prepared->algorithm == WINOGRAD
+                               ? dn_winograd_u_size(&prepared->winograd)
+                               : prepared->group_weights * (size_t)prepared->shape.groups;
     return sizeof *prepared + (weights + (size_t)prepared->shape.out_c) * sizeof(float);
 }
 
 const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared) {
     switch (prepared->algorithm) {
-    case VECTOR: return "vector";
-    case GEMM: return "gemm";
-    case IM2COL: return "im2col";
-    case DIRECT: return "direct";
-    case DEPTHWISE: return "depthwise";
-    case WINOGRAD: break;
+    case VECTOR:
+        return "vector";
+    case GEMM:
+        return "gemm";
+    case IM2COL:
+        return "im2col";
+    case DIRECT:
+        return "direct";
+    case DEPTHWISE:
+        return "depthwise";
+    case WINOGRAD:
+        break;
     }
     return prepared->winograd.m == 4 ? "winograd4" : prepared->winograd.m == 3 ? "winograd3" : "winograd2";
 }
@@ -137,28 +149,36 @@ const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared) {
 size_t dn_cpu_conv_prepared_scratch(const dn_conv_prepared *prepared, int threads) {
     const dn_conv_shape *shape = &prepared->shape;
     switch (prepared->algorithm) {
-    case WINOGRAD: return dn_winograd_scratch(&prepared->winograd, threads);
-    case DEPTHWISE: return dn_depthwise_scratch(shape, threads);
-    case DIRECT: return dn_direct_scratch(shape, threads);
-    case VECTOR: return 0;
+    case WINOGRAD:
+        return dn_winograd_scratch(&prepared->winograd, threads);
+    case DEPTHWISE:
+        return dn_depthwise_scratch(shape, threads);
+    case DIRECT:
+        return dn_direct_scratch(shape, threads);
+    case VECTOR:
+        return 0;
     case GEMM:
-    case IM2COL: break;
+    case IM2COL:
+        break;
     }
     return dn_gemm_scratch(prepared->kernels, shape->out_c / shape->groups, shape->out_h * shape->out_w,
                            depth_of(shape), threads);
 }
 
-static void run_gemm(dn_device *device, const dn_conv_prepared *prepared, const float *x, const float *residual,
-                     float *y, float *scratch) {
+static void run_gemm(dn_device *device, const dn_conv_prepared *prepared, const float *x,
+                     const float *residual, float *y, float *scratch) {
     const dn_conv_shape *shape = &prepared->shape;
     const int m = shape->out_c / shape->groups, pixels = shape->out_h * shape->out_w;
     const size_t x_group = (size_t)(shape->in_c / shape->groups) * (size_t)shape->in_h * (size_t)shape->in_w;
     const size_t y_group = (size_t)m * (size_t)pixels;
     for (int group = 0; group < shape->groups; ++group) {
         const size_t g = (size_t)group;
-        dn_gemm gemm = {.m = m, .n = pixels, .k = depth_of(shape), .c = y + g * y_group, .ldc = (size_t)pixels};
-        gemm.left = (dn_operand){.layout = DN_LAYOUT_PACKED, .p = prepared->weights + g * prepared->group_weights};
-        gemm.right = (dn_operand){.layout = DN_LAYOUT_PATCHES, .patches = dn_conv_patches(shape, x + g * x_group)};
+        dn_gemm gemm = {
+            .m = m, .n = pixels, .k = depth_of(shape), .c = y + g * y_group, .ldc = (size_t)pixels};
+        gemm.left =
+            (dn_operand){.layout = DN_LAYOUT_PACKED, .p = prepared->weights + g * prepared->group_weights};
+        gemm.right =
+            (dn_operand){.layout = DN_LAYOUT_PATCHES, .patches = dn_conv_patches(shape, x + g * x_group)};
         gemm.epilogue = true;
         gemm.bias = prepared->bias + g * (size_t)m;
         gemm.residual = residual ? residual + g * y_group : NULL;
@@ -167,21 +187,30 @@ static void run_gemm(dn_device *device, const dn_conv_prepared *prepared, const 
     }
 }
 
-void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const float *x, const float *residual,
-                     float *y, float *scratch) {
+void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const float *x,
+                     const float *residual, float *y, float *scratch) {
     const dn_conv_shape *shape = &prepared->shape;
     const dn_epilogue epilogue = {prepared->bias, residual, prepared->activation};
     switch (prepared->algorithm) {
-    case WINOGRAD: dn_winograd_run(device, &prepared->winograd, x, &epilogue, y, scratch); break;
-    case DIRECT: dn_direct_run(device, shape, x, prepared->weights, &epilogue, y, scratch); break;
-    case DEPTHWISE: dn_depthwise_forward(device, shape, 1, x, prepared->weights, &epilogue, y, scratch); break;
+    case WINOGRAD:
+        dn_winograd_run(device, &prepared->winograd, x, &epilogue, y, scratch);
+        break;
+    case DIRECT:
+        dn_direct_run(device, shape, x, prepared->weights, &epilogue, y, scratch);
+        break;
+    case DEPTHWISE:
+        dn_depthwise_forward(device, shape, 1, x, prepared->weights, &epilogue, y, scratch);
+        break;
     case VECTOR:
-        dn_cpu_matmul(device, false, false, shape->out_c, 1, shape->in_c, prepared->weights, x, y, false, scratch);
+        dn_cpu_matmul(device, false, false, shape->out_c, 1, shape->in_c, prepared->weights, x, y, false,
+                      scratch);
         for (int i = 0; i < shape->out_c; ++i)
             device->kernels->affine_activate(prepared->activation, y + i, 1.0f, prepared->bias[i],
                                              residual ? residual + i : NULL, 1);
         break;
     case GEMM:
-    case IM2COL: run_gemm(device, prepared, x, residual, y, scratch); break;
+    case IM2COL:
+        run_gemm(device, prepared, x, residual, y, scratch);
+        break;
     }
 }

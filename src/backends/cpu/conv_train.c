@@ -1,13 +1,19 @@
-/* conv_train.c - the three products of an unfused convolution over a batch: each is a matrix product whose image
- * side is packed straight from the planes. The images of a batch are one long row of pixels, so small maps fill the
- * tiles too. */
+/* conv_train.c - the three products of an unfused convolution over a batch: each is a matrix product whose
+ * image side is packed straight from the planes. The images of a batch are one long row of pixels, so small
+ * maps fill the tiles too. */
 #include "cpu.h"
 
-static int depth_of(const dn_conv_shape *shape) { return shape->in_c / shape->groups * shape->size * shape->size; }
+static int depth_of(const dn_conv_shape *shape) {
+    return shape->in_c / shape->groups * shape->size * shape->size;
+}
 
-static int filters_of(const dn_conv_shape *shape) { return shape->out_c / shape->groups; }
+static int filters_of(const dn_conv_shape *shape) {
+    return shape->out_c / shape->groups;
+}
 
-static bool is_stride_one(const dn_conv_shape *shape) { return shape->stride_x == 1 && shape->stride_y == 1; }
+static bool is_stride_one(const dn_conv_shape *shape) {
+    return shape->stride_x == 1 && shape->stride_y == 1;
+}
 
 typedef struct planes {
     int x_pixels, y_pixels;
@@ -53,7 +59,8 @@ void dn_cpu_conv_forward(dn_device *device, const dn_conv_shape *shape, int batc
         gemm.left = (dn_operand){.layout = DN_LAYOUT_COLUMNS,
                                  .p = weights + g * p.weights_group,
                                  .stride = (size_t)depth_of(shape)};
-        gemm.right = (dn_operand){.layout = DN_LAYOUT_PATCHES, .patches = dn_conv_patches(shape, x + g * p.x_group)};
+        gemm.right =
+            (dn_operand){.layout = DN_LAYOUT_PATCHES, .patches = dn_conv_patches(shape, x + g * p.x_group)};
         gemm.c = y + g * p.y_group;
         gemm.ldc = (size_t)p.y_pixels;
         gemm.columns = p.y_pixels;
@@ -65,8 +72,8 @@ void dn_cpu_conv_forward(dn_device *device, const dn_conv_shape *shape, int batc
 /* ---- gradient of the input ---- */
 
 /* Stride 1: dx is the convolution of dy with the flipped filters, input and output channels exchanged. */
-static void data_gradient_stride_one(dn_device *device, const dn_conv_shape *shape, int batch, const float *weights,
-                                     const float *dy, float *dx, float *scratch) {
+static void data_gradient_stride_one(dn_device *device, const dn_conv_shape *shape, int batch,
+                                     const float *weights, const float *dy, float *dx, float *scratch) {
     const planes p = measure(shape);
     const int taps = shape->size * shape->size;
     const dn_conv_shape back = {.in_c = shape->out_c,
@@ -83,12 +90,14 @@ static void data_gradient_stride_one(dn_device *device, const dn_conv_shape *sha
                                 .groups = shape->groups};
     for (int group = 0; group < shape->groups; ++group) {
         const size_t g = (size_t)group;
-        dn_gemm gemm = {.m = shape->in_c / shape->groups, .n = batch * p.x_pixels, .k = filters_of(shape) * taps};
+        dn_gemm gemm = {
+            .m = shape->in_c / shape->groups, .n = batch * p.x_pixels, .k = filters_of(shape) * taps};
         gemm.left = (dn_operand){.layout = DN_LAYOUT_FLIPPED,
                                  .p = weights + g * p.weights_group,
                                  .stride = (size_t)depth_of(shape),
                                  .taps = taps};
-        gemm.right = (dn_operand){.layout = DN_LAYOUT_PATCHES, .patches = dn_conv_patches(&back, dy + g * p.y_group)};
+        gemm.right =
+            (dn_operand){.layout = DN_LAYOUT_PATCHES, .patches = dn_conv_patches(&back, dy + g * p.y_group)};
         gemm.c = dx + g * p.x_group;
         gemm.ldc = (size_t)p.x_pixels;
         gemm.columns = p.x_pixels;
@@ -108,7 +117,8 @@ typedef struct scatter_job {
 static void scatter_tap(const dn_conv_shape *shape, const float *column, int ky, int kx, float *plane) {
     const int left = kx * shape->dilation - shape->pad, step = shape->stride_x;
     const int first = left < 0 ? (-left + step - 1) / step : 0;
-    const int last = left >= shape->in_w ? 0 : dn_min_int(shape->out_w, (shape->in_w - left + step - 1) / step);
+    const int last =
+        left >= shape->in_w ? 0 : dn_min_int(shape->out_w, (shape->in_w - left + step - 1) / step);
     for (int oy = 0; oy < shape->out_h; ++oy, column += shape->out_w) {
         const int y = oy * shape->stride_y - shape->pad + ky * shape->dilation;
         if (y < 0 || y >= shape->in_h) continue;
@@ -130,16 +140,18 @@ static void run_scatter(void *context, int part, int parts) {
                 scatter_tap(shape, column, ky, kx, job->dx + c * (size_t)shape->in_h * (size_t)shape->in_w);
 }
 
-static void data_gradient_strided(dn_device *device, const dn_conv_shape *shape, int batch, const float *weights,
-                                  const float *dy, float *dx, float *scratch) {
+static void data_gradient_strided(dn_device *device, const dn_conv_shape *shape, int batch,
+                                  const float *weights, const float *dy, float *dx, float *scratch) {
     const planes p = measure(shape);
     const int k = depth_of(shape);
     float *columns = scratch, *rest = scratch + dn_round_up((size_t)k * (size_t)p.y_pixels, 16);
     for (int image = 0; image < batch; ++image)
         for (int group = 0; group < shape->groups; ++group) {
             const size_t g = (size_t)group, i = (size_t)image;
-            dn_gemm gemm = {.m = k, .n = p.y_pixels, .k = filters_of(shape), .c = columns, .ldc = (size_t)p.y_pixels};
-            gemm.left = (dn_operand){.layout = DN_LAYOUT_ROWS, .p = weights + g * p.weights_group, .stride = (size_t)k};
+            dn_gemm gemm = {
+                .m = k, .n = p.y_pixels, .k = filters_of(shape), .c = columns, .ldc = (size_t)p.y_pixels};
+            gemm.left = (dn_operand){
+                .layout = DN_LAYOUT_ROWS, .p = weights + g * p.weights_group, .stride = (size_t)k};
             gemm.right = (dn_operand){.layout = DN_LAYOUT_ROWS,
                                       .p = dy + i * p.y_image + g * p.y_group,
                                       .stride = (size_t)p.y_pixels};
@@ -170,7 +182,8 @@ void dn_cpu_conv_weight_gradient(dn_device *device, const dn_conv_shape *shape, 
     const planes p = measure(shape);
     for (int group = 0; group < shape->groups; ++group) {
         const size_t g = (size_t)group;
-        dn_gemm gemm = {.m = filters_of(shape), .n = depth_of(shape), .k = batch * p.y_pixels, .accumulate = true};
+        dn_gemm gemm = {
+            .m = filters_of(shape), .n = depth_of(shape), .k = batch * p.y_pixels, .accumulate = true};
         gemm.left = (dn_operand){.layout = DN_LAYOUT_COLUMNS,
                                  .p = dy + g * p.y_group,
                                  .stride = (size_t)p.y_pixels,

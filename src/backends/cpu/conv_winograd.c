@@ -1,22 +1,22 @@
-/* conv_winograd.c - Winograd convolution of one image: transforms the weights once, then for each block of tiles
- * transforms the input, runs one matrix product per point and transforms back, with the epilogue. The transforms and
- * the product are template/winograd.h. */
+/* conv_winograd.c - Winograd convolution of one image: transforms the weights once, then for each block of
+ * tiles transforms the input, runs one matrix product per point and transforms back, with the epilogue. The
+ * transforms and the product are template/winograd.h. */
 #include "cpu.h"
 
 enum {
     MAX_POINTS = 36,
-    V_BYTES = 256 << 10,        /* transformed input of a thread's block, in its second-level cache */
-    V_BYTES_SHARED = 4 << 20,   /* of a block that all threads work on */
-    M_BYTES = 128 << 10,        /* products before the inverse transform, there too */
-    U_BYTES_OWN = 3 << 19,      /* with more weights than this, threads share out the weights, not the tiles */
-    FETCH = 16,                 /* floats that winograd_multiply fetches per k */
-    POINT_PADDING = 16          /* floats; else points are a power of two apart and fall into the same cache set */
+    V_BYTES = 256 << 10,      /* transformed input of a thread's block, in its second-level cache */
+    V_BYTES_SHARED = 4 << 20, /* of a block that all threads work on */
+    M_BYTES = 128 << 10,      /* products before the inverse transform, there too */
+    U_BYTES_OWN = 3 << 19,    /* with more weights than this, threads share out the weights, not the tiles */
+    FETCH = 16,               /* floats that winograd_multiply fetches per k */
+    POINT_PADDING = 16 /* floats; else points are a power of two apart and fall into the same cache set */
 };
 
 /* ---- weights ---- */
 
-/* G of F(m x m, 3 x 3) at the points of template/winograd.h: row p is (1, p, p^2) / product of (p - q), the last
- * row (0, 0, 1) (Lavin and Gray; Barabasz et al., "Error analysis and improving the accuracy of Winograd
+/* G of F(m x m, 3 x 3) at the points of template/winograd.h: row p is (1, p, p^2) / product of (p - q), the
+ * last row (0, 0, 1) (Lavin and Gray; Barabasz et al., "Error analysis and improving the accuracy of Winograd
  * convolution", 2020). */
 static void weight_transform(int m, double g[6][3]) {
     const double a = (double)DN_WINOGRAD_A, b = (double)DN_WINOGRAD_B;
@@ -49,8 +49,8 @@ size_t dn_winograd_u_size(const dn_winograd *winograd) {
     return (size_t)winograd->points * (size_t)winograd->panels * winograd->panel_floats;
 }
 
-dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape, int m,
-                              const float *weights) {
+dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
+                              int m, const float *weights) {
     const int n = m + 2, width = kernels->winograd_columns;
     *winograd = (dn_winograd){.kernels = kernels, .shape = *shape, .m = m, .points = n * n};
     winograd->tiles_x = (shape->out_w + m - 1) / m;
@@ -67,12 +67,14 @@ dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, 
         for (int c = 0; c < shape->in_c; ++c) {
             const int filters_left = dn_min_int(width, shape->out_c - panel * width);
             for (int i = 0; i < filters_left; ++i)
-                transform_filter(n, g,
-                                 weights + ((size_t)(panel * width + i) * (size_t)shape->in_c + (size_t)c) * 9,
-                                 filters + i, (size_t)width);
+                transform_filter(
+                    n, g, weights + ((size_t)(panel * width + i) * (size_t)shape->in_c + (size_t)c) * 9,
+                    filters + i, (size_t)width);
             for (int point = 0; point < winograd->points; ++point) {
-                float *to = winograd->u + ((size_t)point * (size_t)winograd->panels + (size_t)panel) * winograd->panel_floats +
-                            (size_t)c * (size_t)width;
+                float *to =
+                    winograd->u +
+                    ((size_t)point * (size_t)winograd->panels + (size_t)panel) * winograd->panel_floats +
+                    (size_t)c * (size_t)width;
                 for (int i = 0; i < filters_left; ++i) to[i] = filters[point * width + i];
             }
         }
@@ -81,14 +83,25 @@ dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, 
 
 /* ---- choice ---- */
 
-/* Milliseconds times a constant: multiply-adds, plus the part of the weights' way from memory that stays visible,
- * plus the transforms. Rates measured on Zen 4; their ratios matter only. */
-static double cost_of(const dn_conv_shape *shape, int m) {
-    const double channels = (double)shape->in_c * shape->out_c;
-    if (m == 0) return 9 * channels * ((double)shape->out_h * shape->out_w * 1.1 + 4);
-    const double points = (m + 2) * (m + 2);
-    const double tiles = (double)((shape->out_w + m - 1) / m) * ((shape->out_h + m - 1) / m);
-    return points * (channels * (tiles + 4) + tiles * 12 * (shape->in_c + shape->out_c));
+/* The time of F(m x m, 3 x 3), or of the direct product if m is 0, in multiply-adds at the peak rate. A
+ * weight costs at least its way from memory, which takes as long as FETCH_COST multiply-adds; the transforms
+ * of a tile cost about TRANSFORM_COST per point and channel. Fitted to times measured on Zen 4
+ * (benchmarks/conv_layers.c). */
+static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int m) {
+    enum { FETCH_COST = 12, TRANSFORM_COST = 12 };
+    if (m == 0) {
+        const double uses = 1.3 * shape->out_h * shape->out_w;
+        return 9.0 * shape->in_c * shape->out_c * ((uses > FETCH_COST ? uses : FETCH_COST) + 1);
+    }
+    const size_t lanes = (size_t)kernels->lanes, width = (size_t)kernels->winograd_columns;
+    const double in_c = (double)dn_round_up((size_t)shape->in_c, lanes);
+    const double out_c = (double)dn_round_up((size_t)shape->out_c, lanes);
+    const double products = in_c * (double)dn_round_up((size_t)shape->out_c, width);
+    const double tiles = (double)((shape->out_w + m - 1) / m) * ((shape->out_h + m - 1) / m),
+                 uses = 1.15 * tiles;
+    return (m + 2) * (m + 2) *
+           (products * ((uses > FETCH_COST ? uses : FETCH_COST) + 1) +
+            tiles * TRANSFORM_COST * (in_c + out_c));
 }
 
 int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape) {
@@ -96,9 +109,9 @@ int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape) {
         shape->groups != 1 || shape->in_c < kernels->lanes / 2 || shape->out_c < kernels->lanes / 2)
         return 0;
     int best = 0;
-    double best_cost = cost_of(shape, 0);
+    double best_cost = cost_of(kernels, shape, 0);
     for (int m = 2; m <= 4; ++m) {
-        const double cost = cost_of(shape, m);
+        const double cost = cost_of(kernels, shape, m);
         if (cost >= best_cost) continue;
         best = m;
         best_cost = cost;
@@ -121,8 +134,8 @@ typedef struct winograd_job {
     int block_tiles;       /* most */
     size_t v_size, m_size; /* floats; m per thread */
     size_t stage_size;
-    int chunk;             /* panels of output channels multiplied before their inverse transform */
-    tile_block block;      /* when shared */
+    int chunk;        /* panels of output channels multiplied before their inverse transform */
+    tile_block block; /* when shared */
 } winograd_job;
 
 static tile_block make_block(const dn_winograd *winograd, int first, int count) {
@@ -131,7 +144,8 @@ static tile_block make_block(const dn_winograd *winograd, int first, int count) 
 }
 
 static size_t point_stride(const dn_winograd *winograd, tile_block block) {
-    return (size_t)winograd->blocks * (size_t)block.panel_tiles * (size_t)winograd->kernels->lanes + POINT_PADDING;
+    return (size_t)winograd->blocks * (size_t)block.panel_tiles * (size_t)winograd->kernels->lanes +
+           POINT_PADDING;
 }
 
 /* The part of tile row `row` inside the block; returns its number of tiles. */
@@ -142,11 +156,13 @@ static int segment_of(const dn_winograd *winograd, tile_block block, int row, in
     return end - start;
 }
 
-static void transform_input(const winograd_job *job, tile_block block, int channel_block, float *stage, float *v) {
+static void transform_input(const winograd_job *job, tile_block block, int channel_block, float *stage,
+                            float *v) {
     const dn_winograd *winograd = job->winograd;
     const dn_conv_shape *shape = &winograd->shape;
     const int lanes = winograd->kernels->lanes, m = winograd->m;
-    dn_winograd_row row = {.plane = (size_t)shape->in_h * (size_t)shape->in_w, .h = shape->in_h, .w = shape->in_w};
+    dn_winograd_row row = {
+        .plane = (size_t)shape->in_h * (size_t)shape->in_w, .h = shape->in_h, .w = shape->in_w};
     row.x = job->x + (size_t)(channel_block * lanes) * row.plane;
     row.x_end = job->x + (size_t)shape->in_c * row.plane;
     row.channels = dn_min_int(lanes, shape->in_c - channel_block * lanes);
@@ -165,25 +181,31 @@ static void transform_input(const winograd_job *job, tile_block block, int chann
 }
 
 /* products[panel][tile][point][columns] for the panels begin .. end */
-static void multiply(const winograd_job *job, tile_block block, const float *v, int begin, int end, float *products) {
+static void multiply(const winograd_job *job, tile_block block, const float *v, int begin, int end,
+                     float *products) {
     const dn_winograd *winograd = job->winograd;
     const dn_kernels *kernels = winograd->kernels;
-    const size_t columns = (size_t)kernels->winograd_columns, tile_stride = columns * (size_t)winograd->points;
-    const size_t block_stride = (size_t)(block.panel_tiles * kernels->lanes), points_apart = point_stride(winograd, block);
+    const size_t columns = (size_t)kernels->winograd_columns,
+                 tile_stride = columns * (size_t)winograd->points;
+    const size_t block_stride = (size_t)(block.panel_tiles * kernels->lanes),
+                 points_apart = point_stride(winograd, block);
     for (int point = 0; point < winograd->points; ++point)
         for (int panel = begin; panel < end; ++panel) {
-            const float *u = winograd->u + ((size_t)point * (size_t)winograd->panels + (size_t)panel) * winograd->panel_floats;
+            const float *u = winograd->u + ((size_t)point * (size_t)winograd->panels + (size_t)panel) *
+                                               winograd->panel_floats;
             const float *next = u;
             size_t fetched = 0; /* of next, spread over the panels of tiles */
             if (panel + 1 < end)
                 next = u + winograd->panel_floats;
             else if (point + 1 < winograd->points)
                 next = u + (size_t)(winograd->panels - (end - begin) + 1) * winograd->panel_floats;
-            float *to = products + (size_t)(panel - begin) * (size_t)block.count * tile_stride + (size_t)point * columns;
+            float *to = products + (size_t)(panel - begin) * (size_t)block.count * tile_stride +
+                        (size_t)point * columns;
             const float *from = v + (size_t)point * points_apart;
             for (int tile = 0; tile < block.count; tile += block.panel_tiles) {
-                kernels->winograd_multiply(dn_min_int(block.panel_tiles, block.count - tile), winograd->blocks,
-                                           block_stride, from, u, to + (size_t)tile * tile_stride, tile_stride,
+                kernels->winograd_multiply(dn_min_int(block.panel_tiles, block.count - tile),
+                                           winograd->blocks, block_stride, from, u,
+                                           to + (size_t)tile * tile_stride, tile_stride,
                                            fetched < winograd->panel_floats ? next + fetched : u);
                 fetched += (size_t)(winograd->blocks * kernels->lanes) * FETCH;
                 from += points_apart * (size_t)winograd->points;
@@ -213,14 +235,17 @@ static void transform_output(const winograd_job *job, tile_block block, int chan
     for (int y = block.first / winograd->tiles_x; y * winograd->tiles_x < block.first + block.count; ++y) {
         int column;
         const int tiles = segment_of(winograd, block, y, &column);
-        const int rows = dn_min_int(m, shape->out_h - y * m), width = dn_min_int(tiles * m, shape->out_w - column * m);
-        const size_t at = (size_t)channel * plane + (size_t)(y * m) * (size_t)shape->out_w + (size_t)(column * m);
+        const int rows = dn_min_int(m, shape->out_h - y * m),
+                  width = dn_min_int(tiles * m, shape->out_w - column * m);
+        const size_t at =
+            (size_t)channel * plane + (size_t)(y * m) * (size_t)shape->out_w + (size_t)(column * m);
         const size_t tile = (size_t)(y * winograd->tiles_x + column - block.first);
         winograd->kernels->winograd_output(m, products + tile * columns * (size_t)winograd->points,
-                                           columns * (size_t)winograd->points, columns, tiles, channels, job->y + at,
-                                           plane, shape->out_w, rows, width);
+                                           columns * (size_t)winograd->points, columns, tiles, channels,
+                                           job->y + at, plane, shape->out_w, rows, width);
         if (!whole)
-            for (int c = 0; c < channels; ++c) finish_rows(job, channel + c, at + (size_t)c * plane, rows, width);
+            for (int c = 0; c < channels; ++c)
+                finish_rows(job, channel + c, at + (size_t)c * plane, rows, width);
     }
     if (whole)
         for (int c = 0; c < channels; ++c)
@@ -235,7 +260,8 @@ static void multiply_and_finish(const winograd_job *job, tile_block block, const
         const int last = dn_min_int(panel + job->chunk, end);
         multiply(job, block, v, panel, last, products);
         for (int i = panel; i < last; ++i) {
-            const float *from = products + (size_t)(i - panel) * (size_t)(block.count * winograd->points * columns);
+            const float *from =
+                products + (size_t)(i - panel) * (size_t)(block.count * winograd->points * columns);
             for (int half = 0; half < columns && i * columns + half < winograd->shape.out_c; half += lanes)
                 transform_output(job, block, i * columns + half, from + half);
         }
@@ -259,7 +285,8 @@ static void lay_out(const dn_winograd *winograd, int threads, winograd_job *job)
     job->block_tiles = dn_min_int(tiles, dn_max_int(fit / most, split ? 2 : 4) * most);
     const size_t panels = (size_t)((job->block_tiles + most - 1) / most);
     job->v_size = panels * points * ((size_t)winograd->blocks * (size_t)most * lanes + POINT_PADDING);
-    const size_t panel_floats = (size_t)job->block_tiles * points * (size_t)winograd->kernels->winograd_columns;
+    const size_t panel_floats =
+        (size_t)job->block_tiles * points * (size_t)winograd->kernels->winograd_columns;
     job->chunk = dn_max_int(1, (int)(M_BYTES / (panel_floats * sizeof(float))));
     job->chunk = dn_min_int(job->chunk, winograd->panels);
     job->m_size = (size_t)job->chunk * panel_floats;
@@ -270,7 +297,8 @@ size_t dn_winograd_scratch(const dn_winograd *winograd, int threads) {
     winograd_job job;
     lay_out(winograd, threads, &job);
     const size_t own = job.m_size + job.stage_size;
-    return tiles_are_split(winograd, threads) ? (size_t)threads * (own + job.v_size) : (size_t)threads * own + job.v_size;
+    return tiles_are_split(winograd, threads) ? (size_t)threads * (own + job.v_size)
+                                              : (size_t)threads * own + job.v_size;
 }
 
 static void run_own_tiles(void *context, int part, int parts) {
@@ -310,8 +338,8 @@ static void run_shared_products(void *context, int part, int parts) {
         multiply_and_finish(job, job->block, job->scratch, (int)begin, (int)end, own_scratch(job, part));
 }
 
-void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float *x, const dn_epilogue *epilogue,
-                     float *y, float *scratch) {
+void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float *x,
+                     const dn_epilogue *epilogue, float *y, float *scratch) {
     const int threads = dn_pool_threads(device->pool), tiles = winograd->tiles_x * winograd->tiles_y;
     winograd_job job = {.winograd = winograd, .epilogue = epilogue, .x = x, .y = y, .scratch = scratch};
     lay_out(winograd, threads, &job);

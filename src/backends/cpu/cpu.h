@@ -1,5 +1,5 @@
-/* cpu.h - what the files of the CPU backend share: the device, the matrix product driver and the operations that
- * cpu_backend.c puts in its table. Each dn_cpu_<slot> is the slot of that name in backend.h. */
+/* cpu.h - what the files of the CPU backend share: the device, the matrix product driver and the operations
+ * that cpu_backend.c puts in its table. Each dn_cpu_<slot> is the slot of that name in backend.h. */
 #ifndef DN_CPU_H
 #define DN_CPU_H
 
@@ -22,7 +22,8 @@ typedef enum dn_layout {
     DN_LAYOUT_PACKED           /* panels made by dn_gemm_pack */
 } dn_layout;
 
-/* One side of a product; k runs over the depth, j over rows (left side) or columns (right side) of the result. */
+/* One side of a product; k runs over the depth, j over rows (left side) or columns (right side) of the
+ * result. */
 typedef struct dn_operand {
     dn_layout layout;
     const float *p;
@@ -63,8 +64,8 @@ typedef struct dn_epilogue {
 
 dn_patches dn_conv_patches(const dn_conv_shape *shape, const float *x); /* of one group */
 
-/* Padded planes (conv_direct.c): [rows][stride_x][pitch], columns apart by the stride stored beside each other, so that
- * every tap of a row of outputs is one contiguous run. Row 0 is image row -pad. */
+/* Padded planes (conv_direct.c): [rows][stride_x][pitch], columns apart by the stride stored beside each
+ * other, so that every tap of a row of outputs is one contiguous run. Row 0 is image row -pad. */
 int dn_padded_pitch(const dn_conv_shape *shape);
 /* The columns first .. last of the pitch that lie inside the image, for one phase of the stride. */
 void dn_padded_inside(const dn_conv_shape *shape, int phase, int *first, int *last);
@@ -83,8 +84,8 @@ bool dn_depthwise_fits(const dn_conv_shape *shape);
 size_t dn_depthwise_scratch(const dn_conv_shape *shape, int threads); /* floats, for all three */
 void dn_depthwise_forward(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                           const float *weights, const dn_epilogue *epilogue, float *y, float *scratch);
-void dn_depthwise_data_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *weights,
-                                const float *dy, float *dx, float *scratch);
+void dn_depthwise_data_gradient(dn_device *device, const dn_conv_shape *shape, int batch,
+                                const float *weights, const float *dy, float *dx, float *scratch);
 void dn_depthwise_weight_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                                   const float *dy, float *dw, float *scratch);
 
@@ -100,12 +101,12 @@ typedef struct dn_winograd {
 
 /* The m of the fastest F(m x m, 3 x 3), or 0 where direct products win. */
 int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape);
-dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape, int m,
-                              const float *weights);
+dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
+                              int m, const float *weights);
 size_t dn_winograd_u_size(const dn_winograd *winograd); /* floats */
 size_t dn_winograd_scratch(const dn_winograd *winograd, int threads);
-void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float *x, const dn_epilogue *epilogue,
-                     float *y, float *scratch);
+void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float *x,
+                     const dn_epilogue *epilogue, float *y, float *scratch);
 
 /* ---- convolution, unfused (conv_train.c) ---- */
 size_t dn_cpu_conv_scratch(dn_device *device, const dn_conv_shape *shape, int batch);
@@ -120,24 +121,26 @@ void dn_cpu_conv_weight_gradient(dn_device *device, const dn_conv_shape *shape, 
 dn_status dn_cpu_conv_prepare(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
                               const float *bias, dn_activation activation, bool exact);
 /* The same for a given level, which the device that runs it must have too. */
-dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *kernels, const dn_conv_shape *shape,
-                                    const float *weights, const float *bias, dn_activation activation, bool exact);
+dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *kernels,
+                                    const dn_conv_shape *shape, const float *weights, const float *bias,
+                                    dn_activation activation, bool exact);
 void dn_cpu_conv_prepared_free(dn_conv_prepared *prepared);
 size_t dn_cpu_conv_prepared_bytes(const dn_conv_prepared *prepared);
 const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared);
 size_t dn_cpu_conv_prepared_scratch(const dn_conv_prepared *prepared, int threads);
-void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const float *x, const float *residual,
-                     float *y, float *scratch);
+void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const float *x,
+                     const float *residual, float *y, float *scratch);
 
 /* ---- matrix product (matmul.c) ---- */
 size_t dn_cpu_matmul_scratch(dn_device *device, int m, int n, int k);
-void dn_cpu_matmul(dn_device *device, bool ta, bool tb, int m, int n, int k, const float *a, const float *b, float *c,
-                   bool accumulate, float *scratch);
+void dn_cpu_matmul(dn_device *device, bool ta, bool tb, int m, int n, int k, const float *a, const float *b,
+                   float *c, bool accumulate, float *scratch);
 
-/* ---- operations of cpu_backend.c, cpu_elementwise.c, cpu_activate.c, cpu_normalize.c, cpu_pool.c, cpu_move.c,
- * cpu_softmax.c, cpu_optimize.c; what each does: backend.h ---- */
+/* ---- operations of cpu_backend.c, cpu_elementwise.c, cpu_activate.c, cpu_normalize.c, cpu_pool.c,
+ * cpu_move.c, cpu_softmax.c, cpu_optimize.c; what each does: backend.h ---- */
 
-/* Runs task over the pool, or as a single part where `work` (floats touched) is too small to wake threads for. */
+/* Runs task over the pool, or as a single part where `work` (floats touched) is too small to wake threads
+ * for. */
 void dn_cpu_parallel(dn_device *device, size_t work, dn_task task, void *context);
 
 void dn_cpu_fill(dn_device *device, float *x, float value, size_t count);
@@ -155,52 +158,55 @@ void dn_cpu_sign(dn_device *device, const float *x, float *y, size_t count);
 void dn_cpu_sign_gradient(dn_device *device, const float *x, float *delta, size_t count);
 
 void dn_cpu_activate(dn_device *device, dn_activation kind, float *x, int batch, int c, size_t s);
-void dn_cpu_activate_gradient(dn_device *device, dn_activation kind, const float *y, const float *pre, float *delta,
-                              int batch, int c, size_t s);
-void dn_cpu_softmax(dn_device *device, const float *x, float *y, int n, size_t stride, size_t rows_a, size_t stride_a,
-                    size_t rows_b, size_t stride_b, float temperature);
+void dn_cpu_activate_gradient(dn_device *device, dn_activation kind, const float *y, const float *pre,
+                              float *delta, int batch, int c, size_t s);
+void dn_cpu_softmax(dn_device *device, const float *x, float *y, int n, size_t stride, size_t rows_a,
+                    size_t stride_a, size_t rows_b, size_t stride_b, float temperature);
 
-void dn_cpu_batchnorm_infer(dn_device *device, float *x, const float *mean, const float *variance, const float *scale,
-                            const float *bias, int batch, int c, size_t s, bool pjreddie_cpu);
+void dn_cpu_batchnorm_infer(dn_device *device, float *x, const float *mean, const float *variance,
+                            const float *scale, const float *bias, int batch, int c, size_t s,
+                            bool pjreddie_cpu);
 void dn_cpu_batchnorm_forward(dn_device *device, const float *x, float *y, float *mean, float *variance,
-                              float *rolling_mean, float *rolling_variance, const float *scale, const float *bias,
-                              int batch, int c, size_t s, bool pjreddie_cpu);
+                              float *rolling_mean, float *rolling_variance, const float *scale,
+                              const float *bias, int batch, int c, size_t s, bool pjreddie_cpu);
 void dn_cpu_batchnorm_backward(dn_device *device, const float *x, const float *mean, const float *variance,
-                               const float *scale, float *delta, float *scale_gradient, float *bias_gradient, int batch,
-                               int c, size_t s, bool pjreddie_cpu);
+                               const float *scale, float *delta, float *scale_gradient, float *bias_gradient,
+                               int batch, int c, size_t s, bool pjreddie_cpu);
 
-void dn_cpu_maxpool_forward(dn_device *device, const dn_pool_shape *shape, int batch, const float *x, float *y,
-                            int32_t *argmax);
+void dn_cpu_maxpool_forward(dn_device *device, const dn_pool_shape *shape, int batch, const float *x,
+                            float *y, int32_t *argmax);
 void dn_cpu_maxpool_backward(dn_device *device, const dn_pool_shape *shape, int batch, const int32_t *argmax,
                              const float *dy, float *dx);
-void dn_cpu_maxpool_depth_forward(dn_device *device, int batch, int c, int out_c, size_t s, const float *x, float *y,
-                                  int32_t *argmax);
-void dn_cpu_maxpool_depth_backward(dn_device *device, int batch, int c, int out_c, size_t s, const int32_t *argmax,
-                                   const float *dy, float *dx);
+void dn_cpu_maxpool_depth_forward(dn_device *device, int batch, int c, int out_c, size_t s, const float *x,
+                                  float *y, int32_t *argmax);
+void dn_cpu_maxpool_depth_backward(dn_device *device, int batch, int c, int out_c, size_t s,
+                                   const int32_t *argmax, const float *dy, float *dx);
 void dn_cpu_mean_forward(dn_device *device, const float *x, float *y, size_t rows, size_t s);
 void dn_cpu_mean_backward(dn_device *device, const float *dy, float *dx, size_t rows, size_t s);
 
-void dn_cpu_copy_rows(dn_device *device, float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
-                      size_t columns, bool accumulate);
-void dn_cpu_expand(dn_device *device, const float *x, float *y, size_t planes, int h, int w, int stride, float factor,
-                   bool accumulate);
-void dn_cpu_reduce(dn_device *device, const float *x, float *y, size_t planes, int h, int w, int stride, float factor,
-                   bool accumulate);
-void dn_cpu_reorg(dn_device *device, const float *x, float *y, int batch, int c, int h, int w, int stride, bool reverse,
-                  bool accumulate);
-void dn_cpu_transpose(dn_device *device, const float *x, float *y, int batch, int c, size_t s, bool accumulate);
+void dn_cpu_copy_rows(dn_device *device, float *y, size_t y_stride, const float *x, size_t x_stride,
+                      size_t rows, size_t columns, bool accumulate);
+void dn_cpu_expand(dn_device *device, const float *x, float *y, size_t planes, int h, int w, int stride,
+                   float factor, bool accumulate);
+void dn_cpu_reduce(dn_device *device, const float *x, float *y, size_t planes, int h, int w, int stride,
+                   float factor, bool accumulate);
+void dn_cpu_reorg(dn_device *device, const float *x, float *y, int batch, int c, int h, int w, int stride,
+                  bool reverse, bool accumulate);
+void dn_cpu_transpose(dn_device *device, const float *x, float *y, int batch, int c, size_t s,
+                      bool accumulate);
 void dn_cpu_shortcut_forward(dn_device *device, const dn_shortcut_shape *shape, int batch, const float *from,
                              float *out);
-void dn_cpu_shortcut_backward(dn_device *device, const dn_shortcut_shape *shape, int batch, const float *delta,
-                              float *from_delta);
-void dn_cpu_scale_channels_forward(dn_device *device, const float *factor, const float *x, float *y, int batch, int c,
-                                   size_t s, bool per_pixel);
-void dn_cpu_scale_channels_backward(dn_device *device, const float *factor, const float *x, const float *delta,
-                                    float *factor_delta, float *x_delta, int batch, int c, size_t s, bool per_pixel);
+void dn_cpu_shortcut_backward(dn_device *device, const dn_shortcut_shape *shape, int batch,
+                              const float *delta, float *from_delta);
+void dn_cpu_scale_channels_forward(dn_device *device, const float *factor, const float *x, float *y,
+                                   int batch, int c, size_t s, bool per_pixel);
+void dn_cpu_scale_channels_backward(dn_device *device, const float *factor, const float *x,
+                                    const float *delta, float *factor_delta, float *x_delta, int batch, int c,
+                                    size_t s, bool per_pixel);
 
 void dn_cpu_sgd(dn_device *device, float *w, float *g, size_t count, float rate, float momentum, float decay);
-void dn_cpu_adam(dn_device *device, float *w, float *g, float *m, float *v, size_t count, float rate, float b1,
-                 float b2, float eps, float decay, float correction1, float correction2);
+void dn_cpu_adam(dn_device *device, float *w, float *g, float *m, float *v, size_t count, float rate,
+                 float b1, float b2, float eps, float decay, float correction1, float correction2);
 void dn_cpu_clamp(dn_device *device, float *x, float limit, size_t count);
 
 #endif

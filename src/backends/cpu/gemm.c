@@ -1,6 +1,6 @@
 /* gemm.c - the matrix product: cuts it into blocks that fit the caches (Goto and van de Geijn, "Anatomy of
- * high-performance matrix multiplication", 2008), packs both sides into panels and runs the register tile. Depth is
- * always cut at the same places, so a result depends on neither threads nor partition. */
+ * high-performance matrix multiplication", 2008), packs both sides into panels and runs the register tile.
+ * Depth is always cut at the same places, so a result depends on neither threads nor partition. */
 #include "cpu.h"
 
 enum {
@@ -11,17 +11,20 @@ enum {
 
 _Static_assert((int)DEPTH <= (int)DN_PATCH_COLUMNS, "pack_patches must take a block's depth as columns");
 
-static int panels_of(int count, int width) { return (count + width - 1) / width; }
+static int panels_of(int count, int width) {
+    return (count + width - 1) / width;
+}
 
 /* ---- packing ---- */
 
-static void pack_segments(const dn_kernels *kernels, const dn_operand *operand, int k, int depth, int j, int count,
-                          int width, float *panel) {
+static void pack_segments(const dn_kernels *kernels, const dn_operand *operand, int k, int depth, int j,
+                          int count, int width, float *panel) {
     while (depth > 0) {
         int segment = operand->segment ? k / operand->segment : 0;
         int start = operand->segment ? k % operand->segment : k;
         int length = operand->segment ? dn_min_int(depth, operand->segment - start) : depth;
-        const float *from = operand->p + (size_t)segment * operand->segment_stride + (size_t)j * operand->stride + start;
+        const float *from =
+            operand->p + (size_t)segment * operand->segment_stride + (size_t)j * operand->stride + start;
         kernels->pack_columns(from, operand->stride, length, count, width, panel);
         panel += (size_t)length * (size_t)width;
         k += length;
@@ -29,7 +32,8 @@ static void pack_segments(const dn_kernels *kernels, const dn_operand *operand, 
     }
 }
 
-static void pack_flipped(const dn_operand *operand, int k, int depth, int j, int count, int width, float *panel) {
+static void pack_flipped(const dn_operand *operand, int k, int depth, int j, int count, int width,
+                         float *panel) {
     const int taps = operand->taps;
     for (int i = 0; i < depth; ++i, panel += width) {
         const int filter = (k + i) / taps, tap = taps - 1 - (k + i) % taps;
@@ -39,14 +43,18 @@ static void pack_flipped(const dn_operand *operand, int k, int depth, int j, int
     }
 }
 
-/* panel[depth][width] from rows k .. and columns j .. of the operand; patches: width * DEPTH floats of scratch. */
-static void pack_panel(const dn_kernels *kernels, const dn_operand *operand, int k, int depth, int j, int count,
-                       int width, float *panel, float *patches) {
+/* panel[depth][width] from rows k .. and columns j .. of the operand; patches: width * DEPTH floats of
+ * scratch. */
+static void pack_panel(const dn_kernels *kernels, const dn_operand *operand, int k, int depth, int j,
+                       int count, int width, float *panel, float *patches) {
     switch (operand->layout) {
     case DN_LAYOUT_ROWS:
-        kernels->pack_rows(operand->p + (size_t)k * operand->stride + j, operand->stride, depth, count, width, panel);
+        kernels->pack_rows(operand->p + (size_t)k * operand->stride + j, operand->stride, depth, count, width,
+                           panel);
         break;
-    case DN_LAYOUT_COLUMNS: pack_segments(kernels, operand, k, depth, j, count, width, panel); break;
+    case DN_LAYOUT_COLUMNS:
+        pack_segments(kernels, operand, k, depth, j, count, width, panel);
+        break;
     case DN_LAYOUT_PATCHES:
         kernels->pack_patches(&operand->patches, (size_t)j, count, k, depth, width, panel);
         break;
@@ -54,8 +62,11 @@ static void pack_panel(const dn_kernels *kernels, const dn_operand *operand, int
         kernels->pack_patches(&operand->patches, (size_t)k, depth, j, count, DEPTH, patches);
         kernels->pack_columns(patches, DEPTH, depth, count, width, panel);
         break;
-    case DN_LAYOUT_FLIPPED: pack_flipped(operand, k, depth, j, count, width, panel); break;
-    case DN_LAYOUT_PACKED: break;
+    case DN_LAYOUT_FLIPPED:
+        pack_flipped(operand, k, depth, j, count, width, panel);
+        break;
+    case DN_LAYOUT_PACKED:
+        break;
     }
 }
 
@@ -95,10 +106,10 @@ typedef struct gemm_job {
     int row_parts;       /* the grid of parts: row_parts x (parts / row_parts) */
 } gemm_job;
 
-/* Where part of c's columns lie beside each other, the tile is written there; where they cross from one image to the
- * next, it is cut. */
-static void run_tile(const dn_gemm *gemm, const dn_kernels *kernels, int depth, const float *a, const float *b, int row,
-                     int rows, int column, int columns, bool accumulate) {
+/* Where part of c's columns lie beside each other, the tile is written there; where they cross from one image
+ * to the next, it is cut. */
+static void run_tile(const dn_gemm *gemm, const dn_kernels *kernels, int depth, const float *a,
+                     const float *b, int row, int rows, int column, int columns, bool accumulate) {
     const int image = gemm->columns ? column / gemm->columns : 0;
     const int first = gemm->columns ? column % gemm->columns : column;
     float *c = gemm->c + (size_t)image * gemm->image_stride + (size_t)row * gemm->ldc + first;
@@ -120,8 +131,8 @@ static void run_tile(const dn_gemm *gemm, const dn_kernels *kernels, int depth, 
     }
 }
 
-static void run_epilogue(const dn_gemm *gemm, const dn_kernels *kernels, int row_begin, int row_end, int column,
-                         int columns) {
+static void run_epilogue(const dn_gemm *gemm, const dn_kernels *kernels, int row_begin, int row_end,
+                         int column, int columns) {
     for (int row = row_begin; row < row_end; ++row) {
         const size_t at = (size_t)row * gemm->ldc + (size_t)column;
         kernels->affine_activate(gemm->activation, gemm->c + at, 1.0f, gemm->bias ? gemm->bias[row] : 0.0f,
@@ -129,9 +140,10 @@ static void run_epilogue(const dn_gemm *gemm, const dn_kernels *kernels, int row
     }
 }
 
-/* One block of columns and depth: the right side is packed in b; the left side is packed in blocks of rows. */
-static void run_block(const gemm_job *job, int k, int depth, int column, int columns, int row_begin, int row_end,
-                      float *a, const float *b, float *patches) {
+/* One block of columns and depth: the right side is packed in b; the left side is packed in blocks of rows.
+ */
+static void run_block(const gemm_job *job, int k, int depth, int column, int columns, int row_begin,
+                      int row_end, float *a, const float *b, float *patches) {
     const dn_gemm *gemm = job->gemm;
     const dn_kernels *kernels = job->kernels;
     const int height = kernels->gemm_rows, width = kernels->gemm_columns;
@@ -148,9 +160,9 @@ static void run_block(const gemm_job *job, int k, int depth, int column, int col
                            a + (size_t)i * (size_t)depth, patches);
         for (int j = 0; j < columns; j += width)
             for (int i = 0; i < rows; i += height)
-                run_tile(gemm, kernels, depth, panels + (size_t)i * (size_t)depth, b + (size_t)j * (size_t)depth,
-                         row + i, dn_min_int(height, rows - i), column + j, dn_min_int(width, columns - j),
-                         gemm->accumulate || k > 0);
+                run_tile(gemm, kernels, depth, panels + (size_t)i * (size_t)depth,
+                         b + (size_t)j * (size_t)depth, row + i, dn_min_int(height, rows - i), column + j,
+                         dn_min_int(width, columns - j), gemm->accumulate || k > 0);
     }
 }
 
@@ -161,9 +173,10 @@ static void run_part(void *context, int part, int parts) {
     const int column_parts = parts / job->row_parts, width = kernels->gemm_columns;
     if (part >= job->row_parts * column_parts) return;
     size_t row_begin, row_end, column_begin, column_end;
-    dn_pool_slice((size_t)gemm->m, (size_t)kernels->gemm_rows, part % job->row_parts, job->row_parts, &row_begin,
-                  &row_end);
-    dn_pool_slice((size_t)gemm->n, (size_t)width, part / job->row_parts, column_parts, &column_begin, &column_end);
+    dn_pool_slice((size_t)gemm->m, (size_t)kernels->gemm_rows, part % job->row_parts, job->row_parts,
+                  &row_begin, &row_end);
+    dn_pool_slice((size_t)gemm->n, (size_t)width, part / job->row_parts, column_parts, &column_begin,
+                  &column_end);
     if (row_begin == row_end) return;
 
     const size_t depth_most = (size_t)dn_min_int(gemm->k, DEPTH);
@@ -184,7 +197,8 @@ static void run_part(void *context, int part, int parts) {
     }
 }
 
-/* The grid whose largest part is smallest; cutting rows packs the right side again in each part, so less of it wins. */
+/* The grid whose largest part is smallest; cutting rows packs the right side again in each part, so less of
+ * it wins. */
 static int choose_row_parts(const dn_kernels *kernels, int m, int n, int threads) {
     const int rows = panels_of(m, kernels->gemm_rows), columns = panels_of(n, kernels->gemm_columns);
     int best = 1;

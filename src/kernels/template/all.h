@@ -1,5 +1,6 @@
 /* Everything a level compiles, then its table. The stanza that includes this has set LEVEL, LEVEL_LANES,
- * GEMM_ROWS and GEMM_VECTORS. Templates define static functions only, so levels can't leak into each other. */
+ * GEMM_ROWS and GEMM_VECTORS. Templates define static functions only, so levels can't leak into each other.
+ */
 #include "vector.h"
 #include "elementwise.h"
 #include "gemm.h"

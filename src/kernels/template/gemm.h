@@ -1,19 +1,18 @@
-/* Matrix products: the register tile, the packing of operands into panels (from rows, columns or image patches),
- * matrix-vector products and the weighted sum of shifted rows of a depthwise convolution. */
+/* Matrix products: the register tile, the packing of operands into panels (from rows, columns or image
+ * patches), matrix-vector products and the weighted sum of shifted rows of a depthwise convolution. */
 
-/* Registers hold rows x vectors sums; every element is one chain of multiply-adds in the order of k, whatever the
- * size of the tile around it, so results don't depend on how a product is cut into tiles. Row k of the right side is
- * the next row of a packed panel, or if there are offsets, at b + offsets[k]. */
+/* Registers hold rows x vectors sums; every element is one chain of multiply-adds in the order of k, whatever
+ * the size of the tile around it, so results don't depend on how a product is cut into tiles. Row k of the
+ * right side is the next row of a packed panel, or if there are offsets, at b + offsets[k]. */
 DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float *a, const float *b,
                        const ptrdiff_t *offsets, float *c, size_t ldc, int columns, bool accumulate) {
     vfloat sum[GEMM_ROWS][GEMM_VECTORS];
     DN_UNROLL
-    for (int i = 0; i < rows; ++i)
-        DN_UNROLL
-        for (int j = 0; j < vectors; ++j) {
-            sum[i][j] = (vfloat){0};
-            __builtin_prefetch(c + (size_t)i * ldc + (offsets ? vectors + j : j) * LEVEL_LANES, 1);
-        }
+    for (int i = 0; i < rows; ++i) DN_UNROLL
+    for (int j = 0; j < vectors; ++j) {
+        sum[i][j] = (vfloat){0};
+        __builtin_prefetch(c + (size_t)i * ldc + (offsets ? vectors + j : j) * LEVEL_LANES, 1);
+    }
     for (int k = 0; k < depth; ++k) {
         const float *from = offsets ? b + offsets[k] : b + (size_t)k * (GEMM_VECTORS * LEVEL_LANES);
         vfloat row[GEMM_VECTORS];
@@ -29,19 +28,17 @@ DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float
     }
     if (columns == vectors * LEVEL_LANES) {
         DN_UNROLL
-        for (int i = 0; i < rows; ++i)
-            DN_UNROLL
-            for (int j = 0; j < vectors; ++j) {
-                float *to = c + (size_t)i * ldc + j * LEVEL_LANES;
-                vstore(to, accumulate ? vload(to) + sum[i][j] : sum[i][j]);
-            }
+        for (int i = 0; i < rows; ++i) DN_UNROLL
+        for (int j = 0; j < vectors; ++j) {
+            float *to = c + (size_t)i * ldc + j * LEVEL_LANES;
+            vstore(to, accumulate ? vload(to) + sum[i][j] : sum[i][j]);
+        }
         return;
     }
     float whole[GEMM_ROWS][GEMM_VECTORS * LEVEL_LANES];
     DN_UNROLL
-    for (int i = 0; i < rows; ++i)
-        DN_UNROLL
-        for (int j = 0; j < vectors; ++j) vstore(&whole[i][j * LEVEL_LANES], sum[i][j]);
+    for (int i = 0; i < rows; ++i) DN_UNROLL
+    for (int j = 0; j < vectors; ++j) vstore(&whole[i][j * LEVEL_LANES], sum[i][j]);
     for (int i = 0; i < rows; ++i, c += ldc)
         if (accumulate)
             for (int j = 0; j < columns && j < vectors * LEVEL_LANES; ++j) c[j] += whole[i][j];
@@ -49,12 +46,13 @@ DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float
             copy_floats(c, whole[i], columns);
 }
 
-DN_INLINE void tile_rows(const int vectors, int depth, const float *a, const float *b, const ptrdiff_t *offsets,
-                         float *c, size_t ldc, int rows, int columns, bool accumulate) {
+DN_INLINE void tile_rows(const int vectors, int depth, const float *a, const float *b,
+                         const ptrdiff_t *offsets, float *c, size_t ldc, int rows, int columns,
+                         bool accumulate) {
     switch (rows) {
-#define TILE_CASE(r)                                                                                                   \
-    case r:                                                                                                            \
-        tile_of((r) <= GEMM_ROWS ? (r) : 1, vectors, depth, a, b, offsets, c, ldc, columns, accumulate);               \
+#define TILE_CASE(r)                                                                                         \
+    case r:                                                                                                  \
+        tile_of((r) <= GEMM_ROWS ? (r) : 1, vectors, depth, a, b, offsets, c, ldc, columns, accumulate);     \
         break;
         TILE_CASE(1)
         TILE_CASE(2)
@@ -68,12 +66,13 @@ DN_INLINE void tile_rows(const int vectors, int depth, const float *a, const flo
     }
 }
 
-DN_INLINE void tile_columns(int depth, const float *a, const float *b, const ptrdiff_t *offsets, float *c, size_t ldc,
-                            int rows, int columns, bool accumulate) {
+DN_INLINE void tile_columns(int depth, const float *a, const float *b, const ptrdiff_t *offsets, float *c,
+                            size_t ldc, int rows, int columns, bool accumulate) {
     const int vectors = (columns + LEVEL_LANES - 1) / LEVEL_LANES;
     if (vectors == 1) tile_rows(1, depth, a, b, offsets, c, ldc, rows, columns, accumulate);
     if (vectors == 2) tile_rows(2, depth, a, b, offsets, c, ldc, rows, columns, accumulate);
-    if (vectors == 3) tile_rows(GEMM_VECTORS > 2 ? 3 : 1, depth, a, b, offsets, c, ldc, rows, columns, accumulate);
+    if (vectors == 3)
+        tile_rows(GEMM_VECTORS > 2 ? 3 : 1, depth, a, b, offsets, c, ldc, rows, columns, accumulate);
 }
 
 static void gemm_tile(int depth, const float *a, const float *b, float *c, size_t ldc, int rows, int columns,
@@ -81,8 +80,8 @@ static void gemm_tile(int depth, const float *a, const float *b, float *c, size_
     tile_columns(depth, a, b, NULL, c, ldc, rows, columns, accumulate);
 }
 
-static void gemm_tile_shifted(int depth, const float *a, const float *from, const ptrdiff_t *offsets, float *c,
-                              size_t ldc, int rows, int columns) {
+static void gemm_tile_shifted(int depth, const float *a, const float *from, const ptrdiff_t *offsets,
+                              float *c, size_t ldc, int rows, int columns) {
     tile_columns(depth, a, from, offsets, c, ldc, rows, columns, false);
 }
 
@@ -104,7 +103,8 @@ static void pack_columns(const float *from, size_t stride, int depth, int column
             DN_UNROLL
             for (int i = 0; i < LEVEL_LANES; ++i) {
                 const float *row = from + (size_t)(j + i) * stride + k;
-                square[i] = j + i >= columns       ? (vfloat){0}
+                __builtin_prefetch(row + 64); /* too many rows at once for the processor to foresee */
+                square[i] = j + i >= columns      ? (vfloat){0}
                             : deep == LEVEL_LANES ? vload(row)
                                                   : vload_partial(row, deep);
             }
@@ -126,7 +126,8 @@ static void pack_columns(const float *from, size_t stride, int depth, int column
 /* A run of patches beside each other in one output row. */
 typedef struct patch_run {
     const float *image;
-    int at, length, y, x; /* first column in the panel; top left corner of the first patch, outside if negative */
+    int at, length, y,
+        x; /* first column in the panel; top left corner of the first patch, outside if negative */
 } patch_run;
 
 /* The values of one run for one tap: image row `row`, or zeros where it is outside. */
@@ -149,8 +150,8 @@ DN_INLINE void pack_run(const dn_patches *patches, const float *plane, int y, in
     if (high < length) zero_floats(to + high, length - high);
 }
 
-static void pack_patches(const dn_patches *patches, size_t column, int columns, int first, int depth, int width,
-                         float *panel) {
+static void pack_patches(const dn_patches *patches, size_t column, int columns, int first, int depth,
+                         int width, float *panel) {
     patch_run runs[DN_PATCH_COLUMNS];
     int count = 0;
     const size_t pixels = (size_t)patches->out_h * (size_t)patches->out_w;
@@ -204,8 +205,8 @@ static void multiply_vector(int rows, int depth, const float *a, size_t stride, 
     }
 }
 
-static void multiply_vector_transposed(int depth, int columns, const float *a, size_t stride, const float *x, float *y,
-                                       bool accumulate) {
+static void multiply_vector_transposed(int depth, int columns, const float *a, size_t stride, const float *x,
+                                       float *y, bool accumulate) {
     if (!accumulate) zero_floats(y, columns);
     int k = 0;
     for (; k + 4 <= depth; k += 4, a += 4 * stride) {
@@ -218,7 +219,8 @@ static void multiply_vector_transposed(int depth, int columns, const float *a, s
         }
         if (j < columns) {
             const int tail = columns - j;
-            vfloat sum = vload_partial(y + j, tail) + vload_partial(a + j, tail) * x0 + vload_partial(a1 + j, tail) * x1;
+            vfloat sum = vload_partial(y + j, tail) + vload_partial(a + j, tail) * x0 +
+                         vload_partial(a1 + j, tail) * x1;
             sum = sum + vload_partial(a2 + j, tail) * x2 + vload_partial(a3 + j, tail) * x3;
             vstore_partial(y + j, sum, tail);
         }
@@ -234,8 +236,8 @@ static void multiply_vector_transposed(int depth, int columns, const float *a, s
     }
 }
 
-DN_INLINE void weigh_shifted_block(const int vectors, int taps, const float *weights, const ptrdiff_t *offsets,
-                                   const float *from, vfloat sum[4]) {
+DN_INLINE void weigh_shifted_block(const int vectors, int taps, const float *weights,
+                                   const ptrdiff_t *offsets, const float *from, vfloat sum[4]) {
     DN_UNROLL
     for (int j = 0; j < vectors; ++j) sum[j] = (vfloat){0};
     for (int t = 0; t < taps; ++t) {
@@ -246,8 +248,8 @@ DN_INLINE void weigh_shifted_block(const int vectors, int taps, const float *wei
     }
 }
 
-static void weigh_shifted(int taps, const float *weights, const ptrdiff_t *offsets, const float *from, float *y,
-                          int count, bool accumulate) {
+static void weigh_shifted(int taps, const float *weights, const ptrdiff_t *offsets, const float *from,
+                          float *y, int count, bool accumulate) {
     vfloat sum[4];
     int i = 0;
     for (; i + 4 * LEVEL_LANES <= count; i += 4 * LEVEL_LANES) {

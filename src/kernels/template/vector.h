@@ -1,5 +1,5 @@
-/* The vector types of a level, by GCC/Clang vector extensions, with partial loads and stores and the transpose of a
- * square of vectors. */
+/* The vector types of a level, by GCC/Clang vector extensions, with partial loads and stores and the
+ * transpose of a square of vectors. */
 #include <string.h>
 
 typedef float vfloat __attribute__((vector_size(LEVEL_LANES * 4)));
@@ -20,18 +20,26 @@ DN_INLINE vfloat vload(const float *p) {
     return v;
 }
 
-DN_INLINE void vstore(float *p, vfloat v) { memcpy(p, &v, sizeof v); }
+DN_INLINE void vstore(float *p, vfloat v) {
+    memcpy(p, &v, sizeof v);
+}
 
 /* x - 0 is x for every x, so that no instruction but the broadcast remains; x + 0 is not (x = -0). */
-DN_INLINE vfloat vset(float x) { return x - (vfloat){0}; }
+DN_INLINE vfloat vset(float x) {
+    return x - (vfloat){0};
+}
 
 /* mask lanes are 0 or -1, as comparisons give them */
 DN_INLINE vfloat vselect(vint mask, vfloat yes, vfloat no) {
     return (vfloat)((mask & (vint)yes) | (~mask & (vint)no));
 }
 
-DN_INLINE vfloat vmax(vfloat a, vfloat b) { return vselect(a > b, a, b); }
-DN_INLINE vfloat vmin(vfloat a, vfloat b) { return vselect(a < b, a, b); }
+DN_INLINE vfloat vmax(vfloat a, vfloat b) {
+    return vselect(a > b, a, b);
+}
+DN_INLINE vfloat vmin(vfloat a, vfloat b) {
+    return vselect(a < b, a, b);
+}
 
 /* to[0 .. count) = from[0 .. count), count < lanes. */
 DN_INLINE void copy_tail(float *to, const float *from, int count) {
@@ -95,8 +103,10 @@ DN_INLINE float vsum(vfloat v) {
 }
 
 #if LEVEL_LANES == 16
-#define INTERLEAVE_LOW(a, b)  __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define INTERLEAVE_HIGH(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define INTERLEAVE_LOW(a, b)                                                                                 \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define INTERLEAVE_HIGH(a, b)                                                                                \
+    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 #elif LEVEL_LANES == 8
 #define INTERLEAVE_LOW(a, b)  __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define INTERLEAVE_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)

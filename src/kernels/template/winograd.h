@@ -1,8 +1,8 @@
-/* Winograd convolution F(m x m, 3 x 3) (Lavin and Gray, "Fast algorithms for convolutional neural networks", 2015),
- * n = m + 2 points per axis. Vector lanes are channels: images are transposed to [pixel][lanes] on the way in and
- * back on the way out, so that maps of any size waste no lanes. The interpolation points are 0, DN_WINOGRAD_POINTS
- * and infinity: 3/4 and 3/2 are exact and round four times less than the usual 1 and 2. The weights are transformed
- * in backends/cpu/conv_winograd.c. */
+/* Winograd convolution F(m x m, 3 x 3) (Lavin and Gray, "Fast algorithms for convolutional neural networks",
+ * 2015), n = m + 2 points per axis. Vector lanes are channels: images are transposed to [pixel][lanes] on the
+ * way in and back on the way out, so that maps of any size waste no lanes. The interpolation points are 0,
+ * DN_WINOGRAD_POINTS and infinity: 3/4 and 3/2 are exact and round four times less than the usual 1 and 2.
+ * The weights are transformed in backends/cpu/conv_winograd.c. */
 
 static const float winograd_a = DN_WINOGRAD_A, winograd_b = DN_WINOGRAD_B;
 
@@ -67,7 +67,8 @@ static void winograd_stage_row(const dn_winograd_row *row, int y, int pixels, fl
         const int count = last - x < LEVEL_LANES ? last - x : LEVEL_LANES;
         const float *from = row->x + (ptrdiff_t)y * row->w + x;
         vfloat square[LEVEL_LANES];
-        if (row->channels == LEVEL_LANES && row->x_end - from >= (ptrdiff_t)(row->plane * (LEVEL_LANES - 1)) + LEVEL_LANES) {
+        if (row->channels == LEVEL_LANES &&
+            row->x_end - from >= (ptrdiff_t)(row->plane * (LEVEL_LANES - 1)) + LEVEL_LANES) {
             DN_UNROLL
             for (int i = 0; i < LEVEL_LANES; ++i) square[i] = vload(from + (size_t)i * row->plane);
         } else {
@@ -120,15 +121,16 @@ DN_INLINE void winograd_input_of(const int m, const dn_winograd_row *row, float 
     }
 }
 
-/* Transforms one row of tiles into v, at panel, point, channel block and tile. stage: (m + 2)(m tiles + 2) lanes. */
+/* Transforms one row of tiles into v, at panel, point, channel block and tile. stage: (m + 2)(m tiles + 2)
+ * lanes. */
 static void winograd_input(int m, const dn_winograd_row *row, float *stage, float *v) {
     if (m == 4) winograd_input_of(4, row, stage, v);
     if (m == 3) winograd_input_of(3, row, stage, v);
     if (m == 2) winograd_input_of(2, row, stage, v);
 }
 
-DN_INLINE void winograd_multiply_of(const int tiles, int blocks, size_t block_stride, const float *v, const float *u,
-                                    float *out, size_t out_stride, const float *next) {
+DN_INLINE void winograd_multiply_of(const int tiles, int blocks, size_t block_stride, const float *v,
+                                    const float *u, float *out, size_t out_stride, const float *next) {
     vfloat sum[WINOGRAD_TILES][2];
     DN_UNROLL
     for (int i = 0; i < tiles; ++i) sum[i][0] = sum[i][1] = (vfloat){0};
@@ -154,14 +156,15 @@ DN_INLINE void winograd_multiply_of(const int tiles, int blocks, size_t block_st
     }
 }
 
-/* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: what to fetch meanwhile, a cache
- * line per k, which is as fast as memory can follow. */
-static void winograd_multiply(int tiles, int blocks, size_t block_stride, const float *v, const float *u, float *out,
-                              size_t out_stride, const float *next) {
+/* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: what to fetch meanwhile, a
+ * cache line per k, which is as fast as memory can follow. */
+static void winograd_multiply(int tiles, int blocks, size_t block_stride, const float *v, const float *u,
+                              float *out, size_t out_stride, const float *next) {
     switch (tiles) {
-#define TILES_CASE(t)                                                                                                  \
-    case t:                                                                                                            \
-        winograd_multiply_of((t) <= WINOGRAD_TILES ? (t) : 1, blocks, block_stride, v, u, out, out_stride, next);      \
+#define TILES_CASE(t)                                                                                        \
+    case t:                                                                                                  \
+        winograd_multiply_of((t) <= WINOGRAD_TILES ? (t) : 1, blocks, block_stride, v, u, out, out_stride,   \
+                             next);                                                                          \
         break;
         TILES_CASE(1)
         TILES_CASE(2)
@@ -182,7 +185,8 @@ static void winograd_multiply(int tiles, int blocks, size_t block_stride, const 
 }
 
 /* The inverse transform of one tile, as [m][pitch] pixels of lanes. */
-DN_INLINE void winograd_tile_out(const int m, const float *in, size_t point_stride, float *stage, size_t pitch) {
+DN_INLINE void winograd_tile_out(const int m, const float *in, size_t point_stride, float *stage,
+                                 size_t pitch) {
     const int n = m + 2;
     vfloat half[4][6];
     DN_UNROLL
@@ -203,8 +207,9 @@ DN_INLINE void winograd_tile_out(const int m, const float *in, size_t point_stri
     }
 }
 
-DN_INLINE void winograd_output_of(const int m, const float *in, size_t tile_stride, size_t point_stride, int tiles,
-                                  int channels, float *y, size_t plane, int w, int rows, int columns) {
+DN_INLINE void winograd_output_of(const int m, const float *in, size_t tile_stride, size_t point_stride,
+                                  int tiles, int channels, float *y, size_t plane, int w, int rows,
+                                  int columns) {
     float stage[4 * 4 * LEVEL_LANES * LEVEL_LANES]; /* a group of `lanes` tiles */
     const size_t pitch = (size_t)m * LEVEL_LANES * LEVEL_LANES;
     for (int tile = 0; tile < tiles; tile += LEVEL_LANES) {
@@ -215,7 +220,8 @@ DN_INLINE void winograd_output_of(const int m, const float *in, size_t tile_stri
                 for (int unit = t; unit < m * m; unit += LEVEL_LANES)
                     for (int l = 0; l < channels; ++l)
                         __builtin_prefetch(y + (size_t)l * plane + (size_t)(unit / m) * (size_t)w +
-                                               (size_t)(tile * m + unit % m * LEVEL_LANES), 1);
+                                               (size_t)(tile * m + unit % m * LEVEL_LANES),
+                                           1);
             winograd_tile_out(m, in + (size_t)(tile + t) * tile_stride, point_stride,
                               stage + (size_t)(t * m) * LEVEL_LANES, pitch);
         }
@@ -228,7 +234,8 @@ DN_INLINE void winograd_output_of(const int m, const float *in, size_t tile_stri
                 float *to = y + (size_t)i * (size_t)w + (size_t)(first + x);
                 vfloat square[LEVEL_LANES];
                 DN_UNROLL
-                for (int l = 0; l < LEVEL_LANES; ++l) square[l] = l < count ? vload(from + l * LEVEL_LANES) : (vfloat){0};
+                for (int l = 0; l < LEVEL_LANES; ++l)
+                    square[l] = l < count ? vload(from + l * LEVEL_LANES) : (vfloat){0};
                 vtranspose(square);
                 if (count == LEVEL_LANES && channels == LEVEL_LANES) {
                     DN_UNROLL
@@ -248,8 +255,8 @@ DN_INLINE void winograd_output_of(const int m, const float *in, size_t tile_stri
 }
 
 /* The inverse transform of one row of tiles of one block of channels, cut to rows x columns pixels of y. */
-static void winograd_output(int m, const float *in, size_t tile_stride, size_t point_stride, int tiles, int channels,
-                            float *y, size_t plane, int w, int rows, int columns) {
+static void winograd_output(int m, const float *in, size_t tile_stride, size_t point_stride, int tiles,
+                            int channels, float *y, size_t plane, int w, int rows, int columns) {
     if (m == 4)
         winograd_output_of(4, in, tile_stride, point_stride, tiles, channels, y, plane, w, rows, columns);
     if (m == 3)

@@ -1,0 +1,325 @@
+"""The text files around a network: .data files, image lists, label files, and how one leads to the other.
+
+Reading only; turning pictures into batches is the business of loaders.py. Every function raises DataError with
+what is wrong, where, and what to do. The rules are those of Darknet (and are the same for every command):
+relative paths are looked up in the working directory, then in the folder of the file that mentions them and in
+that folder's parents.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import DataError, DataFileError, DataNotFoundError
+from .names import find_beside, read_names
+
+__all__ = [
+    "DataFile",
+    "class_of",
+    "find_label",
+    "image_files",
+    "label_path",
+    "read_labels",
+    "read_list",
+    "write_whole",
+]
+
+PathLike = str | os.PathLike[str]
+Floats = npt.NDArray[np.float32]
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+# Replaced in this order, the first occurrence of each.
+LABEL_FOLDERS = ("images", "JPEGImages", "raw")
+MOST_PROBLEMS = 8  # that one message lists
+
+
+def read_text(path: PathLike, what: str) -> str:
+    """The text of a file: UTF-8, with or without byte order mark; line ends become \\n."""
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n")
+    except FileNotFoundError:
+        raise DataNotFoundError(f"{os.fspath(path)}: no such {what}") from None
+    except OSError as error:
+        raise DataFileError(f"{os.fspath(path)}: cannot read this {what}: {error.strerror or error}") from error
+
+
+def write_whole(path: PathLike, content: str | bytes) -> None:
+    """Writes a file whole or not at all; its folder is made if missing."""
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    raw = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataFileError(f"{target}: cannot write: {error.strerror or error}") from error
+
+
+class DataFile:
+    """A .data file: `key = value` lines that say where lists, names and checkpoints are.
+
+    As in Darknet, white space inside values does not count, lines that start with # or ; are comments, and of
+    a key given twice the first counts. A file name that does have spaces is found all the same.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = Path(path)
+        self._values: dict[str, str] = {}
+        for number, line in enumerate(read_text(path, ".data file").split("\n"), 1):
+            text = line.strip()
+            if not text or text[0] in "#;":
+                continue
+            key, equals, value = text.partition("=")
+            if not equals:
+                raise DataError(f"{self.path}:{number}: expected key = value, found {text!r}")
+            self._values.setdefault(re.sub(r"\s", "", key), value.partition("#")[0].strip())
+
+    def get(self, key: str) -> str | None:
+        """The value of a key, without white space; None if absent or empty."""
+        return re.sub(r"\s", "", self._values.get(key, "")) or None
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        """The value of a key as a whole number. Raises DataError if absent and there is no default."""
+        value = self.get(key)
+        if value is None and default is not None:
+            return default
+        if value is None or not re.fullmatch(r"[+-]?\d+", value):
+            found = "nothing" if value is None else repr(value)
+            raise DataError(f"{self.path}: {key}: expected a whole number, found {found}")
+        return int(value)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes: `classes`, else as many as there are names."""
+        if self.get("classes") is None and (names := self.names):
+            return len(names)
+        count = self.integer("classes")
+        if count < 1:
+            raise DataError(f"{self.path}: classes: expected 1 or more, found {count}")
+        return count
+
+    @property
+    def names(self) -> list[str] | None:
+        """Class names: from the file `names`, else `labels`; None if neither is given."""
+        for key in ("names", "labels"):
+            if self.get(key):
+                return read_names(self.file(key))
+        return None
+
+    @property
+    def labels(self) -> list[str]:
+        """Strings that mark a class in an image's path: from the file `labels`, else `names`."""
+        for key in ("labels", "names"):
+            if self.get(key):
+                return read_names(self.file(key))
+        raise DataError(f"{self.path}: add labels = FILE, the strings that mark each class in an image's path")
+
+    @property
+    def backup(self) -> Path:
+        """The folder for checkpoints; it need not exist. `backup`, else "backup" in the working directory."""
+        return self._beside(self.get("backup") or "backup")
+
+    def file(self, key: str) -> Path:
+        """The existing file that a key names. Raises DataError if there is none."""
+        value = self.get(key)
+        if value is None:
+            raise DataError(f"{self.path}: add {key} = FILE")
+        found = find_beside(value, self.path) or find_beside(self._values[key], self.path)
+        if found is None:
+            raise DataNotFoundError(
+                f"{self.path}: {key}: no file {value}, neither from the working directory nor beside {self.path.name}"
+                " or in the folders above it"
+            )
+        return found
+
+    def images(self, key: str) -> list[str]:
+        """The image paths in the list that a key (`train`, `valid`, ...) names."""
+        return read_list(self.file(key))
+
+    def _beside(self, value: str) -> Path:
+        """A folder: as named if it exists there or is absolute, else beside this file if it exists there."""
+        wanted = Path(value)
+        beside = self.path.resolve().parent / wanted
+        return beside if not wanted.is_dir() and beside.is_dir() else wanted
+
+
+# ---- image lists ------------------------------------------------------------------------------------
+
+
+def read_list(path: PathLike) -> list[str]:
+    """The paths in an image list, one per line; blank lines are skipped, spaces inside names are kept.
+
+    A path that exists nowhere is given as it stands, and will be reported when it is opened.
+    """
+    entries = [line.strip() for line in read_text(path, "image list").split("\n")]
+    entries = [entry for entry in entries if entry]
+    if not entries:
+        raise DataError(f"{os.fspath(path)}: this image list is empty; write one image path per line")
+    bases = ["", *(str(parent) for parent in Path(path).resolve().parents)]
+    result = []
+    for entry in entries:
+        # Most lists are of one kind: the base that worked last is tried first, the working directory excepted.
+        found = next((base for base in bases if os.path.exists(os.path.join(base, entry))), None)  # noqa: PTH
+        if found is None:
+            result.append(entry)
+            continue
+        result.append(os.path.join(found, entry))  # noqa: PTH118
+        if found:
+            bases.remove(found)
+            bases.insert(1, found)
+    return result
+
+
+def image_files(folder: PathLike) -> list[str]:
+    """The pictures directly inside a folder, by name."""
+    try:
+        found = sorted(str(p) for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    except OSError as error:
+        raise DataFileError(f"{os.fspath(folder)}: cannot list this folder: {error.strerror or error}") from error
+    if not found:
+        raise DataError(f"{os.fspath(folder)}: no pictures in this folder ({', '.join(IMAGE_SUFFIXES)})")
+    return found
+
+
+# ---- labels of detection ----------------------------------------------------------------------------
+
+
+def label_path(image: PathLike) -> str:
+    """Where Darknet looks for the labels of an image: images -> labels in its path, and .txt at the end."""
+    stem, suffix = os.path.splitext(os.fspath(image))  # noqa: PTH122 - a string rule, not a path rule
+    path = stem if suffix.lower() in IMAGE_SUFFIXES else stem + suffix
+    for folder in LABEL_FOLDERS:
+        path = path.replace(folder, "labels", 1)
+    return path + ".txt"
+
+
+def find_label(image: PathLike) -> str:
+    """The label file of an image: label_path, else the same with only the last folder named images replaced,
+    else beside the image. Raises DataError that names the expected path."""
+    expected = label_path(image)
+    if os.path.exists(expected):  # noqa: PTH110
+        return expected
+    source = Path(image)
+    parts = list(source.with_suffix(".txt").parts)
+    for i in reversed(range(len(parts) - 1)):
+        if parts[i] in LABEL_FOLDERS:
+            candidate = Path(*parts[:i], "labels", *parts[i + 1 :])
+            if candidate.exists():
+                return str(candidate)
+            break
+    beside = source.with_suffix(".txt")
+    if beside.exists():
+        return str(beside)
+    raise DataNotFoundError(
+        f"{expected}: no such label file for {os.fspath(image)} (the first 'images' of the path becomes 'labels', "
+        "the ending .txt); a picture without objects has an empty one"
+    )
+
+
+def read_labels(path: PathLike, classes: int | None = None) -> Floats:
+    """The objects in a label file: float32 (count, 5) of class, centre x, centre y, width, height (0..1).
+
+    classes: how many there are, if that is to be checked. Sizes over 1 are cut. Raises DataError with file:line.
+    """
+    rows: list[tuple[float, ...]] = []
+    for number, line in enumerate(read_text(path, "label file").split("\n"), 1):
+        fields = line.split()
+        if not fields:
+            continue
+        try:
+            rows.append(_label_row(fields, classes))
+        except ValueError as error:
+            raise DataError(f"{os.fspath(path)}:{number}: {error}") from None
+    return np.array(rows, np.float32).reshape(-1, 5)
+
+
+def _label_row(fields: Sequence[str], classes: int | None) -> tuple[float, ...]:
+    if len(fields) != 5:
+        raise ValueError(f"expected class x y w h, found {len(fields)} values: {' '.join(fields)!r}")
+    try:
+        values = [float(field) for field in fields]
+    except ValueError:
+        raise ValueError(f"expected five numbers class x y w h, found {' '.join(fields)!r}") from None
+    kind, x, y, w, h = values
+    if not all(math.isfinite(v) for v in values):
+        raise ValueError(f"a value is not finite: {' '.join(fields)!r}")
+    if kind != int(kind) or kind < 0 or (classes is not None and kind >= classes):
+        most = "a whole number" if classes is None else f"0..{classes - 1}"
+        raise ValueError(f"class {fields[0]} is not {most}")
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise ValueError(f"centre ({x:g}, {y:g}) is outside the picture; coordinates are relative, 0..1")
+    if w < 0 or h < 0 or w > 2 or h > 2:
+        raise ValueError(f"size {w:g} x {h:g} is impossible; sizes are relative, 0..1")
+    return kind, x, y, min(w, 1.0), min(h, 1.0)
+
+
+def labels_of(images: Sequence[str], classes: int) -> list[Floats]:
+    """The labels of many images. Raises one DataError that lists the first problems and counts the rest."""
+    labels, problems = [], []
+    for image in images:
+        try:
+            labels.append(read_labels(find_label(image), classes))
+        except DataError as error:
+            problems.append(str(error))
+    _report(problems, "problem with labels", "problems with labels")
+    return labels
+
+
+# ---- labels of classification -----------------------------------------------------------------------
+
+
+def class_of(image: str, labels: Sequence[str]) -> int:
+    """The class of an image: the one whose label is a substring of its path (compat 13.2).
+
+    Where several labels match the whole path, only its last two parts count; among labels that contain each
+    other (truck, firetruck) the longest. Raises DataError if none or several are left.
+    """
+    found = [i for i, label in enumerate(labels) if label and label in image]
+    if len(found) > 1:
+        end = "/".join(Path(image).parts[-2:])
+        found = [i for i in found if labels[i] in end] or found
+        found = [i for i in found if not any(i != j and labels[i] in labels[j] for j in found)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise DataError(f"{image}: none of the {len(labels)} labels is part of this path")
+    raise DataError(f"{image}: several labels are part of this path: {', '.join(labels[i] for i in found[:4])}")
+
+
+def classes_of(images: Sequence[str], labels: Sequence[str]) -> list[int]:
+    """class_of for many images. Raises one DataError that lists the first problems and counts the rest."""
+    classes, problems = [], []
+    for image in images:
+        try:
+            classes.append(class_of(image, labels))
+        except DataError as error:
+            problems.append(str(error))
+    _report(problems, "image without a class", "images without a class")
+    return classes
+
+
+def _report(problems: list[Any], one: str, many: str) -> None:
+    if not problems:
+        return
+    if len(problems) == 1:
+        raise DataError(problems[0])
+    listed = "\n  ".join(problems[:MOST_PROBLEMS])
+    rest = len(problems) - MOST_PROBLEMS
+    more = f"\n  and {rest} more" if rest > 0 else ""
+    raise DataError(f"{len(problems)} {many if len(problems) > 1 else one}:\n  {listed}{more}")

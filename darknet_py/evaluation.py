@@ -1,0 +1,319 @@
+"""How good a network is: mean average precision of a detector, top-k accuracy of a classifier.
+
+The rules of matching are those of `detector map` (compat 16.3); the curve itself is computed by the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import data
+from ._native import ffi, lib
+from .errors import ArgumentError, DataError, ImageError, check
+from .loaders import read_ahead
+from .logs import logger
+from .progress import Bar
+from .session import prepare
+
+if TYPE_CHECKING:
+    from .network import Network
+
+__all__ = ["Accuracy", "ClassScore", "Evaluation", "average_precision", "evaluate_classifier", "evaluate_detector"]
+
+Floats = npt.NDArray[np.float32]
+
+CANDIDATE_THRESH = 0.005
+NMS = 0.45
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class: average precision, and what was found above the confidence threshold."""
+
+    class_id: int
+    ap: float
+    truths: int
+    tp: int
+    fp: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A detector on a list of images. map: mean of the classes' ap. tp, fp, fn, average_iou: above thresh."""
+
+    iou: float
+    thresh: float
+    map: float
+    classes: tuple[ClassScore, ...]
+    tp: int
+    fp: int
+    fn: int
+    average_iou: float
+    images: int
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def precision(self) -> float:
+        """Part of the boxes above thresh that are right."""
+        return self.tp / (self.tp + self.fp) if self.tp + self.fp else 0.0
+
+    @property
+    def recall(self) -> float:
+        """Part of the objects that were found above thresh."""
+        return self.tp / (self.tp + self.fn) if self.tp + self.fn else 0.0
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        both = self.precision + self.recall
+        return 2 * self.precision * self.recall / both if both else 0.0
+
+    def to_dict(self, names: Sequence[str] | None = None) -> dict[str, Any]:
+        """Plain Python values."""
+        rows = [
+            {
+                "class_id": one.class_id,
+                "name": _name(names, one.class_id),
+                "ap": one.ap,
+                "truths": one.truths,
+                "tp": one.tp,
+                "fp": one.fp,
+            }
+            for one in self.classes
+        ]
+        keys = ("map", "iou", "thresh", "precision", "recall", "f1", "tp", "fp", "fn", "average_iou", "images")
+        return {**{key: getattr(self, key) for key in keys}, "unreadable": list(self.unreadable), "classes": rows}
+
+    def lines(self, names: Sequence[str] | None = None) -> list[str]:
+        """The lines that `detector map` prints."""
+        result = [
+            f"class_id = {one.class_id}, name = {_name(names, one.class_id)}, ap = {100 * one.ap:2.2f}%   \t "
+            f"(TP = {one.tp}, FP = {one.fp})"
+            for one in self.classes
+        ]
+        return [
+            *result,
+            "",
+            f"for conf_thresh = {self.thresh:1.2f}, precision = {self.precision:1.2f}, "
+            f"recall = {self.recall:1.2f}, F1-score = {self.f1:1.2f}",
+            f"for conf_thresh = {self.thresh:0.2f}, TP = {self.tp}, FP = {self.fp}, FN = {self.fn}, "
+            f"average IoU = {100 * self.average_iou:2.2f} %",
+            "",
+            f"mean average precision (mAP@{self.iou:0.2f}) = {self.map:f}, or {100 * self.map:2.2f} %",
+        ]
+
+
+def _name(names: Sequence[str] | None, class_id: int) -> str:
+    return names[class_id] if names and class_id < len(names) else f"class {class_id}"
+
+
+def average_precision(scores: npt.ArrayLike, matches: npt.ArrayLike, truths: int, points: int = 0) -> float:
+    """Average precision of one class. matches: 1 where a score is a true positive. points: 0 for the area under
+    the interpolated curve, 11 or 101 for sampled recalls."""
+    ranked = np.ascontiguousarray(scores, np.float32)
+    hits = np.ascontiguousarray(matches, np.uint8)
+    if ranked.ndim != 1 or ranked.shape != hits.shape:
+        raise ArgumentError(f"expected as many scores as matches, found {ranked.shape} and {hits.shape}")
+    out = ffi.new("double *")
+    pointers = (ffi.from_buffer("float[]", ranked), ffi.from_buffer("uint8_t[]", hits))
+    check(lib.dn_average_precision(out, *pointers, len(ranked), truths, points))
+    return float(out[0])
+
+
+@dataclass
+class _Tally:
+    """What one class collects over all images."""
+
+    scores: list[float] = field(default_factory=list)
+    truth_ids: list[int] = field(default_factory=list)  # the truth a detection matches, or -1
+    truths: int = 0
+    tp: int = 0
+    fp: int = 0
+
+
+def iou_matrix(first: Floats, second: Floats) -> Floats:
+    """IoU of every box of first with every box of second; both (n, 4) as left, top, right, bottom."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=2)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
+    union = areas[0][:, None] + areas[1][None, :] - common
+    result: Floats = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return result
+
+
+class DetectionScore:
+    """Collects detections and truths image by image; result() is the evaluation so far."""
+
+    def __init__(self, classes: int, iou: float = 0.5, thresh: float = 0.25) -> None:
+        if not 0 <= iou < 1:
+            raise ArgumentError(f"expected an IoU threshold 0 or more and less than 1, found {iou:g}")
+        self._iou, self._thresh = iou, thresh
+        self._classes = [_Tally() for _ in range(classes)]
+        self._truth_count = 0
+        self._overlap = 0.0
+        self._images = 0
+
+    def add(self, boxes: Floats, confidence: Floats, class_id: npt.NDArray[Any], truths: Floats) -> None:
+        """One image: boxes (n, 4) as relative left, top, right, bottom, most confident first; truths (m, 5) as
+        read_labels gives them."""
+        centre, half = truths[:, 1:3], truths[:, 3:5] / 2
+        corners = np.concatenate([centre - half, centre + half], 1)
+        for kind in truths[:, 0].astype(int):
+            self._classes[kind].truths += 1
+        overlaps = iou_matrix(np.asarray(boxes, np.float32), corners) if len(truths) else None
+        counted: set[int] = set()  # truths that a box above thresh already has
+        for i, kind in enumerate(int(k) for k in class_id):
+            tally, best, overlap = self._classes[kind], -1, self._iou
+            if overlaps is not None:
+                row = np.where(truths[:, 0] == kind, overlaps[i], 0)
+                j = int(row.argmax())
+                if row[j] > overlap:
+                    best, overlap = j, float(row[j])
+            tally.scores.append(float(confidence[i]))
+            tally.truth_ids.append(self._truth_count + best if best >= 0 else -1)
+            if confidence[i] > self._thresh:
+                if best >= 0 and best not in counted:
+                    counted.add(best)
+                    tally.tp += 1
+                    self._overlap += overlap
+                else:
+                    tally.fp += 1
+        self._truth_count += len(truths)
+        self._images += 1
+
+    def result(self, points: int = 0, unreadable: Sequence[str] = ()) -> Evaluation:
+        """The evaluation of all images added. A class without truths counts as 0, as in the reference."""
+        rows = []
+        for class_id, tally in enumerate(self._classes):
+            order = np.argsort(-np.array(tally.scores, np.float32), kind="stable")
+            used: set[int] = {-1}
+            matches = np.zeros(len(order), np.uint8)
+            for rank, i in enumerate(order):
+                truth = tally.truth_ids[i]
+                matches[rank] = truth not in used
+                used.add(truth)
+            scores = np.array(tally.scores, np.float32)[order]
+            ap = average_precision(scores, matches, tally.truths, points)
+            rows.append(ClassScore(class_id, ap, tally.truths, tally.tp, tally.fp))
+        tp, fp = sum(one.tp for one in rows), sum(one.fp for one in rows)
+        return Evaluation(
+            iou=self._iou,
+            thresh=self._thresh,
+            map=sum(one.ap for one in rows) / max(len(rows), 1),
+            classes=tuple(rows),
+            tp=tp,
+            fp=fp,
+            fn=self._truth_count - tp,
+            average_iou=self._overlap / (tp + fp) if tp + fp else 0.0,
+            images=self._images,
+            unreadable=tuple(unreadable),
+        )
+
+
+def head_classes(net: Network) -> int:
+    """The number of classes of a detector."""
+    for layer in net.layers:
+        if layer.head:
+            return layer.head[0]
+    raise ArgumentError("this network has no detection layer ([yolo], [region]); use the classifier commands")
+
+
+def evaluate_detector(
+    net: Network,
+    images: Sequence[str],
+    *,
+    iou: float = 0.5,
+    points: int = 0,
+    thresh: float = 0.25,
+    preprocess: str | None = None,
+    labels: Sequence[Floats] | None = None,
+    quiet: bool = True,
+) -> Evaluation:
+    """Runs a detector over labelled images.
+
+    iou: overlap that makes a box right. points: 0, 11 or 101, see average_precision. thresh: confidence of the
+    precision and recall figures. labels: those of the images, if they were read already. Images that cannot be
+    read are left out and listed. Raises DataError for missing or wrong labels, or if no image can be read.
+    """
+    if points not in (0, 11, 101):
+        raise ArgumentError(f"expected points 0, 11 or 101, found {points}")
+    classes = head_classes(net)
+    known = data.labels_of(images, classes) if labels is None else labels
+    score, unreadable = DetectionScore(classes, iou, thresh), []
+    with net.session() as session, Bar("evaluating", len(images), quiet=quiet) as bar:
+        for index, picture in read_ahead(images):
+            bar.update(index + 1)
+            if isinstance(picture, ImageError):
+                unreadable.append(_left_out(picture))
+                continue
+            found = session.detect(picture, CANDIDATE_THRESH, nms=NMS, preprocess=preprocess)
+            score.add(found.xyxyn, found.confidence, found.class_id, known[index])
+    if len(unreadable) == len(images):
+        raise DataError(f"none of the {len(images)} images can be read; the last one: {unreadable[-1]}")
+    return score.result(points, unreadable)
+
+
+def _left_out(error: ImageError) -> str:
+    logger.warning("left out: %s", error)
+    return str(error)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A classifier on a list of images: parts (0..1) whose class was first, and among the k first."""
+
+    top1: float
+    topk: float
+    k: int
+    images: int
+    unreadable: tuple[str, ...] = ()
+
+
+def evaluate_classifier(
+    net: Network,
+    images: Sequence[str],
+    labels: Sequence[str],
+    *,
+    top: int = 5,
+    preprocess: str = "crop",
+    batch: int = 32,
+    quiet: bool = True,
+) -> Accuracy:
+    """Top-1 and top-k accuracy. labels: as for ClassificationLoader. Unreadable images are left out and listed.
+
+    Raises DataError if an image has no class or none can be read."""
+    classes = data.classes_of(images, labels)
+    counts, unreadable = np.zeros(3, np.int64), []  # images, first, among the k first
+    waiting: list[tuple[Floats, int]] = []
+
+    def flush(predict: Any) -> None:
+        if not waiting:
+            return
+        scores = predict(np.concatenate([x for x, _ in waiting]))[0].reshape(len(waiting), -1)
+        if scores.shape[1] != len(labels):
+            raise DataError(f"this network has {scores.shape[1]} classes, but there are {len(labels)} labels")
+        truth = np.array([kind for _, kind in waiting])
+        ranked = np.argsort(-scores, axis=1, kind="stable")[:, : max(top, 1)] == truth[:, None]
+        counts[:] += (len(waiting), int(ranked[:, 0].sum()), int(ranked.any(axis=1).sum()))
+        waiting.clear()
+
+    with net.session() as session, Bar("evaluating", len(images), quiet=quiet) as bar:
+        for index, picture in read_ahead(images):
+            bar.update(index + 1)
+            if isinstance(picture, ImageError):
+                unreadable.append(_left_out(picture))
+                continue
+            x = prepare(net, picture, preprocess, ("crop", "letterbox", "stretch"))
+            waiting.append((x, classes[index]))
+            if len(waiting) == batch:
+                flush(session.predict)
+        flush(session.predict)
+    if counts[0] == 0:
+        raise DataError(f"none of the {len(images)} images can be read")
+    return Accuracy(counts[1] / counts[0], counts[2] / counts[0], top, int(counts[0]), tuple(unreadable))

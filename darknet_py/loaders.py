@@ -1,0 +1,319 @@
+"""Training batches: pictures decoded in threads, augmented by the core, ready before they are needed.
+
+A batch depends on (seed, step) only: not on the number of workers, and not on what was asked before. So a
+resumed run sees what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import data, images
+from ._native import ffi, lib
+from .errors import DataError, ImageError, check
+from .logs import logger
+
+__all__ = ["Batch", "ClassificationLoader", "DetectionLoader", "read_ahead"]
+
+Floats = npt.NDArray[np.float32]
+Size = tuple[int, int]
+
+CACHE_BYTES = 512 << 20
+MOST_UNREADABLE = 0.2
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)
+_MASK = (1 << 64) - 1
+
+
+class Batch(NamedTuple):
+    """Input (batch, channels, height, width), and truth (batch, rows, values) or (batch, classes)."""
+
+    x: Floats
+    truth: Floats
+
+
+def mixed(*keys: int) -> int:
+    """64 well mixed bits of some integers (the finaliser of splitmix64 after each)."""
+    state = 0
+    for key in keys:
+        state = (state + key + 0x9E3779B97F4A7C15) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state
+
+
+class _Loader:
+    """What both kinds of training share: choosing, decoding, remembering and prefetching pictures."""
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        size: Size | Callable[[int], Size],
+        batch: int,
+        channels: int,
+        *,
+        seed: int,
+        workers: int,
+        ahead: int,
+    ) -> None:
+        if not paths:
+            raise DataError("there are no pictures to train with")
+        if batch < 1 or workers < 1 or ahead < 0:
+            raise DataError(f"impossible batch {batch}, workers {workers} or ahead {ahead}")
+        if channels not in (1, 3):
+            raise DataError(f"pictures have 3 channels, or 1 when grey; this network takes {channels}")
+        self.paths = list(paths)
+        self.unreadable: dict[str, str] = {}  # path -> why
+        self._size = size
+        self._batch = batch
+        self._channels = channels
+        self._seed = seed
+        self._ahead = ahead
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="darknet_py-loader")
+        self._lock = threading.Lock()
+        self._cache: dict[int, images.Pixels] = {}
+        self._cache_room = CACHE_BYTES
+        self._coming: dict[int, tuple[Batch, list[Future[None]]]] = {}
+
+    def close(self) -> None:
+        """Stops the workers."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._coming.clear()
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def size(self, step: int) -> Size:
+        """Width and height of the batch of a step."""
+        return self._size(step) if callable(self._size) else self._size
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step; those of the next steps are prepared in the background meanwhile.
+
+        Raises DataError when more than a fifth of the pictures turns out to be unreadable.
+        """
+        for wanted in range(step, step + 1 + self._ahead):
+            if wanted not in self._coming:
+                self._coming[wanted] = self._begin(wanted)
+        result, work = self._coming.pop(step)
+        for old in [known for known in self._coming if not step < known <= step + self._ahead]:
+            for future in self._coming.pop(old)[1]:
+                future.cancel()
+        for future in work:
+            future.result()
+        return result
+
+    def _begin(self, step: int) -> tuple[Batch, list[Future[None]]]:
+        width, height = self.size(step)
+        x = np.empty((self._batch, self._channels, height, width), np.float32)
+        truth = np.zeros((self._batch, *self._truth_shape()), np.float32)
+        work = [self._pool.submit(self._fill, x[i], truth[i], step, i) for i in range(self._batch)]
+        return Batch(x, truth), work
+
+    def _fill(self, x: Floats, truth: Floats, step: int, sample: int) -> None:
+        """Fills one place of a batch; a picture that cannot be read is replaced by another draw."""
+        for attempt in range(1000):
+            index = mixed(self._seed, step, sample, attempt) % len(self.paths)
+            pixels = self._pixels(index)
+            if pixels is not None:
+                self._make(x, truth, index, pixels, step, sample)
+                return
+        raise DataError("no readable picture found among the training images")
+
+    def _pixels(self, index: int) -> images.Pixels | None:
+        path = self.paths[index]
+        with self._lock:
+            if path in self.unreadable:
+                return None
+            cached = self._cache.get(index)
+        if cached is not None:
+            return cached
+        try:
+            pixels = images.to_bytes(images.read(path))
+        except ImageError as error:
+            self._set_aside(path, str(error))
+            return None
+        with self._lock:
+            if index not in self._cache and pixels.nbytes <= self._cache_room:
+                self._cache[index] = pixels
+                self._cache_room -= pixels.nbytes
+        return pixels
+
+    def _set_aside(self, path: str, reason: str) -> None:
+        with self._lock:
+            if path in self.unreadable:
+                return
+            self.unreadable[path] = reason
+            count = len(self.unreadable)
+        logger.warning("left out: %s", reason)
+        if count > MOST_UNREADABLE * len(self.paths):
+            raise DataError(
+                f"{count} of {len(self.paths)} pictures are unreadable, the last one: {reason}; check the image list"
+            )
+
+    def _truth_shape(self) -> tuple[int, ...]:
+        raise NotImplementedError
+
+    def _make(self, x: Floats, truth: Floats, index: int, pixels: images.Pixels, step: int, sample: int) -> None:
+        raise NotImplementedError
+
+
+def _options(values: dict[str, float]) -> Any:
+    options = ffi.new("dn_augment_options *")
+    lib.dn_augment_options_init(options)
+    for key, value in values.items():
+        setattr(options, key, value)
+    return options
+
+
+def _pointer(array: Floats) -> Any:
+    return ffi.from_buffer("float[]", array, require_writable=True)
+
+
+class DetectionLoader(_Loader):
+    """Batches for a detector: pictures placed at random on grey, and rows x, y, w, h, class, 0... per object.
+
+    paths: images; their labels are read at once (DataError if any is missing or wrong). size: (width, height),
+    or a function of the step for training at several scales. truth: (rows, values) of the network's heads.
+    augment: jitter, hue, saturation, exposure and flip, as in the cfg.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        size: Size | Callable[[int], Size],
+        batch: int,
+        *,
+        classes: int,
+        truth: tuple[int, int] = (90, 5),
+        channels: int = 3,
+        augment: dict[str, float] | None = None,
+        seed: int = 0,
+        workers: int = 2,
+        ahead: int = 2,
+    ) -> None:
+        self.labels = data.labels_of(paths, classes)
+        self._rows = truth
+        self._options = _options(augment or {})
+        super().__init__(paths, size, batch, channels, seed=seed, workers=workers, ahead=ahead)
+
+    def _truth_shape(self) -> tuple[int, ...]:
+        return self._rows
+
+    def _make(self, x: Floats, truth: Floats, index: int, pixels: images.Pixels, step: int, sample: int) -> None:
+        source = images.planar(pixels)
+        _, height, width = x.shape
+        # Colours are changed in colour: a grey network's input is made grey afterwards.
+        canvas = x if len(x) == 3 else np.empty((3, height, width), np.float32)
+        boxes = np.ascontiguousarray(self.labels[index])
+        check(
+            lib.dn_augment_detection(
+                _pointer(canvas),
+                width,
+                height,
+                _pointer(truth),
+                *self._rows,
+                ffi.from_buffer("float[]", source),
+                source.shape[2],
+                source.shape[1],
+                ffi.from_buffer("float[]", boxes) if len(boxes) else ffi.NULL,
+                len(boxes),
+                self._options,
+                self._seed,
+                step,
+                sample,
+            )
+        )
+        if canvas is not x:
+            np.einsum("c,chw->hw", _GREY, canvas, out=x[0])
+
+
+class ClassificationLoader(_Loader):
+    """Batches for a classifier: random crops, and one row per image that is 1 at its class.
+
+    labels: strings that mark a class in an image's path, one per class. augment: angle, aspect, hue,
+    saturation, exposure, flip, and min_size, max_size (shorter side after scaling, before cropping) for a
+    network of the first step's width; other widths scale them.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        size: Size | Callable[[int], Size],
+        batch: int,
+        *,
+        labels: Sequence[str],
+        channels: int = 3,
+        augment: dict[str, float] | None = None,
+        width: int | None = None,
+        seed: int = 0,
+        workers: int = 2,
+        ahead: int = 2,
+    ) -> None:
+        self.classes = data.classes_of(paths, labels)
+        self._class_count = len(labels)
+        self._augment = dict(augment or {})
+        self._by_width: dict[int, Any] = {}
+        super().__init__(paths, size, batch, channels, seed=seed, workers=workers, ahead=ahead)
+        self._width = width or self.size(0)[0]
+
+    def _truth_shape(self) -> tuple[int, ...]:
+        return (self._class_count,)
+
+    def _settings(self, width: int) -> Any:
+        with self._lock:
+            if width not in self._by_width:
+                values = dict(self._augment)
+                for key in ("min_size", "max_size"):
+                    if key in values:
+                        values[key] = int(values[key] * width / self._width)
+                self._by_width[width] = _options(values)
+            return self._by_width[width]
+
+    def _make(self, x: Floats, truth: Floats, index: int, pixels: images.Pixels, step: int, sample: int) -> None:
+        source = np.ascontiguousarray(images.planar(pixels, self._channels))
+        channels, height, width = x.shape
+        check(
+            lib.dn_augment_classification(
+                _pointer(x),
+                width,
+                height,
+                ffi.from_buffer("float[]", source),
+                source.shape[2],
+                source.shape[1],
+                channels,
+                self._settings(width),
+                self._seed,
+                step,
+                sample,
+            )
+        )
+        truth[self.classes[index]] = 1
+
+
+def read_ahead(paths: Sequence[str], workers: int = 2) -> Iterator[tuple[int, images.Pixels | ImageError]]:
+    """Every picture in order, with its index, decoded a little ahead; what cannot be read comes as the error."""
+
+    def read(path: str) -> images.Pixels | ImageError:
+        try:
+            return images.read(path)
+        except ImageError as error:
+            return error
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="darknet_py-reader") as pool:
+        rest = enumerate(paths)
+        coming = [(i, pool.submit(read, path)) for i, path in islice(rest, 2 * workers)]
+        while coming:
+            index, work = coming.pop(0)
+            yield index, work.result()
+            coming += [(i, pool.submit(read, path)) for i, path in islice(rest, 1)]

@@ -1,0 +1,537 @@
+"""Backward passes against finite differences, optimisers against their formulas, training runs against themselves.
+
+A case of the registry walk is a small network whose last layer is under test. With a random delta d at that layer the
+backward pass must give d J, J the derivative of its output with respect to the input and to every parameter below:
+differences of the training-mode forward pass say what that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import golden
+import numpy as np
+import pytest
+
+import darknet_py as dn
+from darknet_py._native import ffi, lib
+
+STEP = 1e-2
+ENTRIES = 6  # single values checked in every array, besides one random direction through all of them
+
+
+@dataclass
+class Case:
+    """layers: sections after [net]; the last one is of the type under test."""
+
+    layers: str
+    net: str = "width=7\nheight=6\nchannels=4"
+    batch: int = 2
+    tolerance: float = 2e-3
+    away: tuple[float, ...] = ()  # inputs keep their distance from these kinks
+    apart: bool = False  # all inputs differ by more than the step, so that no maximum changes
+    spread: float = 1.0
+
+
+def last_type(case: Case) -> str:
+    return case.layers[case.layers.rindex("[") + 1 : case.layers.rindex("]")]
+
+
+CONV = "[convolutional]\nfilters={filters}\nsize={size}\nstride={stride}\npad={pad}\ngroups={groups}\n{more}\n"
+
+
+def conv(size: int, stride: int = 1, pad: int = 1, groups: int = 1, filters: int = 6, more: str = "activation=linear") -> str:
+    return CONV.format(size=size, stride=stride, pad=pad, groups=groups, filters=filters, more=more)
+
+
+MIX = conv(1, filters=4)  # a linear layer in front, so that layers with two sources have two
+SMOOTH = ("linear", "logistic", "loggy", "elu", "tanh", "swish", "mish")
+KINKED = {
+    "relu": (0.0,),
+    "relie": (0.0,),
+    "ramp": (0.0,),
+    "leaky": (0.0,),
+    "selu": (0.0,),
+    "plse": (-4.0, 4.0),
+    "stair": tuple(float(k) for k in range(-8, 9)),
+    "hardtan": (-1.0, 1.0),
+    "lhtan": (0.0, 1.0),
+    "relu6": (0.0, 6.0),
+    "revleaky": (0.0,),
+    "hard_mish": (-2.0, 0.0),
+}
+BATCH_NORM = "batch_normalize=1\nactivation={}"
+WIDE = "width=12\nheight=11\nchannels=3"  # many samples: the variance is divided by N - 1, its gradient by N
+
+CASES: dict[str, Case] = {
+    "conv 1x1": Case(conv(1)),
+    "conv 1x1 stride 2": Case(conv(1, 2)),
+    "conv 2x2": Case(conv(2, 1, 0)),
+    "conv 3x3": Case(conv(3)),
+    "conv 3x3 unpadded": Case(conv(3, 1, 0)),
+    "conv 3x3 stride 2": Case(conv(3, 2)),
+    "conv 3x3 stride 3": Case(conv(3, 3)),
+    "conv 5x5": Case(conv(5)),
+    "conv 5x5 stride 2": Case(conv(5, 2)),
+    "conv 7x7 stride 2": Case(conv(7, 2)),
+    "conv padding": Case(conv(3, 1, 0, more="padding=2\nactivation=linear")),
+    "conv strides": Case(conv(3, 1, more="stride_x=2\nstride_y=3\nactivation=linear")),
+    "conv groups": Case(conv(3, 1, groups=2)),
+    "conv 1x1 groups": Case(conv(1, 1, groups=2)),
+    "conv depthwise": Case(conv(3, 1, groups=4, filters=4)),
+    "conv depthwise stride 2": Case(conv(3, 2, groups=4, filters=4)),
+    "conv depthwise 5x5": Case(conv(5, 1, groups=4, filters=4)),
+    "conv depthwise twice": Case(conv(3, 1, groups=4, filters=8)),
+    "conv dilation": Case(conv(3, more="dilation=2\nactivation=linear")),
+    "conv dilation groups": Case(conv(3, 2, groups=2, more="dilation=2\nactivation=linear")),
+    "conv one pixel": Case(conv(3), net="width=1\nheight=1\nchannels=3"),
+    "conv one image": Case(conv(3), batch=1),
+    "conv wide": Case(conv(3, filters=17), net="width=19\nheight=5\nchannels=9", batch=3),
+    "conv after conv": Case(conv(3, more="activation=tanh") + conv(3, more="activation=logistic")),
+    **{f"conv {kind}": Case(conv(3, more=f"activation={kind}")) for kind in SMOOTH},
+    **{
+        f"conv batch norm {kind}": Case(conv(3, more=BATCH_NORM.format(kind)), net=WIDE, batch=4, tolerance=2e-2)
+        for kind in ("linear", "tanh", "mish")
+    },
+    "connected": Case("[connected]\noutput=5\nactivation=linear\n"),
+    "connected vector": Case("[connected]\noutput=5\nactivation=logistic\n", net="inputs=9", batch=3),
+    "connected mish": Case("[connected]\noutput=5\nactivation=mish\n", net="inputs=9", batch=3),
+    "connected batch norm": Case(
+        "[connected]\noutput=5\nbatch_normalize=1\nactivation=tanh\n", net="inputs=9", batch=300, tolerance=2e-2
+    ),
+    "batchnorm": Case("[batchnorm]\n", net=WIDE, batch=4, tolerance=2e-2),
+    "maxpool 2": Case("[maxpool]\nsize=2\nstride=2\n", apart=True),
+    "maxpool 3 stride 1": Case("[maxpool]\nsize=3\nstride=1\n", apart=True),
+    "maxpool 3 stride 2": Case("[maxpool]\nsize=3\nstride=2\n", apart=True),
+    "maxpool padding": Case("[maxpool]\nsize=2\nstride=2\npadding=2\n", apart=True),
+    "maxpool strides": Case("[maxpool]\nsize=3\nstride_x=2\nstride_y=1\n", apart=True),
+    "maxpool depth": Case("[maxpool]\nmaxpool_depth=1\nout_channels=2\n", apart=True),
+    "avgpool": Case("[avgpool]\n"),
+    "dropout": Case(MIX + "[dropout]\nprobability=0\n"),
+    "dropout first": Case("[dropout]\nprobability=0\n"),
+    "route": Case(MIX + conv(3) + "[route]\nlayers=-1,0\n"),
+    "route twice": Case(MIX + "[route]\nlayers=0,0\n"),
+    "route one": Case(MIX + conv(3) + "[route]\nlayers=-2\n"),
+    "route groups": Case(MIX + "[route]\nlayers=0\ngroups=2\ngroup_id=1\n"),
+    "route several groups": Case(MIX + conv(3) + "[route]\nlayers=-1,0\ngroups=2\ngroup_id=0\n"),
+    "route sizes": Case(MIX + conv(3, 2) + "[route]\nlayers=-1,0\n"),
+    "shortcut": Case(MIX + conv(3, filters=4) + "[shortcut]\nfrom=0\nactivation=linear\n"),
+    "shortcut tanh": Case(MIX + conv(3, filters=4) + "[shortcut]\nfrom=-2\nactivation=tanh\n"),
+    "shortcut swish": Case(MIX + conv(3, filters=4) + "[shortcut]\nfrom=-2\nactivation=swish\n"),
+    "shortcut fewer channels": Case(MIX + conv(3, filters=6) + "[shortcut]\nfrom=0\n"),
+    "shortcut more channels": Case(MIX + conv(3, filters=3) + "[shortcut]\nfrom=0\n"),
+    "shortcut beta": Case(MIX + conv(3, filters=4) + "[shortcut]\nfrom=0\nbeta=.5\n"),
+    "shortcut alpha": Case(MIX + conv(3, filters=4) + "[shortcut]\nfrom=0\nalpha=.5\nbeta=2\n"),
+    "shortcut down": Case(MIX + conv(3, 2, filters=4) + "[shortcut]\nfrom=0\n", net="width=8\nheight=6\nchannels=4"),
+    "shortcut up": Case(
+        conv(3, 2, filters=4) + "[upsample]\n" + "[shortcut]\nfrom=0\n", net="width=8\nheight=6\nchannels=4"
+    ),
+    "shortcut several": Case(MIX + conv(3, filters=4) + conv(1, filters=4) + "[shortcut]\nfrom=-2,-3\n"),
+    "shortcut per_feature": Case(
+        MIX + conv(3, filters=4) + "[shortcut]\nfrom=0\nweights_type=per_feature\nactivation=linear\n"
+    ),
+    "shortcut per_channel": Case(
+        MIX + conv(3, filters=4) + conv(1, filters=4) + "[shortcut]\nfrom=-2,-3\nweights_type=per_channel\n"
+    ),
+    "shortcut per_channel fewer": Case(MIX + conv(3, filters=6) + "[shortcut]\nfrom=0\nweights_type=per_channel\n"),
+    "upsample": Case("[upsample]\n"),
+    "upsample scale": Case("[upsample]\nstride=3\nscale=.5\n"),
+    "upsample reverse": Case("[upsample]\nstride=-2\nscale=2\n", net="width=8\nheight=6\nchannels=4"),
+    "reorg": Case("[reorg]\nstride=2\n", net="width=8\nheight=6\nchannels=4"),
+    "reorg reverse": Case("[reorg]\nstride=2\nreverse=1\n", net="width=8\nheight=6\nchannels=8"),
+    "reorg flatten": Case("[reorg]\nflatten=1\n"),
+    "reorg flatten reverse": Case("[reorg]\nflatten=1\nreverse=1\n"),
+    "reorg extra": Case("[reorg]\nextra=5\n"),
+    "scale_channels": Case(MIX + "[avgpool]\n" + "[scale_channels]\nfrom=0\nactivation=linear\n"),
+    "scale_channels logistic": Case(MIX + "[avgpool]\n" + "[scale_channels]\nfrom=-2\nactivation=logistic\n"),
+    "scale_channels wh": Case(MIX + conv(1, filters=1) + "[scale_channels]\nfrom=0\nscale_wh=1\n"),
+    **{f"activation {kind}": Case(f"[activation]\nactivation={kind}\n") for kind in SMOOTH},
+    **{
+        f"activation {kind}": Case(f"[activation]\nactivation={kind}\n", away=kinks, spread=3)
+        for kind, kinks in KINKED.items()
+    },
+}
+
+#: Types without a Jacobian to check here, and what checks them: a test of the loss below, or golden cases.
+OTHERWISE: dict[str, str] = {
+    "softmax": "test_softmax_loss",
+    "cost": "test_cost_kinds",
+    "region": "train_region_background__gpusem",
+    "yolo": "train_yolo_0",
+}
+
+
+def registry_types() -> list[str]:
+    names = []
+    while (name := lib.dn_registry_type(len(names), ffi.NULL)) != ffi.NULL:
+        names.append(ffi.string(name).decode())
+    return names
+
+
+def test_every_layer_type_has_a_case() -> None:
+    cases = {last_type(case) for case in CASES.values()}
+    known = golden.find_cases()
+    for name in registry_types():
+        where = OTHERWISE.get(name)
+        assert name in cases or (where in globals() or where in known), f"[{name}] has no gradient case"
+
+
+# ---- differences --------------------------------------------------------------------------------------
+
+
+def some_values(random: np.random.Generator, shape: tuple[int, ...], case: Case) -> Any:
+    """Inputs at a safe distance from kinks, and from each other where a maximum is taken."""
+    if case.apart:
+        count = int(np.prod(shape))
+        return ((random.permutation(count) - count / 2) * (4 * STEP)).reshape(shape).astype(np.float32)
+    x = random.normal(0, case.spread, shape)
+    for kink in case.away:
+        close = np.abs(x - kink) < 4 * STEP
+        x = np.where(close, kink + np.where(x < kink, -1, 1) * (6 * STEP), x)
+    return x.astype(np.float32)
+
+
+def randomize(net: dn.Network, random: np.random.Generator) -> None:
+    for layer in net.layers:
+        for name, values in layer.params.items():
+            centre, spread = (1.0, 0.3) if name in ("scales", "rolling_variance") else (0.0, 0.5)
+            if layer.type == "shortcut":
+                centre, spread = 1.0, 0.5
+            net.set_param(layer.index, name, random.normal(centre, spread, values.shape).astype(np.float32))
+
+
+def backward_from(trainer: dn.Trainer, layer: int, delta: Any) -> None:
+    trainer.gradient_arena()[:] = 0
+    delta = np.ascontiguousarray(delta, np.float32)
+    assert lib.dn_trainer_backward_from(trainer._handle, layer, ffi.from_buffer("float[]", delta)) == 0
+
+
+def check_array(
+    what: str,
+    function: Callable[[Any], float],
+    at: Any,
+    gradient: Any,
+    random: np.random.Generator,
+    tolerance: float,
+    step: float = STEP,
+) -> None:
+    """Central differences of `function` around the array `at`, along single entries and one random direction."""
+    size = at.size
+    directions = [np.eye(1, size, int(k)) for k in random.choice(size, min(size, ENTRIES), replace=False)]
+    signs = random.choice([-1.0, 1.0], (1, size)) / np.sqrt(size)
+    typical = float(np.sqrt(np.mean(np.square(gradient, dtype=np.float64)))) + 1e-3
+    for direction in [*directions, signs]:
+        offset = (step * direction).reshape(at.shape)
+        high, low = (at + offset).astype(np.float32), (at - offset).astype(np.float32)
+        moved = np.abs(high.astype(np.float64) - low).max() / (2 * np.abs(offset).max())  # float32 rounds the step
+        found = (function(high) - function(low)) / (2 * step * moved)
+        expected = float(np.sum(gradient.astype(np.float64) * direction.reshape(at.shape)))
+        limit = tolerance * max(abs(expected), abs(found), typical)
+        assert abs(found - expected) <= limit, f"{what}: difference {found:.6g}, backward {expected:.6g}"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_backward_is_the_derivative(name: str) -> None:
+    case = CASES[name]
+    random = np.random.default_rng(sum(map(ord, name)))
+    cfg = f"[net]\nbatch={case.batch}\n{case.net}\n{case.layers}"
+    with dn.Network.from_string(cfg) as net, dn.Trainer(net, input_delta=True, threads=1) as trainer:
+        randomize(net, random)
+        x, last = some_values(random, net.input_shape, case), len(net.layers) - 1
+        trainer.backward(x)
+        d = random.normal(0, 1, trainer.output(last).shape).astype(np.float32)
+
+        def projection(values: Any) -> float:
+            trainer.backward(values)
+            return float(np.sum(trainer.output(last).astype(np.float64) * d))
+
+        backward_from(trainer, last, d)
+        input_delta = trainer.input_delta
+        gradients = [trainer.gradients(i) for i in range(last + 1)]
+        check_array("input", projection, x, input_delta, random, case.tolerance)
+        for i, layer in enumerate(net.layers):
+            for parameter, values in layer.params.items():
+                if parameter.startswith("rolling"):
+                    assert not gradients[i][parameter].any()
+                    continue
+
+                def with_parameter(changed: Any, i: int = i, parameter: str = parameter) -> float:
+                    net.set_param(i, parameter, changed)
+                    return projection(x)
+
+                what = f"layer {i} {parameter}"
+                check_array(what, with_parameter, values, gradients[i][parameter], random, case.tolerance)
+                net.set_param(i, parameter, values)
+
+
+def test_gradients_accumulate_until_an_update() -> None:
+    with dn.Network.from_string(f"[net]\n{CASES['conv 3x3'].net}\n{conv(3)}[avgpool]\n[softmax]\n", seed=1) as net:
+        x, truth = np.random.default_rng(0).random(net.input_shape, np.float32), np.eye(6, dtype=np.float32)[:1]
+        with dn.Trainer(net) as trainer:
+            trainer.backward(x, truth)
+            once = trainer.gradients(0)["weights"]
+            trainer.backward(x, truth)
+            np.testing.assert_allclose(trainer.gradients(0)["weights"], 2 * once, rtol=1e-5, atol=1e-7)
+
+
+# ---- losses -------------------------------------------------------------------------------------------
+
+
+def check_loss(cfg: str, x: Any, truth: Any, factor: float, seed: int = 0) -> None:
+    """The delta of the input is -factor times the derivative of the cost."""
+    with dn.Network.from_string(cfg) as net, dn.Trainer(net, input_delta=True, threads=1) as trainer:
+        trainer.backward(x, truth)
+        gradient = trainer.input_delta
+        random = np.random.default_rng(seed)
+        check_array("input", lambda at: -factor * trainer.backward(at, truth), x, gradient, random, 5e-3)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_softmax_loss(groups: int) -> None:
+    random = np.random.default_rng(groups)
+    truth = np.eye(12 // groups, dtype=np.float32)[random.integers(0, 12 // groups, (4, groups))].reshape(4, 12)
+    cfg = f"[net]\ninputs=12\nbatch=4\n[softmax]\ngroups={groups}\n"
+    check_loss(cfg, random.normal(0, 1, (4, 12)).astype(np.float32), truth, 1)
+
+
+def test_spatial_softmax_loss() -> None:
+    random = np.random.default_rng(2)
+    classes = random.integers(0, 5, (2, 3, 4))
+    truth = np.eye(5, dtype=np.float32)[classes].transpose(0, 3, 1, 2).reshape(2, 60)
+    cfg = "[net]\nwidth=4\nheight=3\nchannels=5\nbatch=2\n[softmax]\nspatial=1\n"
+    check_loss(cfg, random.normal(0, 1, (2, 5, 3, 4)).astype(np.float32), truth, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "factor"),
+    [
+        ("sse", "", 0.5),  # the delta of a square is not doubled
+        ("sse", "scale=3", 1.5),
+        ("sse", "smooth=.1", 0.5),
+        ("masked", "", 0.5),
+        ("smooth", "", 0.5),
+        ("L1", "", 1),
+        ("seg", "noobj=.3", 0.5),
+        ("wgan", "", 1),
+    ],
+)
+def test_cost_kinds(kind: str, options: str, factor: float) -> None:
+    random = np.random.default_rng(len(kind))
+    truth = random.choice([0, 1, 2] if kind != "wgan" else [0, 1], (3, 8)).astype(np.float32)
+    distance = random.choice([-1.7, -0.6, -0.3, 0.4, 0.5, 1.6], (3, 8))  # off the kinks at 0 and 1
+    if kind == "wgan":
+        distance = np.abs(distance)
+    x = (truth + distance).astype(np.float32)
+    if kind == "masked":
+        truth[:, ::3] = -1234
+    check_loss(f"[net]\ninputs=8\nbatch=3\n[activation]\n[cost]\ntype={kind}\n{options}\n", x, truth, factor)
+
+
+# ---- optimisers ---------------------------------------------------------------------------------------
+
+OPTIMISED = (
+    "[net]\ninputs=6\nbatch=4\nsubdivisions=2\nlearning_rate=.05\n{}\n"
+    "[connected]\noutput=5\nactivation=tanh\nbatch_normalize=1\n[connected]\noutput=3\nactivation=linear\n"
+    "learning_rate=.5\n[softmax]\n"
+)
+
+
+def trained_params(net: dn.Network) -> dict[tuple[int, str], Any]:
+    return {
+        (layer.index, name): values.astype(np.float64)
+        for layer in net.layers
+        for name, values in layer.params.items()
+        if not name.startswith("rolling")
+    }
+
+
+def optimiser_run(options: str, update: Callable[[Any, Any, dict[str, Any], float, bool, int], Any]) -> None:
+    """Five updates, each from the gradients found before it; `update` gives the new weights and gradients."""
+    random = np.random.default_rng(5)
+    with dn.Network.from_string(OPTIMISED.format(options), seed=2) as net, dn.Trainer(net) as trainer:
+        states: dict[tuple[int, str], dict[str, Any]] = {key: {} for key in trained_params(net)}
+        for t in range(1, 6):
+            for _ in range(2):
+                x = random.normal(0, 1, net.input_shape).astype(np.float32)
+                trainer.backward(x, np.eye(3, dtype=np.float32)[random.integers(0, 3, 2)])
+            before = trained_params(net)
+            gradients = {key: trainer.gradients(key[0])[key[1]].astype(np.float64) for key in before}
+            trainer.update()
+            for key, found in trained_params(net).items():
+                rate = 0.05 * (0.5 if key[0] == 1 else 1)
+                weight = key[1] == "weights"
+                expected, left = update(before[key], gradients[key], states[key], rate, weight, t)
+                np.testing.assert_allclose(found, expected, rtol=2e-6, atol=2e-7, err_msg=str(key))
+                np.testing.assert_allclose(trainer.gradients(key[0])[key[1]], left, rtol=2e-6, atol=2e-7)
+
+
+def test_sgd_with_momentum_and_decay() -> None:
+    momentum, decay, images = 0.8, 0.01, 4
+
+    def update(w: Any, g: Any, state: dict[str, Any], rate: float, weight: bool, t: int) -> Any:
+        g = g - decay * images * w if weight else g
+        return w + rate / images * g, momentum * g
+
+    optimiser_run(f"momentum={momentum}\ndecay={decay}", update)
+
+
+def test_adam() -> None:
+    b1, b2, eps, decay, images = 0.8, 0.95, 1e-6, 0.002, 4
+
+    def update(w: Any, g: Any, state: dict[str, Any], rate: float, weight: bool, t: int) -> Any:
+        g = g - decay * images * w  # of biases and scales too, as the reference
+        state["m"] = b1 * state.get("m", 0) + (1 - b1) * g
+        state["v"] = b2 * state.get("v", 0) + (1 - b2) * g * g
+        step = state["m"] / (1 - b1**t) / (np.sqrt(state["v"] / (1 - b2**t)) + eps)
+        return w + rate * step, 0 * g
+
+    optimiser_run(f"adam=1\nB1={b1}\nB2={b2}\neps={eps}\ndecay={decay}", update)
+
+
+def test_clip_keeps_the_weights_of_convolutions_within() -> None:
+    cfg = f"[net]\nclip=.05\nlearning_rate=0\n{CASES['conv 3x3'].net}\n{conv(3)}[connected]\noutput=2\n"
+    with dn.Network.from_string(cfg, seed=1) as net, dn.Trainer(net) as trainer:
+        before = [net.layers[i].params["weights"] for i in range(2)]
+        assert np.abs(before[0]).max() > 0.05 and np.abs(before[1]).max() > 0.05
+        trainer.update()
+        np.testing.assert_array_equal(net.layers[0].params["weights"], np.clip(before[0], -np.float32(0.05), np.float32(0.05)))
+        np.testing.assert_array_equal(net.layers[1].params["weights"], before[1])
+
+
+def steps_rate(n: int) -> float:
+    return 0.1 * (10 if n >= 3 else 1) * (0.5 if n >= 20 else 1)
+
+
+def cosine_rate(n: int) -> float:
+    """Cycles of 10, 20, 40 ... updates."""
+    start, cycle = 0, 10
+    while start + cycle < n:
+        start, cycle = start + cycle, 2 * cycle
+    return float(0.001 + 0.5 * 0.099 * (1 + np.cos((n - start) * np.pi / cycle)))
+
+
+@pytest.mark.parametrize(
+    ("options", "rate"),
+    [
+        ("", lambda n: 0.1),
+        ("policy=constant", lambda n: 0.1),
+        ("policy=nonsense", lambda n: 0.1),
+        ("policy=step\nstep=7\nscale=.5", lambda n: 0.1 * 0.5 ** (n // 7)),
+        ("policy=steps\nsteps=3,20\nscales=10,.5", steps_rate),
+        ("policy=steps\nsteps=-1,3,20\nscales=1,10,.5", steps_rate),
+        ("policy=exp\ngamma=.97", lambda n: 0.1 * 0.97**n),
+        ("policy=poly\nmax_batches=50\npower=2", lambda n: 0.1 * (1 - n / 50) ** 2),
+        ("policy=sigmoid\ngamma=.3\nstep=10", lambda n: 0.1 / (1 + np.exp(0.3 * (n - 10)))),
+        ("policy=sgdr\nsgdr_cycle=10\nsgdr_mult=2\nlearning_rate_min=.001", cosine_rate),
+        ("burn_in=20", lambda n: 0.1 * min(1, n / 20) ** 4),
+        ("policy=step\nstep=7\nscale=.5\nburn_in=9\npower=1", lambda n: 0.1 * n / 9 if n < 9 else 0.1 * 0.5 ** (n // 7)),
+    ],
+)
+def test_learning_rate_policies(options: str, rate: Callable[[int], float]) -> None:
+    with dn.Network.from_string(f"[net]\ninputs=3\nlearning_rate=.1\n{options}\n[softmax]\n") as net:
+        with dn.Trainer(net) as trainer:
+            found = [trainer.learning_rate_at(n) for n in range(45)]
+    np.testing.assert_allclose(found, [rate(n) for n in range(45)], rtol=1e-5)
+
+
+def test_the_random_policy_depends_on_seed_and_update_only() -> None:
+    cfg = "[net]\ninputs=3\nlearning_rate=.1\npolicy=random\npower=2\n[softmax]\n"
+    runs = []
+    for seed in (1, 1, 2):
+        with dn.Network.from_string(cfg) as net, dn.Trainer(net, seed=seed) as trainer:
+            runs.append([trainer.learning_rate_at(n) for n in range(200)])
+    assert runs[0] == runs[1] != runs[2]
+    assert 0 <= min(runs[0]) and max(runs[0]) <= 0.1 and np.mean(runs[0]) == pytest.approx(0.1 / 3, rel=0.3)
+
+
+# ---- whole runs ---------------------------------------------------------------------------------------
+
+RUN_CFG = """
+[net]
+batch=4
+subdivisions=2
+width=40
+height=32
+channels=3
+learning_rate=.002
+{}
+[convolutional]
+batch_normalize=1
+filters=12
+size=3
+pad=1
+activation=leaky
+[maxpool]
+size=2
+stride=2
+[convolutional]
+batch_normalize=1
+filters=24
+size=3
+stride=2
+pad=1
+activation=mish
+[convolutional]
+batch_normalize=1
+filters=24
+size=3
+pad=1
+groups=24
+activation=swish
+[shortcut]
+from=-2
+activation=linear
+[dropout]
+probability=.3
+[convolutional]
+filters=16
+size=1
+activation=linear
+[yolo]
+mask=0,1
+anchors=4,5, 10,12
+classes=3
+num=2
+"""
+
+
+def run_steps(trainer: dn.Trainer, first: int, last: int) -> list[float]:
+    costs = []
+    for step in range(first, last):
+        random = np.random.default_rng(step)
+        x = random.random(trainer.network.input_shape, np.float32)
+        truth = np.zeros((len(x), 90, 5), np.float32)
+        truth[:, :2, :4] = random.uniform(0.2, 0.8, (len(x), 2, 4))
+        truth[:, :2, 4] = random.integers(0, 3, (len(x), 2))
+        costs.append(trainer.step(x, truth))
+    return costs
+
+
+@pytest.mark.parametrize("options", ["", "adam=1"])
+def test_a_run_does_not_depend_on_the_number_of_threads(options: str, tmp_path: Path) -> None:
+    files, costs = [], []
+    for threads in (1, 2, 3):
+        with dn.Network.from_string(RUN_CFG.format(options), seed=7, threads=threads) as net:
+            with dn.Trainer(net, seed=3, threads=threads) as trainer:
+                costs.append(run_steps(trainer, 0, 6))
+                net.save_weights(tmp_path / "x.weights")
+                files.append((tmp_path / "x.weights").read_bytes())
+    assert costs[0] == costs[1] == costs[2]
+    assert files[0] == files[1] == files[2]
+
+
+@pytest.mark.parametrize("options", ["", "adam=1", "burn_in=5\npolicy=random"])
+def test_a_resumed_run_continues_bit_for_bit(options: str, tmp_path: Path) -> None:
+    """Saved between two subdivisions: accumulated gradients, momentum, moments and random state all count."""
+    with dn.Network.from_string(RUN_CFG.format(options), seed=7) as net, dn.Trainer(net, seed=3) as trainer:
+        run_steps(trainer, 0, 3)
+        trainer.save(tmp_path / "half")
+        costs = run_steps(trainer, 3, 8)
+        trainer.save(tmp_path / "whole")
+    with dn.Trainer.load(tmp_path / "half") as resumed:
+        assert run_steps(resumed, 3, 8) == costs
+        resumed.save(tmp_path / "resumed")
+    assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole").read_bytes()
