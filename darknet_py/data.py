@@ -1,9 +1,8 @@
 """The text files around a network: .data files, image lists, label files, and how one leads to the other.
 
-Reading only; turning pictures into batches is the business of loaders.py. Every function raises DataError with
-what is wrong, where, and what to do. The rules are those of Darknet (and are the same for every command):
-relative paths are looked up in the working directory, then in the folder of the file that mentions them and in
-that folder's parents.
+Turning pictures into batches is the business of loaders.py. Every function raises DataError with what is
+wrong, where, and what to do. Relative paths are looked up in the working directory, then in the folder of the
+file that mentions them and in that folder's parents.
 """
 
 from __future__ import annotations
@@ -49,7 +48,9 @@ def read_text(path: PathLike, what: str) -> str:
     except FileNotFoundError:
         raise DataNotFoundError(f"{os.fspath(path)}: no such {what}") from None
     except OSError as error:
-        raise DataFileError(f"{os.fspath(path)}: cannot read this {what}: {error.strerror or error}") from error
+        raise DataFileError(
+            f"{os.fspath(path)}: cannot read this {what}: {error.strerror or error}"
+        ) from error
 
 
 def write_whole(path: PathLike, content: str | bytes) -> None:
@@ -128,7 +129,9 @@ class DataFile:
         for key in ("labels", "names"):
             if self.get(key):
                 return read_names(self.file(key))
-        raise DataError(f"{self.path}: add labels = FILE, the strings that mark each class in an image's path")
+        raise DataError(
+            f"{self.path}: add labels = FILE, the strings that mark each class in an image's path"
+        )
 
     @property
     def backup(self) -> Path:
@@ -143,8 +146,8 @@ class DataFile:
         found = find_beside(value, self.path) or find_beside(self._values[key], self.path)
         if found is None:
             raise DataNotFoundError(
-                f"{self.path}: {key}: no file {value}, neither from the working directory nor beside {self.path.name}"
-                " or in the folders above it"
+                f"{self.path}: {key}: no file {value}, neither in the working directory nor in the folder "
+                f"of {self.path.name} and those above it"
             )
         return found
 
@@ -174,12 +177,12 @@ def read_list(path: PathLike) -> list[str]:
     bases = ["", *(str(parent) for parent in Path(path).resolve().parents)]
     result = []
     for entry in entries:
-        # Most lists are of one kind: the base that worked last is tried first, the working directory excepted.
-        found = next((base for base in bases if os.path.exists(os.path.join(base, entry))), None)  # noqa: PTH
+        # Most lists are of one kind: after the working directory, the base that worked last is tried first.
+        found = next((base for base in bases if Path(base, entry).exists()), None)
         if found is None:
             result.append(entry)
             continue
-        result.append(os.path.join(found, entry))  # noqa: PTH118
+        result.append(f"{found}/{entry}" if found and not entry.startswith("/") else entry)
         if found:
             bases.remove(found)
             bases.insert(1, found)
@@ -191,7 +194,9 @@ def image_files(folder: PathLike) -> list[str]:
     try:
         found = sorted(str(p) for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
     except OSError as error:
-        raise DataFileError(f"{os.fspath(folder)}: cannot list this folder: {error.strerror or error}") from error
+        raise DataFileError(
+            f"{os.fspath(folder)}: cannot list this folder: {error.strerror or error}"
+        ) from error
     if not found:
         raise DataError(f"{os.fspath(folder)}: no pictures in this folder ({', '.join(IMAGE_SUFFIXES)})")
     return found
@@ -227,15 +232,16 @@ def find_label(image: PathLike) -> str:
     if beside.exists():
         return str(beside)
     raise DataNotFoundError(
-        f"{expected}: no such label file for {os.fspath(image)} (the first 'images' of the path becomes 'labels', "
-        "the ending .txt); a picture without objects has an empty one"
+        f"{expected}: no such label file for {os.fspath(image)} (the first 'images' of the path becomes "
+        "'labels', the ending .txt); a picture without objects has an empty one"
     )
 
 
 def read_labels(path: PathLike, classes: int | None = None) -> Floats:
     """The objects in a label file: float32 (count, 5) of class, centre x, centre y, width, height (0..1).
 
-    classes: how many there are, if that is to be checked. Sizes over 1 are cut. Raises DataError with file:line.
+    classes: how many there are, if that is to be checked. Sizes over 1 are cut. Raises DataError with
+    file:line.
     """
     rows: list[tuple[float, ...]] = []
     for number, line in enumerate(read_text(path, "label file").split("\n"), 1):
@@ -299,7 +305,9 @@ def class_of(image: str, labels: Sequence[str]) -> int:
         return found[0]
     if not found:
         raise DataError(f"{image}: none of the {len(labels)} labels is part of this path")
-    raise DataError(f"{image}: several labels are part of this path: {', '.join(labels[i] for i in found[:4])}")
+    raise DataError(
+        f"{image}: several labels are part of this path: {', '.join(labels[i] for i in found[:4])}"
+    )
 
 
 def classes_of(images: Sequence[str], labels: Sequence[str]) -> list[int]:

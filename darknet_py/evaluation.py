@@ -23,7 +23,14 @@ from .session import prepare
 if TYPE_CHECKING:
     from .network import Network
 
-__all__ = ["Accuracy", "ClassScore", "Evaluation", "average_precision", "evaluate_classifier", "evaluate_detector"]
+__all__ = [
+    "Accuracy",
+    "ClassScore",
+    "Evaluation",
+    "average_precision",
+    "evaluate_classifier",
+    "evaluate_detector",
+]
 
 Floats = npt.NDArray[np.float32]
 
@@ -86,8 +93,24 @@ class Evaluation:
             }
             for one in self.classes
         ]
-        keys = ("map", "iou", "thresh", "precision", "recall", "f1", "tp", "fp", "fn", "average_iou", "images")
-        return {**{key: getattr(self, key) for key in keys}, "unreadable": list(self.unreadable), "classes": rows}
+        keys = (
+            "map",
+            "iou",
+            "thresh",
+            "precision",
+            "recall",
+            "f1",
+            "tp",
+            "fp",
+            "fn",
+            "average_iou",
+            "images",
+        )
+        return {
+            **{key: getattr(self, key) for key in keys},
+            "unreadable": list(self.unreadable),
+            "classes": rows,
+        }
 
     def lines(self, names: Sequence[str] | None = None) -> list[str]:
         """The lines that `detector map` prints."""
@@ -113,8 +136,8 @@ def _name(names: Sequence[str] | None, class_id: int) -> str:
 
 
 def average_precision(scores: npt.ArrayLike, matches: npt.ArrayLike, truths: int, points: int = 0) -> float:
-    """Average precision of one class. matches: 1 where a score is a true positive. points: 0 for the area under
-    the interpolated curve, 11 or 101 for sampled recalls."""
+    """Average precision of one class. matches: 1 where a score is a true positive. points: 0 for the area
+    under the interpolated curve, 11 or 101 for sampled recalls."""
     ranked = np.ascontiguousarray(scores, np.float32)
     hits = np.ascontiguousarray(matches, np.uint8)
     if ranked.ndim != 1 or ranked.shape != hits.shape:
@@ -160,8 +183,8 @@ class DetectionScore:
         self._images = 0
 
     def add(self, boxes: Floats, confidence: Floats, class_id: npt.NDArray[Any], truths: Floats) -> None:
-        """One image: boxes (n, 4) as relative left, top, right, bottom, most confident first; truths (m, 5) as
-        read_labels gives them."""
+        """One image: boxes (n, 4) as relative left, top, right, bottom, most confident first; truths (m, 5)
+        as read_labels gives them."""
         centre, half = truths[:, 1:3], truths[:, 3:5] / 2
         corners = np.concatenate([centre - half, centre + half], 1)
         for kind in truths[:, 0].astype(int):
@@ -237,9 +260,10 @@ def evaluate_detector(
 ) -> Evaluation:
     """Runs a detector over labelled images.
 
-    iou: overlap that makes a box right. points: 0, 11 or 101, see average_precision. thresh: confidence of the
-    precision and recall figures. labels: those of the images, if they were read already. Images that cannot be
-    read are left out and listed. Raises DataError for missing or wrong labels, or if no image can be read.
+    iou: overlap that makes a box right. points: 0, 11 or 101, see average_precision. thresh: confidence of
+    the precision and recall figures. labels: those of the images, if they were read already. Images that
+    cannot be read are left out and listed. Raises DataError for missing or wrong labels, or if no image can
+    be read.
     """
     if points not in (0, 11, 101):
         raise ArgumentError(f"expected points 0, 11 or 101, found {points}")
@@ -285,9 +309,10 @@ def evaluate_classifier(
     batch: int = 32,
     quiet: bool = True,
 ) -> Accuracy:
-    """Top-1 and top-k accuracy. labels: as for ClassificationLoader. Unreadable images are left out and listed.
+    """Top-1 and top-k accuracy. labels: as for ClassificationLoader.
 
-    Raises DataError if an image has no class or none can be read."""
+    Unreadable images are left out and listed. Raises DataError if an image has no class or none can be read.
+    """
     classes = data.classes_of(images, labels)
     counts, unreadable = np.zeros(3, np.int64), []  # images, first, among the k first
     waiting: list[tuple[Floats, int]] = []

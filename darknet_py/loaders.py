@@ -158,13 +158,16 @@ class _Loader:
         logger.warning("left out: %s", reason)
         if count > MOST_UNREADABLE * len(self.paths):
             raise DataError(
-                f"{count} of {len(self.paths)} pictures are unreadable, the last one: {reason}; check the image list"
+                f"{count} of {len(self.paths)} pictures are unreadable; check the image list. "
+                f"The last one: {reason}"
             )
 
     def _truth_shape(self) -> tuple[int, ...]:
         raise NotImplementedError
 
-    def _make(self, x: Floats, truth: Floats, index: int, pixels: images.Pixels, step: int, sample: int) -> None:
+    def _make(
+        self, x: Floats, truth: Floats, index: int, pixels: images.Pixels, step: int, sample: int
+    ) -> None:
         raise NotImplementedError
 
 
@@ -183,9 +186,9 @@ def _pointer(array: Floats) -> Any:
 class DetectionLoader(_Loader):
     """Batches for a detector: pictures placed at random on grey, and rows x, y, w, h, class, 0... per object.
 
-    paths: images; their labels are read at once (DataError if any is missing or wrong). size: (width, height),
-    or a function of the step for training at several scales. truth: (rows, values) of the network's heads.
-    augment: jitter, hue, saturation, exposure and flip, as in the cfg.
+    paths: images; their labels are read at once (DataError if any is missing or wrong). size: (width,
+    height), or a function of the step for training at several scales. truth: (rows, values) of the network's
+    heads. augment: jitter, hue, saturation, exposure and flip, as in the cfg.
     """
 
     def __init__(
@@ -210,7 +213,9 @@ class DetectionLoader(_Loader):
     def _truth_shape(self) -> tuple[int, ...]:
         return self._rows
 
-    def _make(self, x: Floats, truth: Floats, index: int, pixels: images.Pixels, step: int, sample: int) -> None:
+    def _make(
+        self, x: Floats, truth: Floats, index: int, pixels: images.Pixels, step: int, sample: int
+    ) -> None:
         source = images.planar(pixels)
         _, height, width = x.shape
         # Colours are changed in colour: a grey network's input is made grey afterwards.
@@ -280,7 +285,9 @@ class ClassificationLoader(_Loader):
                 self._by_width[width] = _options(values)
             return self._by_width[width]
 
-    def _make(self, x: Floats, truth: Floats, index: int, pixels: images.Pixels, step: int, sample: int) -> None:
+    def _make(
+        self, x: Floats, truth: Floats, index: int, pixels: images.Pixels, step: int, sample: int
+    ) -> None:
         source = np.ascontiguousarray(images.planar(pixels, self._channels))
         channels, height, width = x.shape
         check(
@@ -302,7 +309,7 @@ class ClassificationLoader(_Loader):
 
 
 def read_ahead(paths: Sequence[str], workers: int = 2) -> Iterator[tuple[int, images.Pixels | ImageError]]:
-    """Every picture in order, with its index, decoded a little ahead; what cannot be read comes as the error."""
+    """Every picture in order, with its index, decoded a little ahead; an unreadable one as its error."""
 
     def read(path: str) -> images.Pixels | ImageError:
         try:

@@ -5,12 +5,14 @@ Everything goes to standard error or to a stream that the caller names; results 
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
+from pathlib import Path
 from typing import TextIO
 
-__all__ = ["Bar", "format_duration"]
+__all__ = ["Bar", "TrainingReport", "format_duration"]
 
 REDRAW_SECONDS = 0.1
 
@@ -26,7 +28,7 @@ def format_duration(seconds: float) -> str:
 
 
 class Bar:
-    """A line that is redrawn in place on a terminal; elsewhere it writes nothing (or, with `every`, plain lines).
+    """A line that is redrawn in place on a terminal; elsewhere nothing is written.
 
     with Bar("drawing", total) as bar: bar.update(done, "text")
     """
@@ -79,3 +81,83 @@ class Bar:
         self.clear()
         self.stream.write(text + "\n")
         self.stream.flush()
+
+
+class TrainingReport:
+    """Figures of a training run: a bar on a terminal; else the reference's lines, every `every` updates, on
+    standard output; and a .csv file with a line per update if asked for."""
+
+    def __init__(
+        self,
+        total: int,
+        *,
+        start: int,
+        images_per_update: int,
+        quiet: bool = False,
+        every: int | None = None,
+        csv: str | os.PathLike[str] | None = None,
+        append: bool = False,
+        epoch_images: int | None = None,
+    ) -> None:
+        self._bar = Bar("training", total, quiet=quiet or total == 0, start=start)
+        self._quiet = quiet
+        self._every = every if every is not None else 0 if self._bar.live else 10
+        self._total, self._start = total, start
+        self._images_per_update, self._epoch_images = images_per_update, epoch_images
+        self._scores: dict[str, float] = {}
+        self._began = time.monotonic()
+        self._csv: TextIO | None = None
+        if csv is not None:
+            path = Path(csv)
+            fresh = not (append and path.exists())
+            self._csv = path.open("w" if fresh else "a", encoding="utf-8")
+            if fresh:
+                self._csv.write("iteration,loss,average,rate,seconds,images,score\n")
+
+    def __enter__(self) -> TrainingReport:
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        self._bar.clear()
+        if self._csv is not None:
+            self._csv.close()
+
+    def update(
+        self, done: int, loss: float, average: float, rate: float, seconds: float, images: int
+    ) -> None:
+        """One update: number, loss, running average, learning rate, its seconds, images seen so far."""
+        if self._csv is not None:
+            self._csv.write(f"{done},{loss:.6g},{average:.6g},{rate:.6g},{seconds:.4f},{images},\n")
+        if (
+            not self._quiet
+            and self._every
+            and (done % self._every == 0 or done in (self._start + 1, self._total))
+        ):
+            epoch = f", {images / self._epoch_images:.3f}" if self._epoch_images else ""
+            self._bar.clear()
+            print(
+                f"{done}{epoch}: {loss:f}, {average:f} avg, {rate:f} rate, "
+                f"{seconds:f} seconds, {images} images",
+                flush=True,
+            )
+        worked = done - self._start
+        speed = worked * self._images_per_update / max(time.monotonic() - self._began, 1e-9)
+        scores = "".join(f"  {name} {100 * value:.1f}%" for name, value in self._scores.items())
+        self._bar.update(
+            done, f"loss {loss:.3f}  avg {average:.3f}  rate {rate:.6f}  {speed:.0f} images/s{scores}"
+        )
+
+    def score(self, done: int, name: str, value: float) -> None:
+        """A figure of the validation images."""
+        self._scores[name] = value
+        if self._csv is not None:
+            self._csv.write(f"{done},,,,,,{value:.6f}\n")
+            self._csv.flush()
+        if not self._quiet:
+            self._bar.clear()
+            print(f"{done}: {name} = {100 * value:.2f} %", flush=True)
+
+    def end(self, text: str) -> None:
+        """The last words."""
+        if not self._quiet:
+            self._bar.line(text)

@@ -37,7 +37,7 @@ SPLITS = ("train", "val")
 
 
 class Box(NamedTuple):
-    """One object: class index, and the pixels it covers as left, top, right, bottom (right and bottom excluded)."""
+    """One object: class index, and the pixels it covers; right and bottom are excluded."""
 
     kind: int
     left: int
@@ -86,7 +86,12 @@ HOLES: dict[str, Points] = {"ring": _polar([0.55] * 48)}
 
 
 def _coverage(
-    kind: str, radius: float, angle: float, stretch: float, centre: tuple[float, float], window: tuple[int, ...]
+    kind: str,
+    radius: float,
+    angle: float,
+    stretch: float,
+    centre: tuple[float, float],
+    window: tuple[int, ...],
 ) -> Floats:
     """How much of each pixel of the window (left, top, right, bottom) the shape covers, 0..1."""
     left, top, right, bottom = window
@@ -109,7 +114,8 @@ def _coverage(
     draw.polygon(place(OUTLINES[kind]), fill=255)
     if kind in HOLES:
         draw.polygon(place(HOLES[kind]), fill=0)
-    return np.asarray(mask.reduce(SUPERSAMPLING), dtype=np.float32) / 255
+    reduced: Floats = np.asarray(mask.reduce(SUPERSAMPLING), dtype=np.float32) / np.float32(255)
+    return reduced
 
 
 # ---- backgrounds: float arrays (height, width, 3), values 0..255 -----------------------------------
@@ -124,7 +130,8 @@ def _smooth_noise(rng: np.random.Generator, width: int, height: int, cell: float
     columns, rows = max(2, round(width / cell)), max(2, round(height / cell))
     grid = rng.uniform(0, 255, (rows, columns)).astype(np.uint8)
     image = Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(image, dtype=np.float32) / 127.5 - 1
+    noise: Floats = np.asarray(image, dtype=np.float32) / np.float32(127.5) - 1
+    return noise
 
 
 def _mix(first: Floats, second: Floats, part: Floats) -> Floats:
@@ -294,7 +301,9 @@ def scene(seed: int, size: tuple[int, int] = (640, 480), count: int = 10) -> tup
     """One picture of size (width, height) with about `count` objects at varied scales, and their boxes."""
     width, height = size
     if min(width, height) < 32 or count < 0:
-        raise DataError(f"a scene of {width}x{height} with {count} objects is impossible; use at least 32x32 and 0")
+        raise DataError(
+            f"a scene of {width}x{height} with {count} objects is impossible; use at least 32x32 and 0"
+        )
     rng = np.random.default_rng([seed, 1_000_003, width, height, count])
     side = min(width, height)
     return _draw(rng, width, height, count, max(SMALLEST_SIDE, 0.08 * side), 0.4 * side)
@@ -323,7 +332,9 @@ def _write_example(folder: Path, seed: int, split: int, index: int, size: int) -
     image, boxes = _example(seed, split, index, size)
     name = SPLITS[split]
     image.save(folder / "images" / name / f"{index:05d}.jpg", quality=93, subsampling=0)
-    (folder / "labels" / name / f"{index:05d}.txt").write_text(label_text(boxes, size, size), encoding="utf-8")
+    (folder / "labels" / name / f"{index:05d}.txt").write_text(
+        label_text(boxes, size, size), encoding="utf-8"
+    )
 
 
 def _install(source: Path, target: Path) -> None:
@@ -346,7 +357,9 @@ def generate(
 ) -> Path:
     """Writes a data set of drawn scenes; returns the path of its .data file."""
     if train < 1 or val < 0 or size < 48 or seed < 0:
-        raise DataError("synth needs at least 1 training image, a size of 48 or more, and numbers that are not negative")
+        raise DataError(
+            "synth needs at least 1 training image, a size of 48 or more, and numbers that are not negative"
+        )
     target = Path(folder).resolve()
     if (target / "images").exists() and not (target / "synth.data").exists():
         raise DataError(f"{target} already holds images that synth did not make: name another folder")
@@ -365,7 +378,7 @@ def generate(
             for done, _ in enumerate(work, 1):
                 bar.update(done)
         (built / "synth.names").write_text("".join(f"{name}\n" for name in KINDS), encoding="utf-8")
-        # A .data file loses all spaces when it is read, so a folder with spaces is named relative to the file.
+        # Spaces in a .data file are lost when it is read: then names are relative to the file.
         base = "" if any(c.isspace() or c == "#" for c in str(target)) else f"{target}/"
         (built / "synth.data").write_text(
             f"classes = {len(KINDS)}\ntrain = {base}train.txt\nvalid = {base}val.txt\n"

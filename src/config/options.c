@@ -96,7 +96,7 @@ dn_status dn_option_int_or(int *out, dn_section *section, const char *key, int f
 }
 
 dn_status dn_option_flag(bool *out, dn_section *section, const char *key) {
-    int value;
+    int value = 0;
     DN_TRY(dn_option_int(&value, section, key, INT_MIN, INT_MAX));
     *out = value != 0;
     return DN_OK;

@@ -52,9 +52,11 @@ static size_t largest_scratch(const dn_network *network, dn_device *device, int 
 
 dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *device, int batch, bool train,
                          bool input_delta) {
-    *runner = (dn_runner){.network = network, .capacity = batch};
+    *runner = (dn_runner){0}; /* what a failure leaves */
     size_t count = (size_t)network->count;
     DN_TRY(dn_new(&runner->pointers, 3 * count, sizeof *runner->pointers, "buffers"));
+    runner->network = network;
+    runner->capacity = batch;
     runner->run = (dn_run){.ops = network->ops,
                            .device = device,
                            .layers = network->layers,

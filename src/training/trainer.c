@@ -28,8 +28,10 @@ static dn_status prepare_runner(dn_trainer *trainer) {
     DN_TRY(dn_runner_init(&trainer->runner, trainer->network, trainer->device, trainer->network->net.batch, true,
                           trainer->options.input_delta != 0));
     trainer->runner.run.gradients = trainer->gradients;
-    return dn_new(&trainer->runner.run.head_lines, (size_t)trainer->network->count,
-                  sizeof *trainer->runner.run.head_lines, "log lines");
+    dn_status status = dn_new(&trainer->runner.run.head_lines, (size_t)trainer->network->count,
+                              sizeof *trainer->runner.run.head_lines, "log lines");
+    if (status != DN_OK) dn_runner_free(&trainer->runner);
+    return status;
 }
 
 static void free_runner(dn_trainer *trainer) {
@@ -98,6 +100,7 @@ dn_status dn_trainer_backward(dn_trainer *trainer, const float *input, const flo
     if (!trainer || !input) return dn_fail(DN_ERROR_ARGUMENT, "needs a trainer and an input");
     dn_network *network = trainer->network;
     dn_run *run = &trainer->runner.run;
+    if (!trainer->runner.buffers) DN_TRY(prepare_runner(trainer)); /* memory ran out in resize */
     network->seen += (uint64_t)network->net.batch;
     run->input = input;
     run->truth = truth;

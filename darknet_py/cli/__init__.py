@@ -1,0 +1,161 @@
+"""The command line: finds the command, parses its arguments, turns errors into one line and an exit status.
+
+Commands live in modules of their own, loaded when one is called, so that --help stays quick.
+Exit status: 0 done, 1 something failed, 2 wrong arguments, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+from .arguments import Parser, add_common
+
+__all__ = ["main"]
+
+
+class Command(NamedTuple):
+    """A command: its words, the module with its configure_NAME and run_NAME, and one line of help."""
+
+    words: tuple[str, ...]
+    module: str
+    name: str
+    help: str
+
+
+COMMANDS = (
+    Command(("detect",), "detect", "detect", "find objects in pictures"),
+    Command(("detector", "test"), "detector", "test", "find objects, with the names of a .data file"),
+    Command(("detector", "train"), "detector", "train", "train a detector"),
+    Command(("detector", "map"), "detector", "map", "mean average precision on labelled pictures"),
+    Command(("classify",), "classifier", "classify", "name what a picture shows"),
+    Command(("classifier", "predict"), "classifier", "predict", "the same, with the names of a .data file"),
+    Command(("classifier", "train"), "classifier", "train", "train a classifier"),
+    Command(("classifier", "valid"), "classifier", "valid", "top-1 and top-k accuracy on labelled pictures"),
+    Command(("synth",), "tools", "synth", "draw a data set of shapes to try training with"),
+    Command(("convert",), "tools", "convert", "turn an .npz or .zip data set into files to train on"),
+    Command(("summary",), "tools", "summary", "layers, shapes, parameters and costs of a .cfg"),
+    Command(("plan",), "tools", "plan", "the steps in which a .cfg will be run"),
+)
+
+# Options accepted before the command; those with True take a value.
+GLOBAL_OPTIONS = {"q": False, "quiet": False, "json": False, "nogpu": False, "threads": True, "i": True}
+
+
+def usage() -> str:
+    """What --help prints."""
+    width = max(len(" ".join(command.words)) for command in COMMANDS)
+    lines = [f"  {' '.join(command.words):<{width}}  {command.help}" for command in COMMANDS]
+    return "\n".join(
+        [
+            "usage: darknet_py COMMAND ARGUMENTS... [OPTIONS]",
+            "",
+            "commands (darknet_py COMMAND --help says more):",
+            *lines,
+            "",
+            "options of every command, with one dash or two:",
+            "  -q, -quiet      errors only",
+            "  -threads N      processors to use (default: all)",
+            "  -nogpu, -i N    accepted for old scripts; this build runs on processors only",
+            "  -version        version, build and instruction set",
+        ]
+    )
+
+
+def version() -> str:
+    """What --version prints."""
+    import darknet_py
+
+    return f"darknet_py {darknet_py.__version__} ({darknet_py.build_info()}; {darknet_py.cpu_level()})"
+
+
+def _reorder(arguments: Sequence[str]) -> list[str]:
+    """The same arguments with options that stand before the command moved behind it."""
+    before: list[str] = []
+    rest = list(arguments)
+    while rest and rest[0].startswith("-") and len(rest[0]) > 1:
+        name = rest[0].lstrip("-")
+        if name not in GLOBAL_OPTIONS:
+            break
+        count = 2 if GLOBAL_OPTIONS[name] else 1
+        before += rest[:count]
+        rest = rest[count:]
+    if not rest or rest[0].startswith("-"):
+        return [*rest, *before]
+    words = next((len(c.words) for c in COMMANDS if tuple(rest[: len(c.words)]) == c.words), len(rest))
+    return [*rest[:words], *before, *rest[words:]]
+
+
+def _find(arguments: Sequence[str]) -> Command:
+    for command in COMMANDS:
+        if tuple(arguments[: len(command.words)]) == command.words:
+            return command
+    known = [" ".join(command.words) for command in COMMANDS]
+    group = [name for name in known if name.startswith(arguments[0] + " ")]
+    given = " ".join(arguments[:2]) if group else arguments[0]
+    close = difflib.get_close_matches(given, known, 1)
+    hint = f"; did you mean '{close[0]}'?" if close else f"; it has: {', '.join(group)}" if group else ""
+    raise _UsageError(f"no command '{given}'{hint} (darknet_py --help lists them all)")
+
+
+class _UsageError(Exception):
+    pass
+
+
+def _log_to_stderr(quiet: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("darknet_py: warning: %(message)s"))
+    logger = logging.getLogger("darknet_py")
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.ERROR if quiet else logging.WARNING)
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0].lstrip("-") in ("help", "h"):
+        print(usage())
+        return 0 if arguments else 2
+    if arguments[0] in ("-version", "--version"):
+        print(version())
+        return 0
+    arguments = _reorder(arguments)
+    command = _find(arguments)
+    module = import_module(f".{command.module}", __name__)
+    parser = Parser(prog=f"darknet_py {' '.join(command.words)}", description=command.help)
+    getattr(module, f"configure_{command.name}")(parser)
+    add_common(parser)
+    options = parser.parse_intermixed_args(arguments[len(command.words) :])
+    _log_to_stderr(options.quiet)
+    if options.gpu is not None and not options.quiet:
+        print("darknet_py: note: -i is ignored: this build runs on processors only", file=sys.stderr)
+    return int(getattr(module, f"run_{command.name}")(options) or 0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit status."""
+    from ..errors import DarknetError
+
+    try:
+        status = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+        return status
+    except _UsageError as error:
+        print(f"darknet_py: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader has gone (`| head`); what is left in the buffer must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("darknet_py: interrupted", file=sys.stderr)
+        return 130
+    except (DarknetError, OSError, MemoryError) as error:
+        print(f"darknet_py: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+    except SystemExit as error:  # argparse: --help, or wrong arguments
+        return error.code if isinstance(error.code, int) else 2

@@ -1,0 +1,159 @@
+"""Options that several commands share, and how images are named on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from ..network import Network
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with Darknet's single dashes, no abbreviations, and errors in one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def option(self, name: str, *more: str, **settings: Any) -> None:
+        """Adds -name and --name."""
+        spellings = [f"{dash}{one}" for one in (name, *more) for dash in ("-", "--")]
+        settings.setdefault("dest", name.replace("-", "_"))
+        self.add_argument(*spellings, **settings)
+
+    def flag(self, name: str, *more: str, **settings: Any) -> None:
+        """Adds -name and --name, without a value."""
+        self.option(name, *more, action="store_true", **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """One line and status 2."""
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help says more)\n")
+
+
+def part(text: str) -> float:
+    """A number 0..1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number 0..1, found {text}")
+    return value
+
+
+def natural(text: str) -> int:
+    """A whole number, 0 or more."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, found {text}")
+    return value
+
+
+def positive(text: str) -> int:
+    """A whole number, 1 or more."""
+    value = natural(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("expected a whole number, 1 or more, found 0")
+    return value
+
+
+def add_common(parser: Parser) -> None:
+    """Options of every command."""
+    group = parser.add_argument_group("common options")
+    group.add_argument("-q", "-quiet", "--quiet", action="store_true", help="errors only")
+    group.add_argument(
+        "-threads", "--threads", type=positive, metavar="N", help="processors to use (default: all)"
+    )
+    group.add_argument(
+        "-nogpu", "--nogpu", action="store_true", help="accepted; this build has no other choice"
+    )
+    group.add_argument("-i", "-gpus", "--gpus", dest="gpu", metavar="N", help="accepted and ignored")
+
+
+def add_network(parser: Parser, *, data: bool = False, weights: str = "required") -> None:
+    """[DATA] CFG WEIGHTS. weights: "required", "optional" or "none"."""
+    if data:
+        parser.add_argument("data", metavar="DATA", help=".data file: classes, train, valid, names, backup")
+    parser.add_argument("cfg", metavar="CFG", help="network description, .cfg")
+    if weights != "none":
+        nargs = "?" if weights == "optional" else None
+        parser.add_argument("weights", metavar="WEIGHTS", nargs=nargs, help="its parameters, .weights")
+    parser.option("dialect", choices=("pjreddie", "alexeyab"), help="order of parameters in the weights file")
+
+
+def add_detection(parser: Parser, thresh: float = 0.5) -> None:
+    """Thresholds and preprocessing."""
+    parser.option(
+        "thresh", type=part, default=thresh, metavar="P", help=f"least confidence (default {thresh:g})"
+    )
+    parser.option("hier", type=part, default=0.5, metavar="P", help="threshold of class trees (default .5)")
+    parser.option(
+        "nms", type=part, default=0.45, metavar="IOU", help="overlap that suppresses (default .45; 0: none)"
+    )
+    parser.option(
+        "preprocess",
+        choices=("letterbox", "stretch"),
+        help="how pictures are fitted (default: as the cfg says)",
+    )
+    parser.flag("letter_box", help="the same as -preprocess letterbox")
+
+
+def add_images(parser: Parser) -> None:
+    """IMAGE..., or --list."""
+    parser.add_argument(
+        "images", metavar="IMAGE", nargs="*", help="pictures, folders or patterns; none: asks for paths"
+    )
+    parser.option("list", metavar="FILE", help="a text file with one picture per line")
+
+
+def image_paths(options: argparse.Namespace) -> Iterator[str]:
+    """The pictures that the arguments name; without any, those typed on standard input."""
+    from .. import data
+    from ..errors import DataError
+
+    if options.list:
+        yield from data.read_list(options.list)
+    for given in options.images:
+        path = Path(given)
+        if path.is_dir():
+            yield from data.image_files(path)
+        elif not path.exists() and any(c in given for c in "*?["):
+            found = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - absolute patterns too
+            if not found:
+                raise DataError(f"{given}: no file fits this pattern")
+            yield from found
+        else:
+            yield given
+    if not options.images and not options.list:
+        yield from _asked(options.json)
+
+
+def _asked(silent: bool) -> Iterator[str]:
+    """Darknet's prompt: paths typed one by one, until the end of the input."""
+    while True:
+        if not silent:
+            print("Enter Image Path: ", end="", flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            if not silent:
+                print()
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def several(options: argparse.Namespace, paths: Sequence[str]) -> bool:
+    """Whether a command was asked for more than one picture."""
+    return len(paths) > 1 or bool(options.list) or any(Path(one).is_dir() for one in options.images)
+
+
+def load_network(
+    options: argparse.Namespace, names: Sequence[str] | str | None = None, weights: str | None = None
+) -> Network:
+    """The network that the arguments name."""
+    from ..network import Network
+
+    return Network(
+        options.cfg, weights or options.weights, names=names, threads=options.threads, dialect=options.dialect
+    )

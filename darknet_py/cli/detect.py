@@ -1,0 +1,139 @@
+"""detect: objects in pictures, as text, JSON, CSV and drawn pictures; also behind `detector test`."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .arguments import Parser, add_detection, add_images, add_network, image_paths, load_network, several
+
+if TYPE_CHECKING:
+    from ..results import Detections
+
+CSV_COLUMNS = ("image", "label", "class_id", "confidence", "x1", "y1", "x2", "y2")
+
+
+def configure_detect(parser: Parser) -> None:
+    """CFG WEIGHTS IMAGE... and options."""
+    add_network(parser)
+    configure_output(parser)
+
+
+def configure_output(parser: Parser) -> None:
+    """What detect and detector test have in common."""
+    add_images(parser)
+    add_detection(parser)
+    parser.option(
+        "out",
+        default="predictions",
+        metavar="NAME",
+        help="drawn picture (.jpg if without ending), or folder for several (default predictions)",
+    )
+    parser.option("names", metavar="FILE", help="class names, one per line")
+    parser.flag("json", help="print one JSON document and nothing else")
+    parser.option("csv", metavar="FILE", help="also write a line per object to this file")
+
+
+def run_detect(options: argparse.Namespace) -> int:
+    """Gives 1 if any picture failed."""
+    return detect(options, options.names)
+
+
+def detect(options: argparse.Namespace, names: Sequence[str] | str | None) -> int:
+    """Goes through the pictures; one that fails is reported and does not stop the rest."""
+    from ..data import write_whole
+    from ..errors import ImageError
+
+    preprocess = "letterbox" if options.letter_box else options.preprocess
+    asking = not options.images and not options.list
+    # Paths that are typed in are answered one by one; others are counted first, to know what -out means.
+    paths: Iterable[str] = image_paths(options) if asking else list(image_paths(options))
+    place = _Places(options.out, not asking and several(options, list(paths)))
+    documents: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
+    failed = 0
+    with load_network(options, names) as net:
+        for path in paths:
+            try:
+                found = net.detect(path, options.thresh, options.hier, options.nms, preprocess)
+                drawn = place.of(path)
+                drawn.parent.mkdir(parents=True, exist_ok=True)
+                found.save(drawn)
+            except ImageError as error:
+                failed += 1
+                documents.append({"image": path, "error": str(error)})
+                print(f"darknet_py: {error}", file=sys.stderr)
+                continue
+            rows += [
+                (path, one.label, one.class_id, f"{one.confidence:.6f}", *_corners(one.xyxy)) for one in found
+            ]
+            if options.json:
+                documents.append(_document(path, found, drawn))
+            else:
+                print(f"{path}: Predicted in {found.seconds['predict']:f} seconds.")
+                for one in found:
+                    print(f"{one.label}: {100 * one.confidence:.0f}%")
+                sys.stdout.flush()
+    if options.csv:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        writer.writerows(rows)
+        write_whole(options.csv, text.getvalue())
+    if options.json:
+        print(json.dumps(documents, ensure_ascii=False, indent=1))
+    elif place.last and not options.quiet:
+        print(f"drawn: {place.folder if place.folder else place.last}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _corners(box: tuple[float, ...]) -> list[str]:
+    return [f"{value:.2f}" for value in box]
+
+
+def _document(path: str, found: Detections, drawn: Path) -> dict[str, Any]:
+    width, height = found.image_size
+    return {
+        "image": path,
+        "width": width,
+        "height": height,
+        "seconds": round(found.seconds["predict"], 6),
+        "drawn": str(drawn),
+        "detections": found.to_dict(),
+    }
+
+
+class _Places:
+    """Where drawn pictures go: NAME.jpg for one picture, NAME/PICTURE.jpg for several."""
+
+    def __init__(self, out: str, many: bool) -> None:
+        from PIL import Image
+
+        self._known = Image.registered_extensions()
+        self._out = Path(out)
+        self.folder = self._out if many else None
+        self.last: Path | None = None
+        self._used: set[Path] = set()
+
+    def of(self, image: str) -> Path:
+        """The place for a picture; a name that was used already gets a number."""
+        if self.folder is None:
+            self.last = self._with_ending(self._out)
+            return self.last
+        stem, number = Path(image).stem, 1
+        place = self.folder / f"{stem}.jpg"
+        while place in self._used:
+            number += 1
+            place = self.folder / f"{stem}_{number}.jpg"
+        self._used.add(place)
+        self.last = place
+        return place
+
+    def _with_ending(self, path: Path) -> Path:
+        return path if path.suffix.lower() in self._known else path.with_name(path.name + ".jpg")

@@ -1,0 +1,141 @@
+"""detector test, train, map: the commands that take a .data file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from .arguments import Parser, add_network, load_network, natural, part, positive
+from .detect import configure_output, detect
+
+
+def configure_test(parser: Parser) -> None:
+    """DATA CFG WEIGHTS IMAGE..."""
+    add_network(parser, data=True)
+    configure_output(parser)
+
+
+def run_test(options: argparse.Namespace) -> int:
+    """detect, with the names of the .data file."""
+    from ..data import DataFile
+
+    return detect(options, options.names or DataFile(options.data).names)
+
+
+def configure_training(parser: Parser, score: str) -> None:
+    """What training a detector and a classifier have in common."""
+    add_network(parser, data=True, weights="optional")
+    parser.flag("clear", help="count images from 0, whatever the weights have seen")
+    parser.flag("resume", help="go on from NAME_last.state in the backup folder")
+    parser.flag("map", "score", help=f"evaluate on the valid list ({score}), and keep NAME_best.weights")
+    parser.option("map_every", type=positive, metavar="N", help="updates between evaluations")
+    parser.option("max_batches", type=natural, metavar="N", help="updates to make, instead of the cfg's")
+    parser.option(
+        "save_every",
+        type=positive,
+        metavar="N",
+        help="updates between NAME_N.weights (default 1000 or 10000)",
+    )
+    parser.option("backup", metavar="FOLDER", help="for checkpoints, instead of the .data file's")
+    parser.flag("partial", help="accept weights of the first layers only")
+    parser.option(
+        "workers", type=positive, default=2, metavar="N", help="threads that prepare pictures (default 2)"
+    )
+    parser.option("seed", type=natural, default=0, metavar="N", help="of all random choices (default 0)")
+    parser.option(
+        "log_every", type=positive, metavar="N", help="updates between lines (default 10; none on a terminal)"
+    )
+    parser.option("csv", metavar="FILE", help="write a line per update to this file")
+
+
+def configure_train(parser: Parser) -> None:
+    """DATA CFG [WEIGHTS]"""
+    configure_training(parser, "mAP")
+    parser.option(
+        "iou_thresh",
+        type=part,
+        default=0.5,
+        metavar="IOU",
+        help="overlap that counts for the mAP (default .5)",
+    )
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Gives 130 when interrupted."""
+    from ..training import train_detector
+
+    result = train_detector(
+        options.data,
+        options.cfg,
+        options.weights,
+        clear=options.clear,
+        resume=options.resume,
+        score=options.map,
+        score_every=options.map_every,
+        iou=options.iou_thresh,
+        max_batches=options.max_batches,
+        backup=options.backup,
+        save_every=options.save_every,
+        threads=options.threads,
+        workers=options.workers,
+        seed=options.seed,
+        partial=options.partial,
+        quiet=options.quiet,
+        log_every=options.log_every,
+        csv=options.csv,
+    )
+    return 130 if result.interrupted else 0
+
+
+def configure_map(parser: Parser) -> None:
+    """DATA CFG WEIGHTS"""
+    add_network(parser, data=True)
+    parser.option(
+        "thresh",
+        type=part,
+        default=0.25,
+        metavar="P",
+        help="confidence for precision and recall (default .25)",
+    )
+    parser.option(
+        "iou_thresh", type=part, default=0.5, metavar="IOU", help="overlap that counts (default .5)"
+    )
+    parser.option(
+        "points",
+        type=int,
+        choices=(0, 11, 101),
+        default=0,
+        help="0: area under the curve; 11 or 101 points of it",
+    )
+    parser.option(
+        "preprocess",
+        choices=("letterbox", "stretch"),
+        help="how pictures are fitted (default: as the cfg says)",
+    )
+    parser.flag("letter_box", help="the same as -preprocess letterbox")
+    parser.option("list", metavar="FILE", help="image list, instead of the .data file's valid")
+    parser.flag("json", help="print one JSON document and nothing else")
+
+
+def run_map(options: argparse.Namespace) -> int:
+    """Prints the lines of `detector map`; unreadable images are left out and make the status 1."""
+    from ..data import DataFile, read_list
+    from ..evaluation import evaluate_detector
+
+    info = DataFile(options.data)
+    images = read_list(options.list) if options.list else info.images("valid")
+    with load_network(options, info.names or None) as net:
+        result = evaluate_detector(
+            net,
+            images,
+            iou=options.iou_thresh,
+            points=options.points,
+            thresh=options.thresh,
+            preprocess="letterbox" if options.letter_box else options.preprocess,
+            quiet=options.quiet,
+        )
+        if options.json:
+            print(json.dumps(result.to_dict(net.names), ensure_ascii=False, indent=1))
+        else:
+            print("\n".join(result.lines(net.names)))
+    return 1 if result.unreadable else 0

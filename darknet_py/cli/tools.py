@@ -1,0 +1,159 @@
+"""synth, convert, summary, plan: commands around the network files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from .arguments import Parser, add_network, natural, positive
+
+if TYPE_CHECKING:
+    from ..network import Layer, Network
+
+
+def configure_synth(parser: Parser) -> None:
+    """DIR"""
+    parser.add_argument("folder", metavar="DIR", help="where to; made if missing")
+    parser.option("train", type=positive, default=2000, metavar="N", help="training pictures (default 2000)")
+    parser.option("val", type=natural, default=400, metavar="N", help="validation pictures (default 400)")
+    parser.option("size", type=positive, default=160, metavar="N", help="pixels per side (default 160)")
+    parser.option(
+        "seed", type=natural, default=0, metavar="N", help="the same seed draws the same pictures (default 0)"
+    )
+
+
+def run_synth(options: argparse.Namespace) -> int:
+    """Prints the path of the .data file."""
+    from ..synth import generate
+
+    print(
+        generate(
+            options.folder,
+            train=options.train,
+            val=options.val,
+            size=options.size,
+            seed=options.seed,
+            quiet=options.quiet,
+        )
+    )
+    return 0
+
+
+def configure_convert(parser: Parser) -> None:
+    """SOURCE DIR"""
+    parser.add_argument(
+        "source", metavar="SOURCE", help=".npz of arrays, or .zip with train/CLASS/ and test/CLASS/"
+    )
+    parser.add_argument("folder", metavar="DIR", help="where to; must be new or empty")
+
+
+def run_convert(options: argparse.Namespace) -> int:
+    """Prints the path of the .data file."""
+    from ..convert import convert
+
+    print(convert(options.source, options.folder, quiet=options.quiet))
+    return 0
+
+
+# ---- summary and plan ------------------------------------------------------------------------------
+
+
+def configure_summary(parser: Parser) -> None:
+    """CFG"""
+    add_network(parser, weights="none")
+    parser.flag("json", help="print one JSON document and nothing else")
+
+
+def run_summary(options: argparse.Namespace) -> int:
+    """Prints a row per layer, and totals."""
+    with _network(options) as net:
+        rows = summary(net)
+        totals = {
+            "layers": len(rows),
+            "parameters": sum(row["parameters"] for row in rows),
+            "mflop": sum(row["mflop"] for row in rows),
+            "bytes": sum(row["bytes"] for row in rows),
+        }
+        if options.json:
+            shape = list(net.input_shape[1:])
+            print(json.dumps({"input": shape, "layers": rows, "total": totals}, indent=1))
+            return 0
+    print(
+        f"{'layer':>5} {'type':<16} {'filters':>7} {'size/str':>8} {'input':>15}    {'output':>15} ", end=""
+    )
+    print(f"{'parameters':>11} {'MFLOP':>10} {'KiB':>9}")
+    for row in rows:
+        source = f"of {row['from']}" if row["from"] else _dimensions(row["input"])
+        print(
+            f"{row['index']:>5} {row['type']:<16} {row['filters'] or '':>7} {row['size'] or '':>8} "
+            f"{source:>15} -> {_dimensions(row['output']):>15} {row['parameters']:>11,} "
+            f"{row['mflop']:>10.3f} {row['bytes'] / 1024:>9.1f}"
+        )
+    print(
+        f"total: {totals['layers']} layers, {totals['parameters']:,} parameters "
+        f"({4 * totals['parameters'] / 1e6:.2f} MB), {totals['mflop']:,.1f} MFLOP "
+        f"({totals['mflop'] / 1000:.3f} BFLOP), "
+        f"{totals['bytes'] / 2**20:.2f} MiB of outputs"
+    )
+    return 0
+
+
+def summary(net: Network) -> list[dict[str, Any]]:
+    """One dictionary per layer: index, type, filters, size, from, input, output, parameters, mflop, bytes."""
+    before, rows = tuple(net.input_shape[1:]), []
+    for layer in net.layers:
+        size, stride = layer.option("size"), layer.option("stride")
+        convolution = "convolutional" in layer.type
+        rows.append(
+            {
+                "index": layer.index,
+                "type": layer.type,
+                "filters": layer.out_shape[0] if convolution else None,
+                "size": None if size is None else f"{size}/{stride or 1}",
+                "from": _sources(layer),
+                "input": list(before),
+                "output": list(layer.out_shape),
+                "parameters": layer.param_count,
+                "mflop": layer.flops / 1e6,
+                "bytes": 4 * math.prod(layer.out_shape),
+            }
+        )
+        before = layer.out_shape
+    return rows
+
+
+def _sources(layer: Layer) -> str | None:
+    """The layers that a route or shortcut reads, as absolute indices."""
+    text = layer.option("layers") if layer.type == "route" else layer.option("from")
+    if text is None:
+        return None
+    try:
+        given = [int(item) for item in text.split(",") if item]
+    except ValueError:
+        return text
+    return ",".join(str(i if i >= 0 else layer.index + i) for i in given)
+
+
+def _dimensions(shape: list[int]) -> str:
+    return " x ".join(map(str, [*shape[1:], shape[0]]))
+
+
+def configure_plan(parser: Parser) -> None:
+    """CFG"""
+    add_network(parser, weights="none")
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    """Prints one line per step."""
+    with _network(options) as net, net.session(options.threads) as session:
+        for line in session.plan():
+            print(line)
+    return 0
+
+
+def _network(options: argparse.Namespace) -> Network:
+    from ..network import Network
+
+    return Network(options.cfg, threads=options.threads, dialect=options.dialect)
