@@ -13,12 +13,12 @@ import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import DataError, DataFileError, DataNotFoundError
+from .logs import logger
 from .names import find_beside, read_names
 
 __all__ = [
@@ -39,6 +39,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".ti
 # Replaced in this order, the first occurrence of each.
 LABEL_FOLDERS = ("images", "JPEGImages", "raw")
 MOST_PROBLEMS = 8  # that one message lists
+MOST_MISSING = 0.1  # part of the label files
 
 
 def read_text(path: PathLike, what: str) -> str:
@@ -276,14 +277,26 @@ def _label_row(fields: Sequence[str], classes: int | None) -> tuple[float, ...]:
 
 
 def labels_of(images: Sequence[str], classes: int) -> list[Floats]:
-    """The labels of many images. Raises one DataError that lists the first problems and counts the rest."""
-    labels, problems = [], []
+    """The labels of many images. Raises one DataError that lists the first problems and counts the rest.
+
+    Published sets leave out the files of pictures without objects: as long as they are few, these are taken
+    as empty, with a warning. Many mean that the folders are not where they should be.
+    """
+    labels, problems, missing = [], [], []
     for image in images:
         try:
             labels.append(read_labels(find_label(image), classes))
+        except DataNotFoundError as error:
+            missing.append(str(error))
+            labels.append(np.empty((0, 5), np.float32))
         except DataError as error:
             problems.append(str(error))
-    _report(problems, "problem with labels", "problems with labels")
+    if len(missing) > MOST_MISSING * len(images):
+        problems += missing
+    elif missing:
+        what = "1 picture has" if len(missing) == 1 else f"{len(missing)} pictures have"
+        logger.warning("%s no label file, taken as without objects; the first: %s", what, missing[0])
+    _report(problems, "problems with labels")
     return labels
 
 
@@ -318,11 +331,11 @@ def classes_of(images: Sequence[str], labels: Sequence[str]) -> list[int]:
             classes.append(class_of(image, labels))
         except DataError as error:
             problems.append(str(error))
-    _report(problems, "image without a class", "images without a class")
+    _report(problems, "images without a class")
     return classes
 
 
-def _report(problems: list[Any], one: str, many: str) -> None:
+def _report(problems: Sequence[str], what: str) -> None:
     if not problems:
         return
     if len(problems) == 1:
@@ -330,4 +343,4 @@ def _report(problems: list[Any], one: str, many: str) -> None:
     listed = "\n  ".join(problems[:MOST_PROBLEMS])
     rest = len(problems) - MOST_PROBLEMS
     more = f"\n  and {rest} more" if rest > 0 else ""
-    raise DataError(f"{len(problems)} {many if len(problems) > 1 else one}:\n  {listed}{more}")
+    raise DataError(f"{len(problems)} {what}:\n  {listed}{more}")

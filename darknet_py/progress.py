@@ -63,9 +63,13 @@ class Bar:
         worked = done - self._first
         left = (now - self._started) * (self.total - done) / worked if worked > 0 else 0.0
         filled = int(part * 16)
-        head = f"{self.title} [{'#' * filled}{'.' * (16 - filled)}] {done}/{self.total}"
-        tail = f"{text}  {format_duration(left)} left" if text else f"{format_duration(left)} left"
-        self.stream.write("\r\x1b[K" + f"{head}  {tail}"[:columns])
+        picture = f"{self.title} [{'#' * filled}{'.' * (16 - filled)}] "
+        figures = "  ".join(
+            [f"{done}/{self.total}", *([text] if text else []), f"{format_duration(left)} left"]
+        )
+        # A narrow terminal does without the picture rather than without the figures.
+        line = picture + figures if len(picture) + len(figures) <= columns else figures
+        self.stream.write("\r\x1b[K" + line[:columns])
         self.stream.flush()
 
     def clear(self) -> None:
@@ -144,7 +148,7 @@ class TrainingReport:
         speed = worked * self._images_per_update / max(time.monotonic() - self._began, 1e-9)
         scores = "".join(f"  {name} {100 * value:.1f}%" for name, value in self._scores.items())
         self._bar.update(
-            done, f"loss {loss:.3f}  avg {average:.3f}  rate {rate:.6f}  {speed:.0f} images/s{scores}"
+            done, f"loss {loss:.2f}  avg {average:.2f}  rate {rate:.6f}  {speed:.0f} images/s{scores}"
         )
 
     def score(self, done: int, name: str, value: float) -> None:

@@ -1,8 +1,8 @@
 """Golden cases: running one and listing where we differ from the reference.
 
-A case is a folder with case.json, case.npz and mostly case.cfg and case.weights, made by running the reference.
-tests/golden holds a committed choice of them (its README.md says where they come from). The whole set, larger and
-with real networks, is looked for in the folder golden of DARKNET_SHARED, by default ../shared.
+A case is a folder with case.json, case.npz and mostly case.cfg and case.weights, made by running the
+reference. tests/golden holds a committed choice of them (its README.md says where they come from). The whole
+set, with real networks, is looked for in the folder golden of DARKNET_SHARED, by default ../shared.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ HERE = Path(__file__).resolve().parent
 SHARED = Path(os.environ.get("DARKNET_SHARED") or HERE.parent.parent / "shared")
 ROOTS = [SHARED / "golden", HERE / "golden"]  # the first that has a case wins
 
-#: Cases that are not met, and why; docs/compatibility.md gives the proofs. Only these reasons count: the reference is
-#: wrong there and our rule is written down, or the feature is not there yet.
+#: Cases that are not met, and why; docs/compatibility.md gives the proofs. Only these reasons count: the
+#: reference is wrong there and our rule is written down, or the feature is not there yet.
 EXCEPTIONS = {
     "fork_act_relu6": "the reference's CPU build has no relu6 and gives 0 everywhere; ours is clamp(x, 0, 6)",
     "fork_train_act_relu6": "as fork_act_relu6",
@@ -35,8 +35,8 @@ EXCEPTIONS = {
     "fork_antialias_max": "antialiasing is refused with an error: not there yet",
 }
 
-#: Values of an array that are rounding noise, how many there may be. A batch of two under batch normalisation gives
-#: the deltas -103.114 and 103.115: their sum, .001, depends on the last bit of the mean.
+#: Values of an array that are rounding noise, how many there may be. A batch of two under batch normalisation
+#: gives the deltas -103.114 and 103.115: their sum, .001, depends on the last bit of the mean.
 NOISE = {"train_adam__gpusem": {"layer_02_weight_updates": 1}}
 
 
@@ -116,7 +116,8 @@ class Comparison:
         if wrong.sum() > max(self.allowed * wrong.size, self.noise.get(what, 0)):
             i = int(np.argmax(np.where(wrong, np.abs(found - expected), -1)))
             self.failures.append(
-                f"{what}: {wrong.sum()} of {wrong.size} differ, worst at {i}: {found[i]:.7g} instead of {expected[i]:.7g}"
+                f"{what}: {wrong.sum()} of {wrong.size} differ, "
+                f"worst at {i}: {found[i]:.7g} instead of {expected[i]:.7g}"
             )
 
 
@@ -135,13 +136,15 @@ def status_of(reason: str | None) -> str:
 
 def load(path: Path, case: dict[str, Any], **options: Any) -> dn.Network:
     weights = path / "case.weights"
-    return dn.Network("case.cfg", weights.name if weights.exists() else None, numerics=numerics_of(case), **options)
+    return dn.Network(
+        "case.cfg", weights.name if weights.exists() else None, numerics=numerics_of(case), **options
+    )
 
 
 def run_forward(path: Path, case: dict[str, Any], z: Any) -> Comparison:
     same = Comparison(case["tolerance"])
     with inside(path), load(path, case) as net:
-        truth = z["truth"] if "truth" in z else None
+        truth = z.get("truth")
         layers = net.activations(z["input"], truth)
         for i, found in enumerate(layers):
             key = f"layer_{i:02d}_output"
@@ -173,7 +176,10 @@ def run_detections(case: dict[str, Any], net: dn.Network, z: Any, same: Comparis
             raw = ffi.new("dn_detect_options *")
             lib.dn_detect_options_init(raw)
             raw.thresh, raw.hier = options["thresh"], options["hier"]
-            raw.nms, raw.nms_kind = options.get("nms", 0), lib.DN_NMS_SORT if "nms" in options else lib.DN_NMS_NONE
+            raw.nms, raw.nms_kind = (
+                options.get("nms", 0),
+                lib.DN_NMS_SORT if "nms" in options else lib.DN_NMS_NONE,
+            )
             raw.image_width, raw.image_height = options["w"], options["h"]
             raw.letterbox = bool(options.get("letter", case["ref"].startswith("pj")))
             raw.relative = bool(options["relative"])
@@ -185,7 +191,7 @@ def run_detections(case: dict[str, Any], net: dn.Network, z: Any, same: Comparis
         if len(found[0]) != len(expected[0]):
             same.failures.append(f"detections {k}: {len(found[0])} boxes instead of {len(expected[0])}")
             continue
-        # Suppression leaves an order that depends on ties: every expected box is compared with the nearest found one.
+        # Suppression leaves an order that depends on ties: every expected box meets the nearest found one.
         mine = np.column_stack(found)
         theirs = np.column_stack(expected)
         free = list(range(len(mine)))
@@ -201,7 +207,7 @@ UPDATES = {"weight_updates": "weights", "bias_updates": "biases", "scale_updates
 def run_train(path: Path, case: dict[str, Any], z: Any) -> Comparison:
     same = Comparison(case["tolerance"], NOISE.get(case["name"]))
     fork = case["ref"].startswith("ax")
-    truth = z["truth"] if "truth" in z else None
+    truth = z.get("truth")
     with inside(path), load(path, case) as net:
         trainer = dn.Trainer(net, input_delta=True)
         steps = case.get("steps", 3)
@@ -316,15 +322,17 @@ def e2e_weights(path: Path) -> Path:
 
 
 def rows_of(found: Any) -> Any:
-    """class, probability, x, y, w, h, objectness of every box and class, best first, as the cases have them."""
+    """class, probability, x, y, w, h, objectness of every box and class, best first, as in the cases."""
     boxes, objectness, probabilities = found
     which, classes = np.nonzero(probabilities)
     rows = np.column_stack([classes, probabilities[which, classes], boxes[which], objectness[which]])
     return rows[np.lexsort((rows[:, 0], -rows[:, 1]))]
 
 
-def compare_rows(what: str, found: Any, expected: Any, thresh: float, tolerance: dict[str, Any], same: Comparison) -> None:
-    """Every row has a partner of its class; those within the tolerance of the threshold (or of the 500th) may not."""
+def compare_rows(
+    what: str, found: Any, expected: Any, thresh: float, tolerance: dict[str, Any], same: Comparison
+) -> None:
+    """Every row has a partner of its class, unless it is within the tolerance of the threshold."""
     slack, unmatched = tolerance["prob_atol"], list(range(len(found)))
     cut = max(thresh, expected[-1, 1] if len(expected) >= 500 else 0)
     same.compared += 1
@@ -351,8 +359,11 @@ def run_e2e(path: Path) -> Comparison:
     case = json.loads((path / "case.json").read_text())
     z = np.load(path / "case.npz")
     same = Comparison(case["tolerance"]["raw"])
-    with dn.Network(path / "test.cfg", e2e_weights(path), numerics=numerics_of(case)) as net, net.session() as session:
-        _, c, h, w = net.input_shape
+    with (
+        dn.Network(path / "test.cfg", e2e_weights(path), numerics=numerics_of(case)) as net,
+        net.session() as session,
+    ):
+        _, _, h, w = net.input_shape
         for key in z:
             name, layout, _, layer, *_ = [*key.split("_"), "", "", "", ""]
             image = picture(name)

@@ -157,6 +157,17 @@ def test_all_problems_with_labels_are_told_at_once(tmp_path: Path) -> None:
         data.labels_of(images, 2)
 
 
+def test_a_few_missing_label_files_mean_pictures_without_objects(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = [str(_write(tmp_path / f"{i}.jpg", b"")) for i in range(20)]
+    for i in range(19):
+        _write(tmp_path / f"{i}.txt", "1 .5 .5 .1 .1")
+    labels = data.labels_of(images, 2)
+    assert [len(one) for one in labels] == 19 * [1] + [0]
+    assert "1 picture has no label file" in caplog.text and "19.txt" in caplog.text
+
+
 def test_class_of_an_image() -> None:
     assert data.class_of("/data/dog/1.jpg", ["cat", "dog"]) == 1
     assert data.class_of("/cats/train/dog/1.jpg", ["cat", "dog"]) == 1
@@ -255,7 +266,7 @@ def test_classification_batches(pictures: list[str]) -> None:
     blue = np.rint((1 - x[:, 2, 8, 8]) * 255 / 20).astype(int)
     assert list(blue % 3) == list(truth.argmax(axis=1))
     with pytest.raises(DataError, match="12 images without a class"):
-        ClassificationLoader(pictures, (16, 16), 6, labels=["cat"])
+        ClassificationLoader(pictures, (16, 16), 6, labels=["zebra"])
 
 
 def test_reading_ahead_keeps_the_order(pictures: list[str]) -> None:

@@ -1,8 +1,8 @@
-"""Backward passes against finite differences, optimisers against their formulas, training runs against themselves.
+"""Backward passes against finite differences, optimisers against formulas, training runs against themselves.
 
-A case of the registry walk is a small network whose last layer is under test. With a random delta d at that layer the
-backward pass must give d J, J the derivative of its output with respect to the input and to every parameter below:
-differences of the training-mode forward pass say what that is.
+A case of the registry walk is a small network whose last layer is under test. With a random delta d at that
+layer the backward pass must give d J, J the derivative of its output with respect to the input and to every
+parameter below: differences of the training-mode forward pass say what that is.
 """
 
 from __future__ import annotations
@@ -40,10 +40,19 @@ def last_type(case: Case) -> str:
     return case.layers[case.layers.rindex("[") + 1 : case.layers.rindex("]")]
 
 
-CONV = "[convolutional]\nfilters={filters}\nsize={size}\nstride={stride}\npad={pad}\ngroups={groups}\n{more}\n"
+CONV = (
+    "[convolutional]\nfilters={filters}\nsize={size}\nstride={stride}\npad={pad}\ngroups={groups}\n{more}\n"
+)
 
 
-def conv(size: int, stride: int = 1, pad: int = 1, groups: int = 1, filters: int = 6, more: str = "activation=linear") -> str:
+def conv(
+    size: int,
+    stride: int = 1,
+    pad: int = 1,
+    groups: int = 1,
+    filters: int = 6,
+    more: str = "activation=linear",
+) -> str:
     return CONV.format(size=size, stride=stride, pad=pad, groups=groups, filters=filters, more=more)
 
 
@@ -93,14 +102,19 @@ CASES: dict[str, Case] = {
     "conv after conv": Case(conv(3, more="activation=tanh") + conv(3, more="activation=logistic")),
     **{f"conv {kind}": Case(conv(3, more=f"activation={kind}")) for kind in SMOOTH},
     **{
-        f"conv batch norm {kind}": Case(conv(3, more=BATCH_NORM.format(kind)), net=WIDE, batch=4, tolerance=2e-2)
+        f"conv batch norm {kind}": Case(
+            conv(3, more=BATCH_NORM.format(kind)), net=WIDE, batch=4, tolerance=2e-2
+        )
         for kind in ("linear", "tanh", "mish")
     },
     "connected": Case("[connected]\noutput=5\nactivation=linear\n"),
     "connected vector": Case("[connected]\noutput=5\nactivation=logistic\n", net="inputs=9", batch=3),
     "connected mish": Case("[connected]\noutput=5\nactivation=mish\n", net="inputs=9", batch=3),
     "connected batch norm": Case(
-        "[connected]\noutput=5\nbatch_normalize=1\nactivation=tanh\n", net="inputs=9", batch=300, tolerance=2e-2
+        "[connected]\noutput=5\nbatch_normalize=1\nactivation=tanh\n",
+        net="inputs=9",
+        batch=300,
+        tolerance=2e-2,
     ),
     "batchnorm": Case("[batchnorm]\n", net=WIDE, batch=4, tolerance=2e-2),
     "maxpool 2": Case("[maxpool]\nsize=2\nstride=2\n", apart=True),
@@ -125,7 +139,9 @@ CASES: dict[str, Case] = {
     "shortcut more channels": Case(MIX + conv(3, filters=3) + "[shortcut]\nfrom=0\n"),
     "shortcut beta": Case(MIX + conv(3, filters=4) + "[shortcut]\nfrom=0\nbeta=.5\n"),
     "shortcut alpha": Case(MIX + conv(3, filters=4) + "[shortcut]\nfrom=0\nalpha=.5\nbeta=2\n"),
-    "shortcut down": Case(MIX + conv(3, 2, filters=4) + "[shortcut]\nfrom=0\n", net="width=8\nheight=6\nchannels=4"),
+    "shortcut down": Case(
+        MIX + conv(3, 2, filters=4) + "[shortcut]\nfrom=0\n", net="width=8\nheight=6\nchannels=4"
+    ),
     "shortcut up": Case(
         conv(3, 2, filters=4) + "[upsample]\n" + "[shortcut]\nfrom=0\n", net="width=8\nheight=6\nchannels=4"
     ),
@@ -136,7 +152,9 @@ CASES: dict[str, Case] = {
     "shortcut per_channel": Case(
         MIX + conv(3, filters=4) + conv(1, filters=4) + "[shortcut]\nfrom=-2,-3\nweights_type=per_channel\n"
     ),
-    "shortcut per_channel fewer": Case(MIX + conv(3, filters=6) + "[shortcut]\nfrom=0\nweights_type=per_channel\n"),
+    "shortcut per_channel fewer": Case(
+        MIX + conv(3, filters=6) + "[shortcut]\nfrom=0\nweights_type=per_channel\n"
+    ),
     "upsample": Case("[upsample]\n"),
     "upsample scale": Case("[upsample]\nstride=3\nscale=.5\n"),
     "upsample reverse": Case("[upsample]\nstride=-2\nscale=2\n", net="width=8\nheight=6\nchannels=4"),
@@ -218,7 +236,7 @@ def check_array(
     tolerance: float,
     step: float = STEP,
 ) -> None:
-    """Central differences of `function` around the array `at`, along single entries and one random direction."""
+    """Central differences of `function` around `at`, along single entries and one random direction."""
     size = at.size
     directions = [np.eye(1, size, int(k)) for k in random.choice(size, min(size, ENTRIES), replace=False)]
     signs = random.choice([-1.0, 1.0], (1, size)) / np.sqrt(size)
@@ -226,7 +244,9 @@ def check_array(
     for direction in [*directions, signs]:
         offset = (step * direction).reshape(at.shape)
         high, low = (at + offset).astype(np.float32), (at - offset).astype(np.float32)
-        moved = np.abs(high.astype(np.float64) - low).max() / (2 * np.abs(offset).max())  # float32 rounds the step
+        moved = np.abs(high.astype(np.float64) - low).max() / (
+            2 * np.abs(offset).max()
+        )  # float32 rounds the step
         found = (function(high) - function(low)) / (2 * step * moved)
         expected = float(np.sum(gradient.astype(np.float64) * direction.reshape(at.shape)))
         limit = tolerance * max(abs(expected), abs(found), typical)
@@ -268,8 +288,13 @@ def test_backward_is_the_derivative(name: str) -> None:
 
 
 def test_gradients_accumulate_until_an_update() -> None:
-    with dn.Network.from_string(f"[net]\n{CASES['conv 3x3'].net}\n{conv(3)}[avgpool]\n[softmax]\n", seed=1) as net:
-        x, truth = np.random.default_rng(0).random(net.input_shape, np.float32), np.eye(6, dtype=np.float32)[:1]
+    with dn.Network.from_string(
+        f"[net]\n{CASES['conv 3x3'].net}\n{conv(3)}[avgpool]\n[softmax]\n", seed=1
+    ) as net:
+        x, truth = (
+            np.random.default_rng(0).random(net.input_shape, np.float32),
+            np.eye(6, dtype=np.float32)[:1],
+        )
         with dn.Trainer(net) as trainer:
             trainer.backward(x, truth)
             once = trainer.gradients(0)["weights"]
@@ -292,7 +317,9 @@ def check_loss(cfg: str, x: Any, truth: Any, factor: float, seed: int = 0) -> No
 @pytest.mark.parametrize("groups", [1, 3])
 def test_softmax_loss(groups: int) -> None:
     random = np.random.default_rng(groups)
-    truth = np.eye(12 // groups, dtype=np.float32)[random.integers(0, 12 // groups, (4, groups))].reshape(4, 12)
+    truth = np.eye(12 // groups, dtype=np.float32)[random.integers(0, 12 // groups, (4, groups))].reshape(
+        4, 12
+    )
     cfg = f"[net]\ninputs=12\nbatch=4\n[softmax]\ngroups={groups}\n"
     check_loss(cfg, random.normal(0, 1, (4, 12)).astype(np.float32), truth, 1)
 
@@ -397,7 +424,9 @@ def test_clip_keeps_the_weights_of_convolutions_within() -> None:
         before = [net.layers[i].params["weights"] for i in range(2)]
         assert np.abs(before[0]).max() > 0.05 and np.abs(before[1]).max() > 0.05
         trainer.update()
-        np.testing.assert_array_equal(net.layers[0].params["weights"], np.clip(before[0], -np.float32(0.05), np.float32(0.05)))
+        np.testing.assert_array_equal(
+            net.layers[0].params["weights"], np.clip(before[0], -np.float32(0.05), np.float32(0.05))
+        )
         np.testing.assert_array_equal(net.layers[1].params["weights"], before[1])
 
 
@@ -427,13 +456,16 @@ def cosine_rate(n: int) -> float:
         ("policy=sigmoid\ngamma=.3\nstep=10", lambda n: 0.1 / (1 + np.exp(0.3 * (n - 10)))),
         ("policy=sgdr\nsgdr_cycle=10\nsgdr_mult=2\nlearning_rate_min=.001", cosine_rate),
         ("burn_in=20", lambda n: 0.1 * min(1, n / 20) ** 4),
-        ("policy=step\nstep=7\nscale=.5\nburn_in=9\npower=1", lambda n: 0.1 * n / 9 if n < 9 else 0.1 * 0.5 ** (n // 7)),
+        (
+            "policy=step\nstep=7\nscale=.5\nburn_in=9\npower=1",
+            lambda n: 0.1 * n / 9 if n < 9 else 0.1 * 0.5 ** (n // 7),
+        ),
     ],
 )
 def test_learning_rate_policies(options: str, rate: Callable[[int], float]) -> None:
-    with dn.Network.from_string(f"[net]\ninputs=3\nlearning_rate=.1\n{options}\n[softmax]\n") as net:
-        with dn.Trainer(net) as trainer:
-            found = [trainer.learning_rate_at(n) for n in range(45)]
+    cfg = f"[net]\ninputs=3\nlearning_rate=.1\n{options}\n[softmax]\n"
+    with dn.Network.from_string(cfg) as net, dn.Trainer(net) as trainer:
+        found = [trainer.learning_rate_at(n) for n in range(45)]
     np.testing.assert_allclose(found, [rate(n) for n in range(45)], rtol=1e-5)
 
 
@@ -444,7 +476,7 @@ def test_the_random_policy_depends_on_seed_and_update_only() -> None:
         with dn.Network.from_string(cfg) as net, dn.Trainer(net, seed=seed) as trainer:
             runs.append([trainer.learning_rate_at(n) for n in range(200)])
     assert runs[0] == runs[1] != runs[2]
-    assert 0 <= min(runs[0]) and max(runs[0]) <= 0.1 and np.mean(runs[0]) == pytest.approx(0.1 / 3, rel=0.3)
+    assert min(runs[0]) >= 0 and max(runs[0]) <= 0.1 and np.mean(runs[0]) == pytest.approx(0.1 / 3, rel=0.3)
 
 
 # ---- whole runs ---------------------------------------------------------------------------------------
@@ -514,11 +546,11 @@ def run_steps(trainer: dn.Trainer, first: int, last: int) -> list[float]:
 def test_a_run_does_not_depend_on_the_number_of_threads(options: str, tmp_path: Path) -> None:
     files, costs = [], []
     for threads in (1, 2, 3):
-        with dn.Network.from_string(RUN_CFG.format(options), seed=7, threads=threads) as net:
-            with dn.Trainer(net, seed=3, threads=threads) as trainer:
-                costs.append(run_steps(trainer, 0, 6))
-                net.save_weights(tmp_path / "x.weights")
-                files.append((tmp_path / "x.weights").read_bytes())
+        net = dn.Network.from_string(RUN_CFG.format(options), seed=7, threads=threads)
+        with net, dn.Trainer(net, seed=3, threads=threads) as trainer:
+            costs.append(run_steps(trainer, 0, 6))
+            net.save_weights(tmp_path / "x.weights")
+            files.append((tmp_path / "x.weights").read_bytes())
     assert costs[0] == costs[1] == costs[2]
     assert files[0] == files[1] == files[2]
 

@@ -1,5 +1,5 @@
-"""House rules that a machine can check: who includes whom, what the objects ask for, what has a test, what has a row in
-the documentation."""
+"""House rules that a machine can check: who includes whom, what the objects ask for, what has a test, what
+has a row in the documentation."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 HEADER = (ROOT / "include" / "dn.h").read_text("utf-8")
 KERNELS = (ROOT / "src" / "kernels" / "kernels.h").read_text("utf-8")
 
-#: Kernels that only a CPU operation can sensibly drive: the file of that operation, and the C test that runs it on every
-#: level of the machine.
+#: Kernels that only a CPU operation can sensibly drive: the file of that operation, and what the C test that
+#: runs it on every level of the machine calls.
 DRIVEN = {
     "gemm_tile": ("gemm.c", "test_matmul"),
     "gemm_tile_shifted": ("conv_direct.c", "dn_cpu_conv_prepare_level"),
@@ -56,8 +56,22 @@ def mentions(text: str, name: str) -> bool:
 
 def our_files() -> list[Path]:
     """Everything written by hand, without build products and recorded data."""
-    patterns = ("include/*.h", "src/**/*.[ch]", "darknet_py/**/*.py", "darknet_py/*.pyi", "tests/*.py", "tests/c/*.[ch]")
-    more = ("tools/*", "benchmarks/**/*.[ch]", "benchmarks/**/*.py", "examples/**/*.py", "examples/**/*.c", "docs/*.md")
+    patterns = (
+        "include/*.h",
+        "src/**/*.[ch]",
+        "darknet_py/**/*.py",
+        "darknet_py/*.pyi",
+        "tests/*.py",
+        "tests/c/*.[ch]",
+    )
+    more = (
+        "tools/*",
+        "benchmarks/**/*.[ch]",
+        "benchmarks/**/*.py",
+        "examples/**/*.py",
+        "examples/**/*.c",
+        "docs/*.md",
+    )
     files = {path for pattern in (*patterns, *more) for path in ROOT.glob(pattern)}
     files |= {*ROOT.glob("*.md"), *ROOT.glob("*.py"), *ROOT.glob("*.toml"), ROOT / "Makefile"}
     return sorted(path for path in files if path.is_file() and "__pycache__" not in path.parts)
@@ -121,7 +135,8 @@ def test_the_version_is_written_once() -> None:
     elsewhere = [
         path.name
         for path in our_files()
-        if path.name not in ("dn.h", "CHANGELOG.md") and f"{version[1]}" in re.findall(r"\d+\.\d+\.\d+", path.read_text("utf-8"))
+        if path.name not in ("dn.h", "CHANGELOG.md")
+        and f"{version[1]}" in re.findall(r"\d+\.\d+\.\d+", path.read_text("utf-8"))
     ]
     assert elsewhere == []
 
@@ -135,7 +150,10 @@ def test_the_core_leaves_process_streams_locale_and_allocator_alone(built: list[
 
 def test_a_forbidden_symbol_would_be_seen(tmp_path: Path, built: list[Path]) -> None:
     source = tmp_path / "bad.c"
-    source.write_text('#include <stdio.h>\n#include <stdlib.h>\nvoid f(int x) { printf("%d", x); free(malloc(x)); exit(1); }\n')
+    source.write_text(
+        "#include <stdio.h>\n#include <stdlib.h>\n"
+        'void f(int x) { printf("%d", x); free(malloc(x)); exit(1); }\n'
+    )
     compiler = os.environ.get("CC", "cc").split()
     try:
         subprocess.run([*compiler, "-c", str(source), "-o", str(tmp_path / "bad.o")], check=True)
@@ -171,7 +189,9 @@ def test_every_kernel_has_a_test() -> None:
     for slot in slots:
         if slot in DRIVEN:
             file, test = DRIVEN[slot]
-            assert mentions((ROOT / "src/backends/cpu" / file).read_text("utf-8"), slot), f"{slot}: not used in {file}"
+            assert mentions((ROOT / "src/backends/cpu" / file).read_text("utf-8"), slot), (
+                f"{slot}: not used in {file}"
+            )
             assert mentions(tests, test), f"{slot}: {test} is gone"
         else:
             assert mentions(tests, slot), f"kernel {slot} has no test"
@@ -188,7 +208,9 @@ def test_every_public_function_is_used_by_a_test() -> None:
 
 def test_public_functions_are_declared_for_c_and_cplusplus() -> None:
     assert 'extern "C"' in HEADER
-    types = set(re.findall(r"\btypedef struct (\w+)", HEADER)) | set(re.findall(r"\btypedef enum (\w+)", HEADER))
+    types = set(re.findall(r"\btypedef struct (\w+)", HEADER)) | set(
+        re.findall(r"\btypedef enum (\w+)", HEADER)
+    )
     assert all(name.startswith("dn_") for name in types)
 
 

@@ -1,7 +1,7 @@
 """Writes the tables of docs/cfg-reference.md from the keys that the C core declares.
 
-The text above the mark is written by hand and kept. Run from anywhere, with the package built in place; with --check
-nothing is written, and the exit status says whether the file is up to date. tests/test_house.py checks it too.
+The text above the mark is written by hand and kept. Run from anywhere, with the package built in place; with
+--check nothing is written, and the exit status says whether the file is up to date.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ MARK = "<!-- tables: written by tools/cfg_reference.py -->\n"
 
 #: Keys that only AlexeyAB's program has, besides those whose meaning starts with "fork:".
 FORK = {
-    "net": "flip letter_box sgdr_cycle sgdr_mult learning_rate_min mosaic mixup cutmix mosaic_bound blur gaussian_noise"
-    " resize_step ema_alpha label_smooth_eps dynamic_minibatch optimized_memory workspace_size_limit_MB try_fix_nan"
-    " loss_scale max_chart_loss show_receptive_field track augment_speed sequential_subdivisions use_cuda_graph"
-    " weights_reject_freq equidistant_point badlabels_rejection_percentage num_sigmas_reject_badlabels adversarial_lr"
-    " attention contrastive contrastive_jit_flip contrastive_color unsupervised",
+    "net": "flip letter_box sgdr_cycle sgdr_mult learning_rate_min mosaic mixup cutmix mosaic_bound blur"
+    " gaussian_noise resize_step ema_alpha label_smooth_eps dynamic_minibatch optimized_memory"
+    " workspace_size_limit_MB try_fix_nan loss_scale max_chart_loss show_receptive_field track"
+    " augment_speed sequential_subdivisions use_cuda_graph weights_reject_freq equidistant_point"
+    " badlabels_rejection_percentage num_sigmas_reject_badlabels adversarial_lr attention contrastive"
+    " contrastive_jit_flip contrastive_color unsupervised",
     "convolutional": "stride_x stride_y dilation antialiasing share_index",
     "maxpool": "stride_x stride_y maxpool_depth out_channels antialiasing",
     "dropout": "dropblock dropblock_size_rel dropblock_size_abs",

@@ -1,4 +1,4 @@
-"""Checks the arrow rule of src/: a file includes its own folder, base/, and folders above its own in the list.
+"""Checks the arrow rule of src/: a file includes its own folder, base/, and folders above it in the list.
 
 Prints every include that goes the other way; the exit status says whether there was one.
 """

@@ -1,8 +1,8 @@
 """Checks what compiled objects of the core ask for and give away, with nm.
 
-Arguments: libdn.a, or object files. The core must not end the process, write to the standard streams, or parse numbers
-by the locale; memory comes from base/memory.c alone. Prints what breaks that; the exit status says whether anything
-does.
+Arguments: libdn.a, or object files. The core must not end the process, write to the standard streams or parse
+numbers by the locale; memory comes from base/memory.c alone. Prints what breaks that; the exit status says
+whether anything does.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 
 FORBIDDEN = {
     "ends the process": "exit _exit _Exit quick_exit abort __assert_fail __assert_rtn raise",
-    "writes to a standard stream": "printf vprintf puts putchar fputs fputc fwrite fprintf vfprintf perror __printf_chk"
-    " __fprintf_chk __vfprintf_chk __vprintf_chk stdout stderr",
+    "writes to a standard stream": "printf vprintf puts putchar fputs fputc fwrite fprintf vfprintf perror"
+    " __printf_chk __vprintf_chk __fprintf_chk __vfprintf_chk stdout stderr",
     "depends on the locale": "atof strtod strtof strtold sscanf fscanf setlocale __isoc99_sscanf",
     "shares hidden state": "rand srand random srandom strtok setenv putenv",
 }
-ALLOCATORS = "malloc calloc realloc free posix_memalign aligned_alloc strdup strndup".split()
+ALLOCATORS = ["malloc", "calloc", "realloc", "free", "posix_memalign", "aligned_alloc", "strdup", "strndup"]
 
 
 def undefined(files: list[Path]) -> list[tuple[str, str]]:

@@ -98,7 +98,7 @@ def _find(arguments: Sequence[str]) -> Command:
     known = [" ".join(command.words) for command in COMMANDS]
     group = [name for name in known if name.startswith(arguments[0] + " ")]
     given = " ".join(arguments[:2]) if group else arguments[0]
-    close = difflib.get_close_matches(given, known, 1)
+    close = [] if given in (name.split()[0] for name in group) else difflib.get_close_matches(given, known, 1)
     hint = f"; did you mean '{close[0]}'?" if close else f"; it has: {', '.join(group)}" if group else ""
     raise _UsageError(f"no command '{given}'{hint} (darknet_py --help lists them all)")
 

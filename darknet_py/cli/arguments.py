@@ -29,6 +29,10 @@ class Parser(argparse.ArgumentParser):
         """Adds -name and --name, without a value."""
         self.option(name, *more, action="store_true", **settings)
 
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """No abbreviations of single-dash options either, which argparse allows in spite of allow_abbrev."""
+        return []
+
     def error(self, message: str) -> NoReturn:
         """One line and status 2."""
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help says more)\n")

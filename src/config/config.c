@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { MOST_SECTIONS = 20000, MOST_ENTRIES = 2000 };
+enum { MOST_SECTIONS = 20000, MOST_ENTRIES = 2000, LONGEST_NAME = 64 };
 
 /* A growable text without white space: the reference removes every blank, also inside values. */
 typedef struct line_buffer {
@@ -51,6 +51,9 @@ static dn_status add_section(dn_config *config, line_buffer *line, int number) {
     if (!close || close[1] != 0)
         return dn_fail(DN_ERROR_CONFIG, "%s:%d: '%.80s': a section is a name in brackets, alone on its line",
                        config->file, number, line->text);
+    if (close - line->text > LONGEST_NAME)
+        return dn_fail(DN_ERROR_CONFIG, "%s:%d: '%.40s...': a section's name longer than %d characters", config->file,
+                       number, line->text, LONGEST_NAME);
     if (config->count >= MOST_SECTIONS)
         return dn_fail(DN_ERROR_CONFIG, "%s:%d: more than %d sections", config->file, number, MOST_SECTIONS);
     DN_TRY(grow(&config->sections, config->count, sizeof *config->sections));

@@ -117,10 +117,11 @@ dn_status dn_option_float_or(float *out, dn_section *section, const char *key, f
 }
 
 /* Number of items of a comma-separated list: commas + 1. */
-static int list_count(const char *text) {
-    int count = 1;
-    for (; *text; ++text) count += *text == ',';
-    return count;
+static dn_status list_count(int *out, const dn_section *section, const char *key, const char *text) {
+    enum { MOST = 1 << 16 };
+    *out = 1;
+    for (; *text; ++text) *out += *text == ',';
+    return *out <= MOST ? DN_OK : dn_option_error(section, key, "a list of %d items; at most %d are read", *out, MOST);
 }
 
 static const char *list_next(const char *text) {
@@ -134,7 +135,8 @@ dn_status dn_option_ints(int **out, int *count, dn_section *section, const char 
     *count = 0;
     DN_TRY(lookup(&text, section, key));
     if (!text) return DN_OK;
-    int items = list_count(text);
+    int items;
+    DN_TRY(list_count(&items, section, key, text));
     DN_TRY(dn_new(out, (size_t)items, sizeof **out, key));
     for (int i = 0; i < items; ++i, text = list_next(text)) {
         long value = dn_parse_int(text, NULL);
@@ -150,7 +152,8 @@ dn_status dn_option_floats(float **out, int *count, dn_section *section, const c
     *count = 0;
     DN_TRY(lookup(&text, section, key));
     if (!text) return DN_OK;
-    int items = list_count(text);
+    int items;
+    DN_TRY(list_count(&items, section, key, text));
     DN_TRY(dn_new(out, (size_t)items, sizeof **out, key));
     for (int i = 0; i < items; ++i, text = list_next(text)) {
         (*out)[i] = (float)dn_parse_float(text, NULL);

@@ -65,7 +65,7 @@ static dn_status declare_params(dn_layer *layer, convolutional_settings *s, bool
     DN_TRY(dn_layer_add_param(layer, &param, "weights", DN_PARAM_WEIGHT, shape->out_c, group_c, shape->size,
                               shape->size));
     param->normal = true;
-    param->spread = sqrtf(2.0f / (float)dn_max_int(1, shape->size * shape->size * group_c));
+    param->spread = sqrtf(2.0f / ((float)shape->size * (float)shape->size * (float)group_c));
     param->file_flipped = flipped;
     return DN_OK;
 }

@@ -63,10 +63,10 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_int(&s->classes, section, "classes", 0, 1 << 20));
     DN_TRY(dn_option_int(&s->coords, section, "coords", 4, 4096));
     DN_TRY(read_anchors(s, section));
-    int channels = s->anchors_count * (s->coords + 1 + s->classes);
+    long long channels = (long long)s->anchors_count * (s->coords + 1 + s->classes);
     if (layer->in_c != channels)
-        return dn_option_error(section, NULL, "%d anchors with %d classes need %d channels, but the layer before has %d; "
-                               "set its filters=%d (that is (classes + %d) * num)", s->anchors_count, s->classes,
+        return dn_option_error(section, NULL, "%d anchors with %d classes need %lld channels, but the layer before has "
+                               "%d; set its filters=%lld (that is (classes + %d) * num)", s->anchors_count, s->classes,
                                channels, layer->in_c, channels, s->coords + 1);
     DN_TRY(dn_option_flag(&s->softmax, section, "softmax"));
     DN_TRY(dn_option_flag(&s->background, section, "background"));

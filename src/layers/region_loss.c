@@ -81,7 +81,7 @@ static bool learn_class_only(const view *v) {
     int class_id = -1;
     for (int t = 0; t < v->truth.count && class_id < 0; ++t) {
         const float *row = dn_truth_row(&v->truth, t);
-        if (row[0] > CLASS_ONLY && row[1] > CLASS_ONLY) class_id = (int)row[s->coords];
+        if (row[0] > CLASS_ONLY && row[1] > CLASS_ONLY) class_id = dn_truth_class(row[s->coords]);
     }
     if (class_id < 0 || class_id >= s->classes) return false;
     size_t best_index = 0;
@@ -143,7 +143,7 @@ static void learn_truth(const view *v, int t) {
     const region_settings *s = v->s;
     const float *row = dn_truth_row(&v->truth, t);
     dn_box truth = dn_truth_box(&v->truth, t);
-    int class_id = (int)row[s->coords];
+    int class_id = dn_truth_class(row[s->coords]);
     if (s->map) class_id = class_id >= 0 && class_id < s->map_count ? s->map[class_id] : -1;
     int cell = dn_truth_cell(truth.y, s->h) * s->w + dn_truth_cell(truth.x, s->w);
     int anchor = best_anchor(v, cell, truth);

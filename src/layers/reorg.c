@@ -2,6 +2,8 @@
  * compat.md 6.14 for the literal rule. */
 #include "layer.h"
 
+#include <limits.h>
+
 typedef struct reorg_settings {
     int stride, extra;
     bool reverse, flatten;
@@ -24,6 +26,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&s->flatten, section, "flatten"));
     DN_TRY(dn_option_int(&s->extra, section, "extra", 0, 1 << 28));
     if (s->extra) {
+        if (layer->inputs + (size_t)s->extra > INT_MAX) return dn_option_error(section, "extra", "%d is too large", s->extra);
         layer->outputs = layer->inputs + (size_t)s->extra;
         return DN_OK;
     }

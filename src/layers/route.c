@@ -2,6 +2,8 @@
  * compat.md 6.12, 20.2. */
 #include "layer.h"
 
+#include <limits.h>
+
 typedef struct route_settings {
     int groups, group_id;
     size_t *part; /* floats per image taken from each source */
@@ -29,7 +31,8 @@ static dn_status read_sources(dn_layer *layer, dn_section *section, const dn_gra
             return dn_option_error(section, "groups", "%d does not divide the %d channels of layer %d", s->groups,
                                    source->out_c, source->index);
         s->part[i] = source->outputs / (size_t)s->groups;
-        if (!dn_add(&total, total, s->part[i])) return dn_option_error(section, "layers", "together are too large");
+        total += s->part[i];
+        if (total > INT_MAX) return dn_option_error(section, "layers", "together are too large");
         same = same && source->out_w == first->out_w && source->out_h == first->out_h && source->out_c;
         channels += source->out_c / s->groups;
     }

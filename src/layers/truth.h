@@ -31,8 +31,11 @@ static inline dn_box dn_truth_box(const dn_truth_rows *truth, int t) {
 
 /* Cell of a truth's centre; labels may say exactly 1, which belongs to the last cell. */
 static inline int dn_truth_cell(float position, int cells) {
-    int cell = (int)(position * (float)cells);
-    return cell < 0 ? 0 : cell >= cells ? cells - 1 : cell;
+    float cell = position * (float)cells;
+    return !(cell >= 0) ? 0 : cell >= (float)cells ? cells - 1 : (int)cell;
 }
+
+/* A class number; -1 for what can be none (negative, huge, not a number). */
+static inline int dn_truth_class(float label) { return label >= 0 && label < (float)(1 << 24) ? (int)label : -1; }
 
 #endif

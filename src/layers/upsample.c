@@ -1,6 +1,7 @@
 /* upsample.c - [upsample]: nearest neighbour; a negative stride sums blocks instead. compat.md 6.15. */
 #include "layer.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 typedef struct upsample_settings {
@@ -25,6 +26,8 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     if (stride == 0) return dn_option_error(section, "stride", "must not be 0");
     s->stride = abs(stride);
     s->reverse = stride < 0;
+    if (!s->reverse && dn_max_int(layer->in_w, layer->in_h) > INT_MAX / s->stride)
+        return dn_option_error(section, "stride", "%d times %d x %d is too large", s->stride, layer->in_w, layer->in_h);
     if (!s->reverse)
         return dn_layer_set_output(layer, section, layer->in_w * s->stride, layer->in_h * s->stride, layer->in_c);
     if (layer->in_w % s->stride || layer->in_h % s->stride)

@@ -131,10 +131,11 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_layer_needs_image(layer, section));
     DN_TRY(dn_option_int(&s->classes, section, "classes", 0, 1 << 20));
     DN_TRY(read_anchors(s, section));
-    if (layer->in_c != s->mask_count * (s->classes + 5))
-        return dn_option_error(section, NULL, "%d anchors with %d classes need %d channels, but the layer before has %d; "
-                               "set its filters=%d (that is (classes + 5) * anchors)", s->mask_count, s->classes,
-                               s->mask_count * (s->classes + 5), layer->in_c, s->mask_count * (s->classes + 5));
+    long long channels = (long long)s->mask_count * (s->classes + 5);
+    if (layer->in_c != channels)
+        return dn_option_error(section, NULL, "%d anchors with %d classes need %lld channels, but the layer before has "
+                               "%d; set its filters=%lld (that is (classes + 5) * anchors)", s->mask_count, s->classes,
+                               channels, layer->in_c, channels);
     s->fork = uses_fork_keys(section);
     DN_TRY(dn_option_int_or(&s->max_truths, section, "max", s->fork ? 200 : 90, 1, 1 << 20));
     DN_TRY(dn_option_float(&s->ignore_thresh, section, "ignore_thresh", -1e6f, 1e6f));

@@ -28,7 +28,7 @@ static int learned_class(const yolo_settings *s, int label) {
     return label >= 0 && label < s->classes ? label : -1;
 }
 
-static int label_of(const dn_truth_rows *truth, int t) { return (int)dn_truth_row(truth, t)[4]; }
+static int label_of(const dn_truth_rows *truth, int t) { return dn_truth_class(dn_truth_row(truth, t)[4]); }
 
 /* ---- boxes ---- */
 

@@ -185,7 +185,10 @@ dn_status dn_network_load_weights(dn_network *network, const char *path, int sta
     char *bytes;
     size_t length;
     if (!network || !path) return dn_fail(DN_ERROR_ARGUMENT, "no network or no path");
-    DN_TRY(dn_platform_read_file(&bytes, &length, path, (size_t)network->options.memory_limit));
+    /* A file may go on after the layers that are asked for, but not without end. */
+    size_t most = dn_min_size((size_t)network->options.memory_limit,
+                              network->param_count * sizeof(float) + ((size_t)1 << 30));
+    DN_TRY(dn_platform_read_file(&bytes, &length, path, most));
     dn_status status = dn_network_load_weights_bytes(network, bytes, length, path, start, cutoff, partial);
     dn_free(bytes);
     return status;

@@ -124,8 +124,11 @@ static dn_status add_conv(builder *b, int conv, int result, int residual) {
     fold(b, layer, low, weights, weights + count);
     dn_plan_op *op = &b->plan->ops[b->plan->op_count];
     *op = (dn_plan_op){DN_PLAN_CONV, result, previous_of(layer), residual, 0, NULL, low->conv};
+    /* Winograd keeps up to 64 numbers for 9; the plain algorithms do without a larger copy. */
+    bool exact = b->network->options.exact != 0 ||
+                 b->plan->packed_bytes / sizeof *weights + 8 * count > b->network->options.memory_limit / sizeof *weights;
     dn_status status = b->network->ops->conv_prepare(&op->conv, &low->conv, weights, weights + count, low->activation,
-                                                     b->network->options.exact != 0);
+                                                     exact);
     dn_free(weights);
     if (status != DN_OK) return status;
     b->plan->packed_bytes += b->network->ops->conv_prepared_bytes(op->conv);

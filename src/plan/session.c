@@ -99,8 +99,13 @@ static dn_status prepare(dn_session *session) {
     free_outputs(session); /* a resized network has other counts */
     DN_TRY(dn_plan_acquire(&session->plan, network, &session->plan_version));
     dn_status status;
+    size_t scratch = scratch_floats(session);
+    if (scratch > network->options.memory_limit / sizeof(float))
+        DN_TRY_GOTO(dn_fail(DN_ERROR_NO_MEMORY, "%s: a layer needs %zu bytes of memory for intermediate results, more "
+                            "than the limit of %llu", network->config->file, scratch * sizeof(float),
+                            (unsigned long long)network->options.memory_limit));
     DN_TRY_GOTO(dn_new_floats(&session->arena, session->plan->arena, "activations"));
-    DN_TRY_GOTO(dn_new_floats(&session->scratch, scratch_floats(session), "scratch"));
+    DN_TRY_GOTO(dn_new_floats(&session->scratch, scratch, "scratch"));
     DN_TRY_GOTO(dn_new_floats(&session->cost, (size_t)network->count, "session"));
     DN_TRY_GOTO(dn_new(&session->pointers, (size_t)network->count, sizeof *session->pointers, "session"));
     for (int i = 0; i < network->count; ++i)

@@ -138,7 +138,7 @@ static dn_status restore(dn_trainer **out, const char *path, const state *s, con
     options.input_delta = s->input_delta;
     options.threads = threads;
     dn_status status = DN_OK;
-    if (network->param_count != s->params || (s->moments != 0) != network->net.adam)
+    if (network->param_count != s->params || s->moments != (network->net.adam ? 2 * s->params : 0))
         status = dn_fail(DN_ERROR_WEIGHTS, "%s: damaged checkpoint: its cfg and its parameters don't fit", path);
     if (status == DN_OK) status = dn_trainer_create(out, network, &options);
     if (status != DN_OK) {
