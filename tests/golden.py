@@ -31,8 +31,6 @@ EXCEPTIONS = {
     "fork_act_relu6": "the reference's CPU build has no relu6 and gives 0 everywhere; ours is clamp(x, 0, 6)",
     "fork_train_act_relu6": "as fork_act_relu6",
     "yolo_batch2_flip": "averaging two images of a batch is the reference's bug, optional by the case itself",
-    "fork_antialias_conv": "antialiasing is refused with an error: not there yet",
-    "fork_antialias_max": "antialiasing is refused with an error: not there yet",
 }
 
 #: Values of an array that are rounding noise, how many there may be. A batch of two under batch normalisation

@@ -16,7 +16,7 @@ from darknet_py import data
 from darknet_py.convert import convert
 from darknet_py.errors import DataError
 
-MNIST = Path("/work/shared/real/classification/mnist/mnist.npz")
+MNIST = Path(__file__).resolve().parents[2] / "shared/real/classification/mnist/mnist.npz"
 
 
 def _digits(path: Path, **changes: np.ndarray) -> Path:

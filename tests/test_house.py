@@ -173,7 +173,6 @@ def test_exported_names_start_with_dn() -> None:
     assert public <= set(names)
 
 
-@pytest.mark.xfail(reason="two layers share functions between their files without a prefix", strict=False)
 def test_objects_share_only_names_of_ours(built: list[Path]) -> None:
     """A static library's globals meet those of the program: ours carry a prefix."""
     assert [name for name in symbols.globals_of(built) if not name.startswith("dn_")] == []

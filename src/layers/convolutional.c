@@ -1,5 +1,7 @@
 /* convolutional.c - [convolutional]: cross-correlation with zero padding, groups and dilation, optional batch
- * normalisation, bias, activation; and its binary forms (XNOR-Net, float arithmetic). compat.md 6.1, 6.2, 20.7. */
+ * normalisation, bias, activation, antialiasing; and its binary forms (XNOR-Net, float arithmetic). compat.md 6.1, 6.2,
+ * 20.7. */
+#include "blur.h"
 #include "layer.h"
 
 #include <limits.h>
@@ -7,9 +9,11 @@
 
 typedef struct convolutional_settings {
     dn_conv_shape shape;
+    dn_blur blur; /* after the activation */
     dn_activation activation;
     bool batch_normalize, binary, xnor;
     int biases, scales, mean, variance, weights; /* parameter indices */
+    size_t sharp; /* floats per image before the blur; without one, the output */
 } convolutional_settings;
 
 static const dn_key keys[] = {
@@ -28,7 +32,7 @@ static const dn_key keys[] = {
     {"xnor", "0", "as binary, and inputs are replaced by their sign"},
     {"flipped", "0", "the weights file holds the matrix transposed"},
     {"dot", "0", "read, without effect, as in the reference"},
-    {"antialiasing", "0", "blur after a strided convolution; not supported yet"},
+    {"antialiasing", "0", "run at stride 1, then blur with the stride: 1 by 3x3, 2 by 2x2"},
     {"share_index", NULL, "share the parameters of another layer; not supported yet"},
     {NULL, NULL, NULL},
 };
@@ -83,6 +87,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_int(&shape->out_c, section, "filters", 1, 1 << 24));
     DN_TRY(dn_option_int(&shape->size, section, "size", 1, 1024));
     DN_TRY(read_strides(shape, section));
+    DN_TRY(dn_blur_read(&s->blur, section, &shape->stride_y, &shape->stride_x));
     DN_TRY(dn_option_flag(&pad, section, "pad"));
     DN_TRY(dn_option_int(&padding, section, "padding", 0, 4096));
     DN_TRY(dn_option_int(&shape->dilation, section, "dilation", 1, 1024));
@@ -93,7 +98,6 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&s->xnor, section, "xnor"));
     DN_TRY(dn_option_flag(&flipped, section, "flipped"));
     (void)dn_option_text(section, "dot");
-    DN_TRY(dn_layer_refuse(section, "antialiasing"));
     DN_TRY(dn_layer_refuse(section, "share_index"));
 
     if (shape->size == 1) shape->dilation = 1;
@@ -110,12 +114,17 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     shape->out_w = (layer->in_w + 2 * padding - shape->size) / shape->stride_x + 1;
     shape->out_h = (layer->in_h + 2 * padding - shape->size) / shape->stride_y + 1;
     DN_TRY(dn_layer_set_output(layer, section, shape->out_w, shape->out_h, shape->out_c));
+    s->sharp = layer->outputs;
+    DN_TRY(dn_blur_configure(&s->blur, section, shape->out_c, shape->out_h, shape->out_w));
+    if (s->blur.kind)
+        DN_TRY(dn_layer_set_output(layer, section, s->blur.shape.out_w, s->blur.shape.out_h, shape->out_c));
     DN_TRY(declare_params(layer, s, flipped));
 
     layer->flops = 2.0 * (double)layer->params[s->weights].count * shape->out_w * shape->out_h;
     if (s->batch_normalize) layer->saved_fixed += 2 * (size_t)shape->out_c;      /* mean, variance */
-    if (s->batch_normalize) layer->saved_per_image += layer->outputs;            /* before normalisation */
-    if (dn_activation_needs_pre(s->activation)) layer->saved_per_image += layer->outputs;
+    if (s->batch_normalize) layer->saved_per_image += s->sharp;                  /* before normalisation */
+    if (dn_activation_needs_pre(s->activation)) layer->saved_per_image += s->sharp;
+    if (s->blur.kind) layer->saved_per_image += 2 * s->sharp;                    /* before the blur, and its delta */
     if (s->binary || s->xnor) layer->saved_fixed += layer->params[s->weights].count; /* binary weights */
     if (s->xnor) layer->saved_per_image += layer->inputs;                        /* binary input */
     return DN_OK;
@@ -123,26 +132,34 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
 
 /* What training keeps from forward to backward, in this order. */
 typedef struct saved_views {
-    float *before_norm, *before_activation, *binary_input; /* [batch][...] */
+    float *before_norm, *before_activation, *sharp, *sharp_delta, *binary_input; /* [batch][...] */
     float *mean, *variance, *binary_weights;
 } saved_views;
 
 static saved_views views(const dn_layer *layer, const dn_run *run, float *at) {
     const convolutional_settings *s = layer->settings;
     saved_views v = {0};
-    size_t outputs = (size_t)run->batch * layer->outputs, filters = (size_t)s->shape.out_c;
+    size_t outputs = (size_t)run->batch * s->sharp, filters = (size_t)s->shape.out_c;
     if (s->batch_normalize) v.before_norm = at, at += outputs;
     if (dn_activation_needs_pre(s->activation)) v.before_activation = at, at += outputs;
+    if (s->blur.kind) v.sharp = at, v.sharp_delta = at + outputs, at += 2 * outputs;
     if (s->xnor) v.binary_input = at, at += (size_t)run->batch * layer->inputs;
     if (s->batch_normalize) v.mean = at, v.variance = at + filters, at += 2 * filters;
     if (s->binary || s->xnor) v.binary_weights = at;
     return v;
 }
 
-/* Scratch: the convolution's own, then, outside training, the binary weights and input. */
+/* Scratch: the convolution's or the blur's own, then, outside training, the binary weights and input and the map
+ * before the blur. */
+static size_t own_scratch(const convolutional_settings *s, const dn_ops *ops, dn_device *device, int batch) {
+    return dn_round_up(dn_max_size(ops->conv_scratch(device, &s->shape, batch),
+                                   dn_blur_scratch(&s->blur, ops, device, batch)), 16);
+}
+
 static size_t scratch(const dn_layer *layer, const dn_ops *ops, dn_device *device, int batch, bool train) {
     const convolutional_settings *s = layer->settings;
-    size_t floats = dn_round_up(ops->conv_scratch(device, &s->shape, batch), 16);
+    size_t floats = own_scratch(s, ops, device, batch);
+    if (!train && s->blur.kind) floats += (size_t)batch * s->sharp;
     if (!train && (s->binary || s->xnor)) floats += layer->params[s->weights].count;
     if (!train && s->xnor) floats += (size_t)batch * layer->inputs;
     return floats;
@@ -153,7 +170,8 @@ static void binarize(const dn_layer *layer, dn_run *run, const saved_views *save
                      const float **input) {
     const convolutional_settings *s = layer->settings;
     size_t count = layer->params[s->weights].count, filters = (size_t)s->shape.out_c;
-    float *at = run->scratch + dn_round_up(run->ops->conv_scratch(run->device, &s->shape, run->batch), 16);
+    float *at = run->scratch + own_scratch(s, run->ops, run->device, run->batch);
+    if (s->blur.kind) at += (size_t)run->batch * s->sharp;
     float *binary_weights = run->train ? saved->binary_weights : at;
     float *binary_input = run->train ? saved->binary_input : at + count;
     run->ops->binarize_rows(run->device, *weights, binary_weights, filters, count / filters);
@@ -167,12 +185,13 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     const convolutional_settings *s = layer->settings;
     const dn_conv_shape *shape = &s->shape;
     const dn_ops *ops = run->ops;
-    size_t pixels = (size_t)shape->out_w * (size_t)shape->out_h, total = (size_t)run->batch * layer->outputs;
+    size_t pixels = (size_t)shape->out_w * (size_t)shape->out_h, total = (size_t)run->batch * s->sharp;
     float *output = run->output[layer->index];
     const float *input = dn_run_input(run, layer), *weights = dn_run_param(run, layer, s->weights);
     const float *biases = dn_run_param(run, layer, s->biases);
     saved_views saved = {0};
     if (run->train) saved = views(layer, run, run->saved[layer->index]);
+    if (s->blur.kind) output = run->train ? saved.sharp : run->scratch + own_scratch(s, ops, run->device, run->batch);
     if (s->binary || s->xnor) binarize(layer, run, &saved, &weights, &input);
 
     float *sums = run->train && s->batch_normalize ? saved.before_norm : output;
@@ -190,6 +209,7 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
                              run->batch, shape->out_c, pixels, run->pjreddie_cpu);
     if (saved.before_activation) ops->copy(run->device, saved.before_activation, output, total);
     ops->activate(run->device, s->activation, output, run->batch, shape->out_c, pixels);
+    if (s->blur.kind) dn_blur_forward(&s->blur, run, output, run->output[layer->index], run->scratch);
     return DN_OK;
 }
 
@@ -203,9 +223,15 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     float *bias_gradient = dn_run_gradient(run, layer, s->biases);
     const float *input = s->xnor ? saved.binary_input : dn_run_input(run, layer);
     const float *weights = s->binary || s->xnor ? saved.binary_weights : dn_run_param(run, layer, s->weights);
+    const float *output = run->output[layer->index];
 
-    ops->activate_gradient(run->device, s->activation, run->output[layer->index], saved.before_activation, delta,
-                           run->batch, shape->out_c, pixels);
+    if (s->blur.kind) {
+        dn_blur_backward(&s->blur, run, delta, saved.sharp_delta, run->scratch);
+        output = saved.sharp;
+        delta = saved.sharp_delta;
+    }
+    ops->activate_gradient(run->device, s->activation, output, saved.before_activation, delta, run->batch,
+                           shape->out_c, pixels);
     if (s->batch_normalize)
         ops->batchnorm_backward(run->device, saved.before_norm, saved.mean, saved.variance,
                                 dn_run_param(run, layer, s->scales), delta, dn_run_gradient(run, layer, s->scales),
@@ -225,7 +251,7 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
 
 static void lower(const dn_layer *layer, dn_lowered *out) {
     const convolutional_settings *s = layer->settings;
-    if (s->binary || s->xnor || dn_activation_across_channels(s->activation)) return;
+    if (s->binary || s->xnor || s->blur.kind || dn_activation_across_channels(s->activation)) return;
     *out = (dn_lowered){.kind = DN_LOWERED_CONV,
                         .conv = s->shape,
                         .activation = s->activation,

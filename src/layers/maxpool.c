@@ -1,9 +1,12 @@
 /* maxpool.c - [maxpool]: the largest value of each window; outside the image counts as -infinity. `padding` is the
  * total, not per side. compat.md 6.6, 20.8. */
+#include "blur.h"
 #include "layer.h"
 
 typedef struct maxpool_settings {
     dn_pool_shape shape;
+    dn_blur blur;
+    size_t sharp; /* floats per image before the blur; without one, the output */
     bool depth; /* over channels instead of windows */
 } maxpool_settings;
 
@@ -14,7 +17,7 @@ static const dn_key keys[] = {
     {"size", NULL, "side of the window; default stride"},
     {"padding", NULL, "total padding; default size - 1"},
     {"maxpool_depth", "0", "take the largest over channels g, g + out_channels, ... at each pixel"},
-    {"antialiasing", "0", "blur after a strided pooling; not supported yet"},
+    {"antialiasing", "0", "run at stride 1, then blur with the stride: 1 by 3x3, 2 by 2x2"},
     {"out_channels", "1", "channels left by maxpool_depth"},
     {NULL, NULL, NULL},
 };
@@ -39,7 +42,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_int_or(&y, section, "stride_y", stride, 1, 4096));
     DN_TRY(dn_option_int_or(&size, section, "size", stride, 1, 4096));
     DN_TRY(dn_option_int_or(&padding, section, "padding", size - 1, 0, 8192));
-    DN_TRY(dn_layer_refuse(section, "antialiasing"));
+    DN_TRY(dn_blur_read(&s->blur, section, &y, &x));
     DN_TRY(dn_option_flag(&s->depth, section, "maxpool_depth"));
     if (s->depth) return configure_depth(layer, section, s);
     if (layer->in_w + padding < size || layer->in_h + padding < size)
@@ -56,8 +59,24 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
                                .offset_y = -(padding / 2),
                                .offset_x = -(padding / 2)};
     DN_TRY(dn_layer_set_output(layer, section, s->shape.out_w, s->shape.out_h, layer->in_c));
-    layer->saved_per_image = layer->outputs; /* argmax */
-    return DN_OK;
+    s->sharp = layer->outputs;
+    layer->saved_per_image = s->sharp; /* argmax */
+    if (!s->blur.kind) return DN_OK;
+    layer->saved_per_image += s->sharp; /* delta before the blur */
+    DN_TRY(dn_blur_configure(&s->blur, section, layer->in_c, s->shape.out_h, s->shape.out_w));
+    return dn_layer_set_output(layer, section, s->blur.shape.out_w, s->blur.shape.out_h, layer->in_c);
+}
+
+/* The blur's own, then the map before it. */
+static size_t scratch(const dn_layer *layer, const dn_ops *ops, dn_device *device, int batch, bool train) {
+    (void)train;
+    const maxpool_settings *s = layer->settings;
+    if (!s->blur.kind) return 0;
+    return dn_round_up(dn_blur_scratch(&s->blur, ops, device, batch), 16) + (size_t)batch * s->sharp;
+}
+
+static float *sharp_map(const maxpool_settings *s, const dn_run *run) {
+    return run->scratch + dn_round_up(dn_blur_scratch(&s->blur, run->ops, run->device, run->batch), 16);
 }
 
 static dn_status forward(const dn_layer *layer, dn_run *run) {
@@ -69,7 +88,9 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
         run->ops->maxpool_depth_forward(run->device, run->batch, layer->in_c, layer->out_c,
                                         (size_t)layer->out_w * (size_t)layer->out_h, input, output, argmax);
     else
-        run->ops->maxpool_forward(run->device, &s->shape, run->batch, input, output, argmax);
+        run->ops->maxpool_forward(run->device, &s->shape, run->batch, input,
+                                  s->blur.kind ? sharp_map(s, run) : output, argmax);
+    if (s->blur.kind) dn_blur_forward(&s->blur, run, sharp_map(s, run), output, run->scratch);
     return DN_OK;
 }
 
@@ -77,13 +98,19 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     const maxpool_settings *s = layer->settings;
     float *input_delta = dn_run_input_delta(run, layer);
     const int32_t *argmax = (const int32_t *)(const void *)run->saved[layer->index];
+    const float *delta = run->delta[layer->index];
     if (!input_delta) return DN_OK;
+    if (s->blur.kind) {
+        float *sharp_delta = run->saved[layer->index] + (size_t)run->batch * s->sharp;
+        dn_blur_backward(&s->blur, run, delta, sharp_delta, run->scratch);
+        delta = sharp_delta;
+    }
     if (s->depth)
         run->ops->maxpool_depth_backward(run->device, run->batch, layer->in_c, layer->out_c,
-                                         (size_t)layer->out_w * (size_t)layer->out_h, argmax,
-                                         run->delta[layer->index], input_delta);
+                                         (size_t)layer->out_w * (size_t)layer->out_h, argmax, delta,
+                                         input_delta);
     else
-        run->ops->maxpool_backward(run->device, &s->shape, run->batch, argmax, run->delta[layer->index], input_delta);
+        run->ops->maxpool_backward(run->device, &s->shape, run->batch, argmax, delta, input_delta);
     return DN_OK;
 }
 
@@ -94,6 +121,7 @@ const dn_layer_type dn_type_maxpool = {
     .keys = keys,
     .settings_size = sizeof(maxpool_settings),
     .configure = configure,
+    .scratch = scratch,
     .forward = forward,
     .backward = backward,
 };

@@ -117,7 +117,7 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     run->ops->copy(run->device, output, input, (size_t)run->batch * layer->outputs);
     for (int b = 0; b < run->batch; ++b)
         for (int a = 0; a < s->anchors_count; ++a) {
-            size_t index = (size_t)b * layer->outputs + region_index(s, a, 0);
+            size_t index = (size_t)b * layer->outputs + dn_region_index(s, a, 0);
             size_t object = index + (size_t)s->coords * cells, classes = object + (s->background ? 0 : cells);
             run->ops->activate(run->device, DN_ACTIVATION_LOGISTIC, output + index, 1, 1, 2 * cells);
             if (s->coords > 4)
@@ -127,7 +127,7 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
                 run->ops->activate(run->device, DN_ACTIVATION_LOGISTIC, output + object, 1, 1, cells);
             if (s->classes) activate_classes(s, run, input + classes, output + classes);
         }
-    return run->train && run->truth && !layer->only_forward ? region_loss(layer, run) : DN_OK;
+    return run->train && run->truth && !layer->only_forward ? dn_region_loss(layer, run) : DN_OK;
 }
 
 /* x, y, masks and objectness pass through the logistic's gradient; sizes and classes as they are. The numerics of the
@@ -139,7 +139,7 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     const float *output = run->output[layer->index];
     for (int b = 0; b < run->batch && !run->pjreddie_cpu; ++b)
         for (int a = 0; a < s->anchors_count; ++a) {
-            size_t index = (size_t)b * layer->outputs + region_index(s, a, 0);
+            size_t index = (size_t)b * layer->outputs + dn_region_index(s, a, 0);
             size_t masks = index + 4 * cells, mask_planes = (size_t)(s->coords - 4);
             size_t planes = mask_planes + (s->background ? 0 : 1); /* objectness follows the masks */
             run->ops->activate_gradient(run->device, DN_ACTIVATION_LOGISTIC, output + index, NULL, delta + index, 1, 1,
@@ -152,9 +152,9 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     return DN_OK;
 }
 
-dn_box region_box(const region_settings *s, const float *output, int anchor, int cell) {
+dn_box dn_region_box(const region_settings *s, const float *output, int anchor, int cell) {
     size_t cells = (size_t)s->w * (size_t)s->h;
-    const float *entry = output + region_index(s, anchor, cell);
+    const float *entry = output + dn_region_index(s, anchor, cell);
     return (dn_box){((float)(cell % s->w) + entry[0]) / (float)s->w, ((float)(cell / s->w) + entry[cells]) / (float)s->h,
                     expf(entry[2 * cells]) * s->anchors[2 * anchor] / (float)s->w,
                     expf(entry[3 * cells]) * s->anchors[2 * anchor + 1] / (float)s->h};
@@ -187,10 +187,10 @@ static dn_status detect(const dn_layer *layer, const float *output, const dn_hea
     if (s->tree) DN_TRY(dn_new_floats(&absolute, (size_t)s->classes, "tree probabilities"));
     for (int a = 0; a < s->anchors_count; ++a)
         for (int cell = 0; cell < cells; ++cell) {
-            const float *entry = output + region_index(s, a, cell);
+            const float *entry = output + dn_region_index(s, a, cell);
             float scale = s->background ? 1 : entry[(size_t)s->coords * (size_t)cells];
             float objectness = scale > options->thresh ? scale : 0;
-            DN_TRY_GOTO(dn_detection_list_add(out, region_box(s, output, a, cell), objectness, &row));
+            DN_TRY_GOTO(dn_detection_list_add(out, dn_region_box(s, output, a, cell), objectness, &row));
             const float *classes = entry + (size_t)(s->coords + 1) * (size_t)cells;
             if (s->tree) {
                 if (scale > options->thresh || options->map)

@@ -16,14 +16,14 @@ typedef struct region_settings {
 } region_settings;
 
 /* Index of entry 0 of an anchor's cell; entries are cells apart. */
-static inline size_t region_index(const region_settings *s, int anchor, int cell) {
+static inline size_t dn_region_index(const region_settings *s, int anchor, int cell) {
     return (size_t)anchor * (size_t)(s->coords + 1 + s->classes) * (size_t)s->w * (size_t)s->h + (size_t)cell;
 }
 
-dn_box region_box(const region_settings *s, const float *output, int anchor, int cell);
+dn_box dn_region_box(const region_settings *s, const float *output, int anchor, int cell);
 
 enum { REGION_TRUTHS = 30 }; /* the reference reads no more, whatever `max` says */
 
-dn_status region_loss(const dn_layer *layer, dn_run *run);
+dn_status dn_region_loss(const dn_layer *layer, dn_run *run);
 
 #endif

@@ -27,14 +27,14 @@ typedef struct view {
 /* Returns the IoU before learning. */
 static float box_delta(const view *v, int anchor, int cell, dn_box truth, float scale) {
     const region_settings *s = v->s;
-    size_t index = region_index(s, anchor, cell), cells = v->cells;
+    size_t index = dn_region_index(s, anchor, cell), cells = v->cells;
     const float *out = v->output + index;
     float *delta = v->delta + index;
     delta[0] = scale * (truth.x * (float)s->w - (float)(cell % s->w) - out[0]);
     delta[cells] = scale * (truth.y * (float)s->h - (float)(cell / s->w) - out[cells]);
     delta[2 * cells] = scale * (logf(truth.w * (float)s->w / s->anchors[2 * anchor]) - out[2 * cells]);
     delta[3 * cells] = scale * (logf(truth.h * (float)s->h / s->anchors[2 * anchor + 1]) - out[3 * cells]);
-    return dn_box_iou_of(region_box(s, v->output, anchor, cell), truth);
+    return dn_box_iou_of(dn_region_box(s, v->output, anchor, cell), truth);
 }
 
 /* Pushes the path from the class to the root up, and the siblings on it down. */
@@ -88,7 +88,7 @@ static bool learn_class_only(const view *v) {
     float best = 0;
     for (int a = 0; a < s->anchors_count; ++a)
         for (int cell = 0; cell < (int)v->cells; ++cell) {
-            size_t index = region_index(s, a, cell), object = index + (size_t)s->coords * v->cells;
+            size_t index = dn_region_index(s, a, cell), object = index + (size_t)s->coords * v->cells;
             v->delta[object] = s->no_object_scale * (0 - v->output[object]);
             float p = v->output[object] * dn_tree_probability(s->tree, v->output + object + v->cells, (int)v->cells,
                                                               class_id);
@@ -104,8 +104,8 @@ static bool learn_class_only(const view *v) {
 
 static void compare_prediction(const view *v, int anchor, int cell, bool pull_to_prior) {
     const region_settings *s = v->s;
-    size_t object = region_index(s, anchor, cell) + (size_t)s->coords * v->cells;
-    dn_box predicted = region_box(s, v->output, anchor, cell);
+    size_t object = dn_region_index(s, anchor, cell) + (size_t)s->coords * v->cells;
+    dn_box predicted = dn_region_box(s, v->output, anchor, cell);
     float best = 0;
     for (int t = 0; t < v->truth.count; ++t)
         best = fmaxf(best, dn_box_iou_of(predicted, dn_truth_box(&v->truth, t)));
@@ -124,7 +124,7 @@ static int best_anchor(const view *v, int cell, dn_box truth) {
     int best_n = 0;
     float best = 0;
     for (int n = 0; n < s->anchors_count; ++n) {
-        dn_box predicted = region_box(s, v->output, n, cell);
+        dn_box predicted = dn_region_box(s, v->output, n, cell);
         if (s->bias_match) {
             predicted.w = s->anchors[2 * n] / (float)s->w;
             predicted.h = s->anchors[2 * n + 1] / (float)s->h;
@@ -147,7 +147,7 @@ static void learn_truth(const view *v, int t) {
     if (s->map) class_id = class_id >= 0 && class_id < s->map_count ? s->map[class_id] : -1;
     int cell = dn_truth_cell(truth.y, s->h) * s->w + dn_truth_cell(truth.x, s->w);
     int anchor = best_anchor(v, cell, truth);
-    size_t index = region_index(s, anchor, cell), object = index + (size_t)s->coords * v->cells;
+    size_t index = dn_region_index(s, anchor, cell), object = index + (size_t)s->coords * v->cells;
     float iou = box_delta(v, anchor, cell, truth, s->coord_scale * (2 - truth.w * truth.h));
     /* The mask's truth is read from value 5 on, although the class is at `coords`: the reference's rule. */
     int left = (int)(v->truth.values * (REGION_TRUTHS - t)) - 5;
@@ -174,7 +174,7 @@ static void report(const dn_layer *layer, dn_run *run, const tally *sums) {
              sums->count);
 }
 
-dn_status region_loss(const dn_layer *layer, dn_run *run) {
+dn_status dn_region_loss(const dn_layer *layer, dn_run *run) {
     const region_settings *s = layer->settings;
     tally sums = {0};
     float *delta = run->delta[layer->index];

@@ -169,7 +169,7 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     ops->copy(run->device, output, dn_run_input(run, layer), (size_t)run->batch * layer->outputs);
     for (int b = 0; b < run->batch; ++b)
         for (int a = 0; a < s->mask_count; ++a) {
-            float *entry = output + (size_t)b * layer->outputs + yolo_index(s, a, 0);
+            float *entry = output + (size_t)b * layer->outputs + dn_yolo_index(s, a, 0);
             if (!s->new_coords) {
                 ops->activate(run->device, DN_ACTIVATION_LOGISTIC, entry, 1, 1, 2 * cells);
                 ops->activate(run->device, DN_ACTIVATION_LOGISTIC, entry + 4 * cells, 1, 1,
@@ -179,7 +179,7 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
                 for (size_t i = 0; i < 2 * cells; ++i)
                     entry[i] = s->scale_x_y * entry[i] - 0.5f * (s->scale_x_y - 1);
         }
-    return run->train && run->truth && !layer->only_forward ? yolo_loss(layer, run) : DN_OK;
+    return run->train && run->truth && !layer->only_forward ? dn_yolo_loss(layer, run) : DN_OK;
 }
 
 static dn_status backward(const dn_layer *layer, dn_run *run) {
@@ -191,7 +191,7 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     return DN_OK;
 }
 
-dn_box yolo_box(const yolo_settings *s, const float *output, size_t index, int list_index, int cell) {
+dn_box dn_yolo_box(const yolo_settings *s, const float *output, size_t index, int list_index, int cell) {
     size_t cells = (size_t)s->w * (size_t)s->h;
     const float *entry = output + index;
     float w = entry[2 * cells], h = entry[3 * cells];
@@ -209,11 +209,11 @@ static dn_status detect(const dn_layer *layer, const float *output, const dn_hea
     int cells = s->w * s->h;
     for (int cell = 0; cell < cells; ++cell)
         for (int a = 0; a < s->mask_count; ++a) {
-            size_t index = yolo_index(s, a, cell);
+            size_t index = dn_yolo_index(s, a, cell);
             const float *entry = output + index;
             float objectness = entry[4 * (size_t)cells], *probabilities;
             if (!(objectness > options->thresh)) continue;
-            DN_TRY(dn_detection_list_add(out, yolo_box(s, output, index, s->mask[a], cell), objectness,
+            DN_TRY(dn_detection_list_add(out, dn_yolo_box(s, output, index, s->mask[a], cell), objectness,
                                          &probabilities));
             for (int c = 0; c < dn_min_int(s->classes, out->classes); ++c) {
                 float p = objectness * entry[(size_t)(5 + c) * (size_t)cells];

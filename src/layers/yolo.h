@@ -26,14 +26,14 @@ typedef struct yolo_settings {
 } yolo_settings;
 
 /* Index of entry 0 of an anchor's cell in an image's output; entries are cells apart. */
-static inline size_t yolo_index(const yolo_settings *s, int anchor, int cell) {
+static inline size_t dn_yolo_index(const yolo_settings *s, int anchor, int cell) {
     return (size_t)anchor * (size_t)(s->classes + 5) * (size_t)s->w * (size_t)s->h + (size_t)cell;
 }
 
 /* Box of mask position `anchor`'s list entry `list_index` at a cell, relative to the network's input. */
-dn_box yolo_box(const yolo_settings *s, const float *output, size_t index, int list_index, int cell);
+dn_box dn_yolo_box(const yolo_settings *s, const float *output, size_t index, int list_index, int cell);
 
 /* Fills delta and cost from output and truth. */
-dn_status yolo_loss(const dn_layer *layer, dn_run *run);
+dn_status dn_yolo_loss(const dn_layer *layer, dn_run *run);
 
 #endif

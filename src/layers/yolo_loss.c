@@ -76,7 +76,7 @@ static void box_delta_iou(const view *v, size_t index, dn_box predicted, dn_box 
 /* Box deltas by the head's loss; returns the prediction before them. */
 static dn_box box_delta(const view *v, size_t index, int list_index, int cell, dn_box truth, float multiplier) {
     const yolo_settings *s = v->s;
-    dn_box predicted = yolo_box(s, v->output, index, list_index, cell);
+    dn_box predicted = dn_yolo_box(s, v->output, index, list_index, cell);
     float area_scale = 2 - truth.w * truth.h;
     if (!s->fork)
         box_delta_mse(v, index, list_index, cell, truth, area_scale);
@@ -148,8 +148,8 @@ static void learn_best(const view *v, size_t index, int list_index, int cell, in
 
 static void compare_prediction(const view *v, int anchor, int cell) {
     const yolo_settings *s = v->s;
-    size_t index = yolo_index(s, anchor, cell), object = index + 4 * (size_t)v->cells;
-    dn_box predicted = yolo_box(s, v->output, index, s->mask[anchor], cell);
+    size_t index = dn_yolo_index(s, anchor, cell), object = index + 4 * (size_t)v->cells;
+    dn_box predicted = dn_yolo_box(s, v->output, index, s->mask[anchor], cell);
     float best = 0;
     int best_t = 0;
     for (int t = 0; t < v->truth.count; ++t) {
@@ -180,7 +180,7 @@ static int mask_position(const yolo_settings *s, int list_index) {
 
 static void learn_truth(const view *v, int anchor, int cell, dn_box truth, int class_id) {
     const yolo_settings *s = v->s;
-    size_t index = yolo_index(s, anchor, cell), object = index + 4 * (size_t)v->cells;
+    size_t index = dn_yolo_index(s, anchor, cell), object = index + 4 * (size_t)v->cells;
     float multiplier = s->class_multipliers ? s->class_multipliers[class_id] : 1;
     dn_box predicted = box_delta(v, index, s->mask[anchor], cell, truth, multiplier);
     float iou = dn_box_iou_of(predicted, truth);
@@ -231,7 +231,7 @@ static void average_boxes(const view *v) {
     size_t cells = (size_t)v->cells;
     for (int anchor = 0; anchor < v->s->mask_count; ++anchor)
         for (int cell = 0; cell < v->cells; ++cell) {
-            float *delta = v->delta + yolo_index(v->s, anchor, cell);
+            float *delta = v->delta + dn_yolo_index(v->s, anchor, cell);
             int positive = 0;
             if (delta[4 * cells] == 0) continue;
             for (int c = 0; c < v->s->classes; ++c) positive += delta[(size_t)(5 + c) * cells] > 0;
@@ -273,7 +273,7 @@ static dn_status row_values(int *values, const dn_layer *layer, const dn_run *ru
                    layer->index, rows, run->truths);
 }
 
-dn_status yolo_loss(const dn_layer *layer, dn_run *run) {
+dn_status dn_yolo_loss(const dn_layer *layer, dn_run *run) {
     const yolo_settings *s = layer->settings;
     tally sums = {0};
     int values;

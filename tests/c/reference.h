@@ -101,8 +101,7 @@ static double activated(dn_activation kind, double x) {
 }
 
 static bool takes_pre(dn_activation kind) {
-    return kind == DN_ACTIVATION_SWISH || kind == DN_ACTIVATION_MISH || kind == DN_ACTIVATION_HARD_MISH ||
-           kind == DN_ACTIVATION_GELU;
+    return kind == DN_ACTIVATION_SWISH || kind == DN_ACTIVATION_MISH || kind == DN_ACTIVATION_HARD_MISH;
 }
 
 static double gradient(dn_activation kind, double y) {
