@@ -118,7 +118,10 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
     "no groups": (f"{CONV.join([NET, ''])}groups=0\n", "groups: must be 1 or more, not 0"),
     "groups that do not divide": (f"{NET}{CONV}groups=2\n", "2 must divide the 3 input channels and the 4 filters"),
     "a dilation of 0": (f"{NET}{CONV}dilation=0\n", "dilation: must be 1"),
-    "antialiasing": (f"{NET}{CONV}antialiasing=1\n", "antialiasing: is not supported"),
+    "a sort of antialiasing that is none": (f"{NET}{CONV}antialiasing=3\n", "antialiasing: must be 0 to 2, not 3"),
+    "blurring too small a map": (
+        "[net]\nwidth=1\nheight=9\nchannels=1\n[maxpool]\nsize=2\nstride=2\nantialiasing=2\n", "too small to blur"),
+    "shared parameters": (f"{NET}{CONV}share_index=0\n", "share_index"),
     "numload beyond filters": (f"{NET}{CONV}numload=5\n", "5 is more than the layer's 4 filters"),
     "a convolution of a vector": (VECTOR + CONV, "needs an image, but its input is a plain vector of 5 values"),
     "a kernel whose weights overflow": (
@@ -323,11 +326,11 @@ def mutate(text: str, rng: random.Random) -> bytes:
     return text.encode("latin-1")
 
 
-def small_network(cfg: bytes, megabytes: int = 64) -> dn.Network:
+def small_network(cfg: bytes, megabytes: float = 64) -> dn.Network:
     """A network that may not use more memory than this: mutants ask for a lot."""
     options, out = ffi.new("dn_network_options *"), ffi.new("dn_network **")
     lib.dn_network_options_init(options)
-    options.memory_limit = megabytes << 20
+    options.memory_limit = int(megabytes * (1 << 20))
     options.threads = 1
     dn.errors.check(lib.dn_network_create(out, cfg, len(cfg), options))
     handle = ffi.gc(out[0], lib.dn_network_free)
@@ -370,11 +373,21 @@ def test_memory_is_checked_before_it_is_used() -> None:
     many = TINY_CFG.replace("batch=2", "batch=100000").encode()
     with small_network(many, 1) as net:
         refused(lambda: dn.Trainer(net), dn.OutOfMemoryError, "smaller batch")
-    # The kernel is small and so is the map, but all the patches of one image together are not.
+    # A large kernel: its patches need more than weights and maps together.
     patches = b"[net]\nwidth=128\nheight=128\nchannels=4\n[convolutional]\nfilters=2\nsize=127\npad=1\n"
-    with small_network(patches, 2) as net:
-        survives(lambda: net.activations(np.zeros((1, 4, 128, 128), np.float32)))
-        survives(lambda: net.predict(np.zeros((1, 4, 128, 128), np.float32)))
+    with small_network(patches, 0.53) as net:
+        refused(lambda: net.predict(np.zeros((1, 4, 128, 128))), dn.OutOfMemoryError, "intermediate results")
+
+
+def test_copies_of_weights_for_speed_are_given_up_when_memory_is_short() -> None:
+    cfg = (NET + "[convolutional]\nfilters=64\nsize=3\npad=1\n" * 2).encode()
+    x = np.random.default_rng(0).random((1, 3, 16, 16), np.float32)
+    found = []
+    for megabytes in (64, 1):
+        with small_network(cfg, megabytes) as net, net.session() as session:
+            found.append((session.predict(x)[0], session.memory()[1]))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-4, atol=1e-5)
+    assert found[0][1] > found[1][1] and found[1][1] < 1 << 20
 
 
 # ---- weights --------------------------------------------------------------------------------------------
@@ -456,8 +469,8 @@ def test_weights_that_are_no_files(tmp_path: Path) -> None:
         refused(lambda: net.load_weights("/dev/null"), dn.WeightsError, "too few")
         huge = tmp_path / "huge.weights"
         with huge.open("wb") as file:
-            file.truncate(1 << 40)  # takes no room on the disk
-        refused(lambda: net.load_weights(huge), dn.WeightsError, "1099511627776 bytes; at most")
+            file.truncate(3 << 30)  # takes no room on the disk
+        refused(lambda: net.load_weights(huge), dn.WeightsError, "3221225472 bytes; at most")
         refused(lambda: net.load_weights(b"", start=5), dn.DarknetError)
         refused(lambda: net.load_weights(bytes(20), start=9), dn.ArgumentError, "start: must be 0 to 4, not 9")
         refused(lambda: net.load_weights(bytes(20), start=-1), dn.ArgumentError, "start: must be")
@@ -754,6 +767,22 @@ def test_wrong_checkpoints(checkpoint: bytes, tmp_path: Path, good_weights: byte
         survives(load(resealed(data)))
     refused(lambda: dn.Trainer.load(tmp_path), dn.DataError)
     refused(lambda: dn.Trainer.load(tmp_path / "none"), dn.DataError, "no such file")
+
+
+def test_a_checkpoint_whose_moments_are_missing(tmp_path: Path) -> None:
+    """Its length and checksum hold, but the optimiser's state would be read from beyond its end."""
+    path = tmp_path / "adam"
+    with dn.Network.from_string(TINY_CFG.replace("batch=2", "batch=2\nadam=1")) as net, dn.Trainer(net) as trainer:
+        trainer.save(path)
+    data = bytearray(path.read_bytes())
+    fields = 8 + 2 * 8  # of the magic, and of the sizes before the numbers of parameters and moments
+    params, moments = struct.unpack_from("<QQ", data, fields)
+    assert moments == 2 * params
+    struct.pack_into("<Q", data, fields + 8, 2)
+    end = len(data) - 4
+    del data[end - 4 * (moments - 2) : end]
+    path.write_bytes(resealed(data))
+    refused(lambda: dn.Trainer.load(path), dn.WeightsError, "its cfg and its parameters don't fit")
 
 
 # ---- writing --------------------------------------------------------------------------------------------

@@ -89,6 +89,10 @@ class Builder:
             options.update(stride_x=stride_x, stride_y=stride_y)
         if size > 1 and self.chance(8):
             options["dilation"] = 2
+        plain = (h + 2 * around - size + 1, w + 2 * around - size + 1)
+        if stride_x == stride_y == 2 and self.chance(4) and filters * plain[0] * plain[1] <= MOST_VALUES:
+            kind, out = self.blurred(plain, out)
+            options["antialiasing"] = kind
         if self.chance(20):
             options["binary"] = 1
         special = ["normalize_channels", "normalize_channels_softmax"]
@@ -105,8 +109,19 @@ class Builder:
         padding = self.number(0, size - 1) if self.chance(3) else size - 1
         if min(h, w) + padding < size:
             padding = size - 1
-        out = ((h + padding - size) // stride + 1, (w + padding - size) // stride + 1)
-        self.add("maxpool", (c, *out), size=size, stride=stride, padding=padding)
+        out, kind = ((h + padding - size) // stride + 1, (w + padding - size) // stride + 1), 0
+        if stride == 2 and self.chance(4):
+            kind, out = self.blurred((h + padding - size + 1, w + padding - size + 1), out)
+        self.add("maxpool", (c, *out), size=size, stride=stride, padding=padding, antialiasing=kind)
+
+    def blurred(self, plain: tuple[int, int], out: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+        """A value for antialiasing and the shape it leaves, from the one at stride 1 and the one without it."""
+        kind = self.number(0, 2)
+        if kind == 2 and min(plain) < 2:
+            kind = 1
+        if kind == 0:
+            return 0, out
+        return kind, tuple((n - 1) // 2 + 1 if kind == 1 else (n - 2) // 2 + 1 for n in plain)  # type: ignore[return-value]
 
     def resample(self) -> None:
         c, h, w = self.shape

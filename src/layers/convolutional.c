@@ -98,7 +98,8 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&s->xnor, section, "xnor"));
     DN_TRY(dn_option_flag(&flipped, section, "flipped"));
     (void)dn_option_text(section, "dot");
-    DN_TRY(dn_layer_refuse(section, "share_index"));
+    if (dn_option_text(section, "share_index")) /* 0 is a layer, too */
+        return dn_option_error(section, "share_index", "is not supported yet; without it the results would be wrong");
 
     if (shape->size == 1) shape->dilation = 1;
     if (s->xnor) shape->groups = 1;

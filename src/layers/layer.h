@@ -107,8 +107,6 @@ dn_status dn_layer_set_output(dn_layer *layer, dn_section *section, int w, int h
 dn_status dn_layer_needs_image(const dn_layer *layer, const dn_section *section);
 /* An absolute index for a cfg's layer reference (negative: relative to `layer`), checked. */
 dn_status dn_layer_reference(int *out, const dn_layer *layer, const dn_section *section, const char *key, int value);
-/* Fails if the section gives this key a value other than 0: it would change results, and is not supported yet. */
-dn_status dn_layer_refuse(dn_section *section, const char *key);
 /* The key `activation`; unknown names are relu, with a warning, as in the reference. */
 dn_status dn_layer_activation(dn_activation *out, dn_section *section);
 bool dn_activation_needs_pre(dn_activation kind); /* its gradient takes the pre-activation */

@@ -113,12 +113,6 @@ dn_status dn_layer_reference(int *out, const dn_layer *layer, const dn_section *
     return DN_OK;
 }
 
-dn_status dn_layer_refuse(dn_section *section, const char *key) {
-    const char *value = dn_option_text(section, key);
-    if (!value || (dn_parse_float(value, NULL) == 0 && *value == '0')) return DN_OK;
-    return dn_option_error(section, key, "is not supported yet; without it the results would be wrong");
-}
-
 static const char *const activation_names[DN_ACTIVATION_COUNT] = {
     [DN_ACTIVATION_LINEAR] = "linear",
     [DN_ACTIVATION_LOGISTIC] = "logistic",
