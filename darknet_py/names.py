@@ -40,11 +40,12 @@ def find_beside(name: PathLike, *files: PathLike | None) -> Path | None:
     return next((folder / wanted for folder in folders if (folder / wanted).is_file()), None)
 
 
-def find_names(cfg: PathLike | None, weights: PathLike | None) -> list[str] | None:
-    """Names for a network made of these files, or None.
+def find_names(cfg: PathLike | None, weights: PathLike | None, classes: int) -> list[str] | None:
+    """Names for a network of so many classes made of these files, or None.
 
     In this order: X.names beside X.cfg or X.weights; the only *.names file beside them; the file that the
     `names` key of a .data file beside them mentions, if that .data file is the only one or has the stem X.
+    Names of another number of classes belong to another network: only X.names is taken nevertheless.
     """
     files = [Path(path) for path in (cfg, weights) if path is not None]
     for file in files:
@@ -52,16 +53,17 @@ def find_names(cfg: PathLike | None, weights: PathLike | None) -> list[str] | No
             return read_names(found)
     folders = list(dict.fromkeys(file.resolve().parent for file in files))
     for folder in folders:
-        if len(candidates := _listing(folder, ".names")) == 1:
-            return read_names(candidates[0])
+        candidates = _listing(folder, ".names")
+        if len(candidates) == 1 and len(names := read_names(candidates[0])) == classes:
+            return names
     stems = {file.stem for file in files}
     for folder in folders:
         data = _listing(folder, ".data")
         chosen = data if len(data) == 1 else [path for path in data if path.stem in stems]
         for path in chosen:
             value = _data_value(path, "names")
-            if value and (found_names := find_beside(value, path)):
-                return read_names(found_names)
+            if value and (listed := find_beside(value, path)) and len(names := read_names(listed)) == classes:
+                return names
     return None
 
 

@@ -169,7 +169,7 @@ class Network:
         if weights is not None:
             self.load_weights(weights, start=start, cutoff=cutoff, partial=partial)
         if names is None:
-            found = class_names.find_names(cfg_path, weights_path)
+            found = class_names.find_names(cfg_path, weights_path, self._class_count())
         elif isinstance(names, (str, os.PathLike)):
             found = class_names.read_names(names)
         else:
@@ -301,6 +301,11 @@ class Network:
         indices = ffi.new("int **")
         count = lib.dn_network_outputs(self._use(), ffi.cast("const int **", indices))
         return [int(indices[0][k]) for k in range(count)]
+
+    def _class_count(self) -> int:
+        """Classes of the heads, or values of a classifier's output."""
+        heads = [layer.head[0] for layer in self.layers if layer.head]
+        return max(heads) if heads else self.layers[self._outputs()[0]].outputs
 
     def _layer_index(self, layer: int) -> int:
         if not 0 <= layer < len(self.layers):

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (one row of a table, one line)
 """Broken cfg files, weights, pictures, labels and checkpoints: each gives one of our exceptions with a message that
 says what is wrong, nothing half-written stays behind, and the process goes on."""
 
@@ -24,13 +25,17 @@ REAL = Path(__file__).parents[2] / "shared" / "real"
 TRIED = {"inputs": 0}  # every broken input counts itself here; the last test looks
 
 
-def refused(call: Callable[[], Any], kind: type[Exception] = dn.DarknetError, match: str | None = None) -> str:
+def refused(
+    call: Callable[[], Any], kind: type[Exception] = dn.DarknetError, match: str | None = None
+) -> str:
     """Asserts that call raises kind, one of ours, with a short message; gives the message."""
     TRIED["inputs"] += 1
     with pytest.raises(kind) as caught:
         call()
     message = str(caught.value)
-    assert isinstance(caught.value, dn.DarknetError) and not isinstance(caught.value, dn.InternalError), message
+    assert isinstance(caught.value, dn.DarknetError) and not isinstance(caught.value, dn.InternalError), (
+        message
+    )
     assert message and len(message) < 1000
     if match is not None:
         assert re.search(match, message), f"{match!r} is not in {message!r}"
@@ -205,7 +210,10 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
 }  # fmt: skip
 
 STRICT_CFGS: dict[str, tuple[str, str]] = {
-    "an unknown key": (f"{NET}{CONV}filtres=3\n", r"x.cfg:9: \[convolutional\] filtres: .*did you mean 'filters'"),
+    "an unknown key": (
+        f"{NET}{CONV}filtres=3\n",
+        r"x.cfg:9: \[convolutional\] filtres: .*did you mean 'filters'",
+    ),
     "an unknown key of net": (f"{NET}widht=3\n{CONV}", "did you mean 'width'"),
     "a key given twice": (f"{NET}{CONV}filters=5\n", r"x.cfg:9: .*given twice; the first one counts"),
     "a line without =": (f"{NET}{CONV}nonsense\n", "no '=' on this line"),
@@ -251,7 +259,9 @@ def test_the_format_of_a_message(tmp_path: Path) -> None:
         TINY_CFG.replace("\n", "\n\n# note\n;note\n"),
         TINY_CFG.replace("filters=8", "filters=8 # eight"),
         TINY_CFG.replace("filters=8", "filters=8.9\nfilters=3"),
-        TINY_CFG.replace("[net]", "[network]").replace("[convolutional]", "[conv]").replace("[maxpool]", "[max]"),
+        TINY_CFG.replace("[net]", "[network]")
+        .replace("[convolutional]", "[conv]")
+        .replace("[maxpool]", "[max]"),
         TINY_CFG.replace("filters=8", "filters=8\nempty=\n=5\n=\nno equals sign"),
     ],
 )
@@ -349,7 +359,9 @@ def use(cfg: bytes) -> None:
         if len(shape) == 4 and net.layers[net.output_layers[0]].head:
             net.detect(np.zeros((9, 7, 3), np.uint8), thresh=0.1)
         if np.prod(shape) < 1 << 18:
-            truth = np.random.default_rng(1).random((shape[0], max(layer.truths for layer in net.layers)), np.float32)
+            truth = np.random.default_rng(1).random(
+                (shape[0], max(layer.truths for layer in net.layers)), np.float32
+            )
             with dn.Trainer(net) as trainer:
                 trainer.step(np.zeros(shape, np.float32), truth if truth.size else None)
 
@@ -410,7 +422,9 @@ CUTS = [1, 3, 4, 12, 15, 16, 19, HEADER, HEADER + 1, HEADER + 4, HEADER + 32, HE
 
 
 @pytest.mark.parametrize("cut", CUTS)
-def test_truncated_weights_name_the_layer_and_the_bytes(cut: int, good_weights: bytes, tmp_path: Path) -> None:
+def test_truncated_weights_name_the_layer_and_the_bytes(
+    cut: int, good_weights: bytes, tmp_path: Path
+) -> None:
     data = good_weights[:cut]
     path = tmp_path / "cut.weights"
     path.write_bytes(data)
@@ -440,11 +454,17 @@ WRONG_WEIGHTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "twice the file": (lambda good: good + good, "are left after the last layer .*belongs to another cfg"),
     "a web page": (lambda good: b"<!DOCTYPE html><html><body>Not found</body></html>", "a web page"),
     "a long web page": (lambda good: b"<html>" + b" " * 100_000, "a web page"),
-    "a Git LFS pointer": (lambda good: b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer"),
+    "a Git LFS pointer": (
+        lambda good: b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+        "a pointer",
+    ),
     "a cfg": (lambda good: TINY_CFG.encode(), "layer|too few|left"),
     "zeros": (lambda good: b"\0" * len(good), "left|layer"),
     "ones": (lambda good: b"\xff" * 100, "layer"),
-    "a version without end": (lambda good: struct.pack("<iiiQ", 2**31 - 1, 2**31 - 1, 2**31 - 1, 2**64 - 1), "layer"),
+    "a version without end": (
+        lambda good: struct.pack("<iiiQ", 2**31 - 1, 2**31 - 1, 2**31 - 1, 2**64 - 1),
+        "layer",
+    ),
     "a negative version": (lambda good: struct.pack("<iiiQ", -(2**31), -(2**31), -1, 2**63), "layer"),
     "a header of the old kind only": (lambda good: good[:16], "too few|layer"),
     "a megabyte too much": (lambda good: good + bytes(1 << 20), "1048576 bytes are left"),
@@ -472,7 +492,9 @@ def test_weights_that_are_no_files(tmp_path: Path) -> None:
             file.truncate(3 << 30)  # takes no room on the disk
         refused(lambda: net.load_weights(huge), dn.WeightsError, "3221225472 bytes; at most")
         refused(lambda: net.load_weights(b"", start=5), dn.DarknetError)
-        refused(lambda: net.load_weights(bytes(20), start=9), dn.ArgumentError, "start: must be 0 to 4, not 9")
+        refused(
+            lambda: net.load_weights(bytes(20), start=9), dn.ArgumentError, "start: must be 0 to 4, not 9"
+        )
         refused(lambda: net.load_weights(bytes(20), start=-1), dn.ArgumentError, "start: must be")
 
 
@@ -484,7 +506,9 @@ def test_flipped_bytes_in_weights_never_crash(good_weights: bytes) -> None:
     for i in range(30):
         data = bytearray(good_weights)
         for _ in range(rng.choice([1, 10, 1000])):
-            data[rng.randrange(HEADER if i % 3 else 0, len(data))] = rng.choice([0, 0x7F, 0x80, 0xFF, rng.randrange(256)])
+            data[rng.randrange(HEADER if i % 3 else 0, len(data))] = rng.choice(
+                [0, 0x7F, 0x80, 0xFF, rng.randrange(256)]
+            )
 
         def run(data: bytes = bytes(data)) -> None:
             with dn.Network.from_string(TINY_CFG, data) as net:
@@ -517,12 +541,15 @@ def test_parameters_that_are_no_numbers(value: float, picture: np.ndarray) -> No
 def test_real_weights_of_another_cfg_and_parts() -> None:
     wrong = REAL / "weights" / "mismatch"
     message = refused(
-        lambda: dn.Network(wrong / "tiny-yolov2-trial8.cfg", wrong / "tiny-yolov2-trial8.weights"), dn.WeightsError
+        lambda: dn.Network(wrong / "tiny-yolov2-trial8.cfg", wrong / "tiny-yolov2-trial8.weights"),
+        dn.WeightsError,
     )
     assert "another cfg" in message and "tiny-yolov2-trial8.weights" in message
     part = REAL / "weights" / "partial"
     cfg, weights = part / "Yolo-Fastest.cfg", part / "Yolo-Fastest.conv"
-    message = refused(lambda: dn.Network(cfg, weights), dn.WeightsError, r"ends in layer 1[23]\d \[convolutional\]")
+    message = refused(
+        lambda: dn.Network(cfg, weights), dn.WeightsError, r"ends in layer 1[23]\d \[convolutional\]"
+    )
     assert "partial=True" in message or "another cfg" in message
     with dn.Network(cfg, weights, partial=True) as whole, dn.Network(cfg, weights, cutoff=129) as cut:
         np.testing.assert_array_equal(whole.layers[0].params["weights"], cut.layers[0].params["weights"])
@@ -692,7 +719,9 @@ def test_inputs_that_are_no_numbers(value: float, detector: dn.Network) -> None:
         survives(lambda: trainer.step(x, np.zeros((2, 450), np.float32)))
 
 
-@pytest.mark.parametrize("shape", [(2, 0), (2, 7), (2, 449), (2, 451), (1, 450), (3, 450), (450,), (2, 90, 4), (2, 1, 5)])
+@pytest.mark.parametrize(
+    "shape", [(2, 0), (2, 7), (2, 449), (2, 451), (1, 450), (3, 450), (450,), (2, 90, 4), (2, 1, 5)]
+)
 def test_truth_of_a_wrong_shape(shape: tuple[int, ...], detector: dn.Network) -> None:
     with dn.Trainer(detector) as trainer:
         refused(lambda: trainer.step(np.zeros((2, 3, 24, 32)), np.zeros(shape)), ValueError)
@@ -717,7 +746,7 @@ def test_truth_that_is_nonsense(kind: str) -> None:
             truth = rng.choice(values, (2, truths)).astype(np.float32)
             truth[:, ::5] = np.where(truth[:, ::5] == 0, 0.5, truth[:, ::5])  # 0 would end the list
             with dn.Trainer(net) as trainer:
-                survives(lambda: trainer.step(np.zeros((2, 3, 24, 32)), truth))
+                survives(lambda truth=truth, trainer=trainer: trainer.step(np.zeros((2, 3, 24, 32)), truth))
             net.set_param(0, "scales", np.ones(8))
             net.set_param(2, "biases", np.zeros(16))
             net.set_param(2, "weights", rng.normal(0, 0.1, (16, 8, 1, 1)))
@@ -763,7 +792,9 @@ def test_wrong_checkpoints(checkpoint: bytes, tmp_path: Path, good_weights: byte
     for _ in range(60):  # with a checksum that holds, sizes and settings must still be checked
         data = bytearray(checkpoint)
         position = 8 + 4 * rng.randrange(31)
-        data[position : position + 4] = struct.pack("<i", rng.choice([0, 1, -1, 2, 7, 1000, 2**31 - 1, -(2**31)]))
+        data[position : position + 4] = struct.pack(
+            "<i", rng.choice([0, 1, -1, 2, 7, 1000, 2**31 - 1, -(2**31)])
+        )
         survives(load(resealed(data)))
     refused(lambda: dn.Trainer.load(tmp_path), dn.DataError)
     refused(lambda: dn.Trainer.load(tmp_path / "none"), dn.DataError, "no such file")
@@ -772,7 +803,10 @@ def test_wrong_checkpoints(checkpoint: bytes, tmp_path: Path, good_weights: byte
 def test_a_checkpoint_whose_moments_are_missing(tmp_path: Path) -> None:
     """Its length and checksum hold, but the optimiser's state would be read from beyond its end."""
     path = tmp_path / "adam"
-    with dn.Network.from_string(TINY_CFG.replace("batch=2", "batch=2\nadam=1")) as net, dn.Trainer(net) as trainer:
+    with (
+        dn.Network.from_string(TINY_CFG.replace("batch=2", "batch=2\nadam=1")) as net,
+        dn.Trainer(net) as trainer,
+    ):
         trainer.save(path)
     data = bytearray(path.read_bytes())
     fields = 8 + 2 * 8  # of the magic, and of the sizes before the numbers of parameters and moments
@@ -822,7 +856,9 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path, detector: dn.Network) ->
 # ---- names, lists, labels, trees ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\0a", bytes(1000), b"a" * 1_000_000, b"a\r\nb\r\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", b"\xff\xfe\0a", bytes(1000), b"a" * 1_000_000, b"a\r\nb\r\n"]
+)
 def test_odd_names_files(content: bytes, tmp_path: Path, picture: np.ndarray) -> None:
     (tmp_path / "x.names").write_bytes(content)
 
@@ -888,7 +924,13 @@ def test_wrong_labels_name_file_and_line(name: str, tmp_path: Path) -> None:
 
 def test_odd_but_right_labels(tmp_path: Path) -> None:
     data = pytest.importorskip("darknet_py.data")
-    for content in (b"", b"\n\n", b"\xef\xbb\xbf0 .5 .5 .1 .1\r\n", b"0 0.5 0.5 0.1 0.1", b"0\t.5 .5  .1 .1 \n"):
+    for content in (
+        b"",
+        b"\n\n",
+        b"\xef\xbb\xbf0 .5 .5 .1 .1\r\n",
+        b"0 0.5 0.5 0.1 0.1",
+        b"0\t.5 .5  .1 .1 \n",
+    ):
         (tmp_path / "x.txt").write_bytes(content)
         assert survives(lambda: data.read_labels(tmp_path / "x.txt", 3))
 
@@ -908,7 +950,14 @@ def test_wrong_lists_and_data_files(tmp_path: Path) -> None:
             file.images("train")
 
         refused(run, dn.DataError)
-    for content in (b"", b"\n\n", bytes(50), b"# only a comment\n", b"none.jpg\n", random.Random(9).randbytes(500)):
+    for content in (
+        b"",
+        b"\n\n",
+        bytes(50),
+        b"# only a comment\n",
+        b"none.jpg\n",
+        random.Random(9).randbytes(500),
+    ):
         (tmp_path / "x.txt").write_bytes(content)
         survives(lambda: data.labels_of(data.read_list(tmp_path / "x.txt"), 3))
     refused(lambda: data.DataFile(tmp_path), dn.DataError)

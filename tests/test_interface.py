@@ -20,7 +20,7 @@ from conftest import CLASSIFIER_CFG, TINY_CFG
 
 import darknet_py as dn
 
-RNN_CFG = "[net]\ninputs=5\nbatch=2\ntime_steps=1\n[rnn]\noutput=4\nhidden=6\nactivation=tanh\n[softmax]\n"
+VECTOR_CFG = "[net]\ninputs=5\nbatch=2\n[connected]\noutput=4\nactivation=tanh\n[softmax]\n"
 
 
 def some_input(n: int = 2) -> np.ndarray:
@@ -270,7 +270,7 @@ def test_the_plan_agrees_with_the_layers_one_by_one(detector: dn.Network, classi
 
 
 def test_vector_networks_take_and_give_rows() -> None:
-    with dn.Network.from_string(RNN_CFG) as net:
+    with dn.Network.from_string(VECTOR_CFG) as net:
         assert net.input_shape == (2, 5)
         x = np.eye(5, dtype=np.float32)[:1]
         assert net.predict(x)[0].shape == (1, 4) and net.predict(x[0])[0].shape == (1, 4)
@@ -278,18 +278,6 @@ def test_vector_networks_take_and_give_rows() -> None:
             net.predict(np.zeros((1, 6)))
         with pytest.raises(ValueError, match="not pictures"):
             net.detect(np.zeros((4, 4, 3), np.uint8))
-
-
-def test_recurrent_state_lives_in_a_session_until_reset() -> None:
-    with dn.Network.from_string(RNN_CFG, seed=5) as net, net.session() as session:
-        x = np.eye(5, dtype=np.float32)[:1]
-        first = session.predict(x)[0]
-        second = session.predict(x)[0]
-        assert (first != second).any()
-        session.reset()
-        np.testing.assert_array_equal(session.predict(x)[0], first)
-        np.testing.assert_array_equal(net.predict(x)[0], first)
-        np.testing.assert_array_equal(net.predict(x)[0], first)
 
 
 def test_detect_gives_boxes_inside_the_picture(detector: dn.Network, picture: np.ndarray) -> None:
@@ -547,3 +535,13 @@ def test_training_at_another_size(detector: dn.Network) -> None:
         x = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
         assert np.isfinite(trainer.step(x, some_truth()))
         assert detector.predict(x)[0].shape == (2, 16, 16, 16)
+
+
+def test_names_of_another_number_of_classes_are_not_taken(tmp_path: Path) -> None:
+    """A folder of many networks may hold one names file: it belongs to those with as many classes."""
+    cfg = tmp_path / "net.cfg"
+    cfg.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[connected]\noutput=3\n")
+    (tmp_path / "other.names").write_text("a\nb\n")
+    assert dn.Network(cfg).names is None
+    (tmp_path / "other.names").write_text("a\nb\nc\n")
+    assert dn.Network(cfg).names == ["a", "b", "c"]

@@ -152,16 +152,16 @@ def test_names_are_found_beside_the_files(tmp_path: Path) -> None:
     for path in (cfg, weights):
         path.parent.mkdir()
         path.touch()
-    assert find_names(cfg, weights) is None and find_names(None, None) is None
+    assert find_names(cfg, weights, 1) is None and find_names(None, None, 1) is None
     (tmp_path / "deep.list").write_text("from data\n")
     (tmp_path / "b" / "y.data").write_text("# names = nothing\nclasses=1\nnames = deep.list\n")
-    assert find_names(cfg, weights) == ["from data"]
+    assert find_names(cfg, weights, 1) == ["from data"]
     (tmp_path / "a" / "coco.names").write_text("only one\n")
-    assert find_names(cfg, weights) == ["only one"]
+    assert find_names(cfg, weights, 1) == ["only one"]
     (tmp_path / "a" / "voc.names").write_text("another\n")
-    assert find_names(cfg, weights) == ["from data"]
+    assert find_names(cfg, weights, 1) == ["from data"]
     (tmp_path / "b" / "y.names").write_text("same stem\n")
-    assert find_names(cfg, weights) == ["same stem"]
+    assert find_names(cfg, weights, 1) == ["same stem"]
 
 
 def test_files_are_looked_for_beside_the_file_that_names_them(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
-"""Weights files byte by byte: headers of all kinds, order of the arrays, seen, cutoff, partial files, the dialects, and
-that saving is all or nothing."""
+"""Weights files byte by byte: headers of all kinds, order of the arrays, seen, cutoff, partial files, the
+dialects, and that saving is all or nothing."""
 
 from __future__ import annotations
 
@@ -67,11 +67,15 @@ def counting(count: int = FLOATS, start: float = 0) -> np.ndarray:
     return (start + np.arange(count) / 16).astype("<f4")
 
 
-def check_in_order(net: dn.Network, values: np.ndarray, order: list[tuple[int, str, tuple[int, ...]]]) -> None:
+def check_in_order(
+    net: dn.Network, values: np.ndarray, order: list[tuple[int, str, tuple[int, ...]]]
+) -> None:
     at = 0
     for layer, name, shape in order:
         count = int(np.prod(shape))
-        np.testing.assert_array_equal(net.layers[layer].params[name], values[at : at + count].reshape(shape), name)
+        np.testing.assert_array_equal(
+            net.layers[layer].params[name], values[at : at + count].reshape(shape), name
+        )
         at += count
     assert at == len(values)
 
@@ -189,7 +193,10 @@ def test_what_is_not_loaded_takes_no_bytes(option: str, left_out: list[str]) -> 
     cfg = CFG.replace("filters=3", f"filters=3\n{option}")
     order = [entry for entry in ORDER if entry[0] != 0 or entry[1] not in left_out]
     values = counting(sum(int(np.prod(shape)) for _, _, shape in order))
-    with dn.Network.from_string(cfg, header() + values.tobytes()) as net, dn.Network.from_string(cfg) as fresh:
+    with (
+        dn.Network.from_string(cfg, header() + values.tobytes()) as net,
+        dn.Network.from_string(cfg) as fresh,
+    ):
         check_in_order(net, values, order)
         for name in left_out:
             np.testing.assert_array_equal(net.layers[0].params[name], fresh.layers[0].params[name])
@@ -215,7 +222,9 @@ def test_flipped_matrices_are_turned_while_loading() -> None:
     cfg = CFG.replace("filters=3", "filters=3\nflipped=1")
     values = counting()
     with dn.Network.from_string(cfg, header() + values.tobytes()) as net:
-        np.testing.assert_array_equal(net.layers[0].params["weights"].reshape(3, 18), values[12:66].reshape(18, 3).T)
+        np.testing.assert_array_equal(
+            net.layers[0].params["weights"].reshape(3, 18), values[12:66].reshape(18, 3).T
+        )
 
 
 def test_messages_account_for_every_byte() -> None:
@@ -224,11 +233,14 @@ def test_messages_account_for_every_byte() -> None:
     with dn.Network.from_string(CFG) as net:
         with pytest.raises(dn.WeightsError) as caught:
             net.load_weights(whole[:100])
-        assert "ends in layer 0 [convolutional]: its parameters need 264 bytes from offset 20, but only 80 are left" in str(
-            caught.value
+        assert (
+            "layer 0 [convolutional]: its parameters need 264 bytes from offset 20, but only 80 are left"
+            in str(caught.value)
         )
         assert f"needs {total} bytes of parameters, the file has 100 bytes" in str(caught.value)
-        with pytest.raises(dn.WeightsError, match=rf"7 bytes are left after the last layer \(4\).*{total + 27}"):
+        with pytest.raises(
+            dn.WeightsError, match=rf"7 bytes are left after the last layer \(4\).*{total + 27}"
+        ):
             net.load_weights(whole + b"1234567")
 
 

@@ -1,5 +1,6 @@
-/* test_faults.c - every allocation fails once: whatever is asked for then ends in an error or goes on without, nothing
- * crashes, nothing leaks, and what exists stays usable. Uses dn.h only, through its allocator hook. */
+/* test_faults.c - every allocation fails once: whatever is asked for then ends in an error or goes on
+ * without, nothing crashes, nothing leaks, and what exists stays usable. Uses dn.h only, through its
+ * allocator hook. */
 #include "../../include/dn.h"
 
 #include <stdbool.h>
@@ -82,7 +83,8 @@ static dn_status try_network_file(void) {
 static dn_status try_weights_bytes(void) {
     dn_network *network = NULL;
     dn_status status = create(&network);
-    if (status == DN_OK) status = dn_network_load_weights_bytes(network, weights, weights_length, "w", 0, -1, 0);
+    if (status == DN_OK)
+        status = dn_network_load_weights_bytes(network, weights, weights_length, "w", 0, -1, 0);
     dn_network_free(network);
     return status;
 }
@@ -116,7 +118,8 @@ static dn_status try_session(void) {
     if (status == DN_OK) {
         status = dn_session_predict(session, input, BATCH);
         if (status == DN_OK) status = detect(session);
-        if (status != DN_OK && (dn_session_predict(session, input, BATCH) != DN_OK || detect(session) != DN_OK))
+        if (status != DN_OK &&
+            (dn_session_predict(session, input, BATCH) != DN_OK || detect(session) != DN_OK))
             check(false, "a session works again after memory ran out", dn_error_message());
     }
     dn_session_free(session);
@@ -198,8 +201,8 @@ static void every_allocation(const char *name, dn_status (*task)(void)) {
         good = memory.live == 0 && (status == DN_ERROR_NO_MEMORY || status == DN_OK);
         if (status == DN_ERROR_NO_MEMORY && !strstr(dn_error_message(), "memory")) good = false;
         if (!good)
-            snprintf(detail, sizeof detail, "allocation %ld of %ld: status %d, %ld blocks left: %.80s", n, total,
-                     (int)status, memory.live, dn_error_message());
+            snprintf(detail, sizeof detail, "allocation %ld of %ld: status %d, %ld blocks left: %.80s", n,
+                     total, (int)status, memory.live, dn_error_message());
     }
     memory.fails_at = 0;
     if (good) snprintf(detail, sizeof detail, "%ld allocations", total);

@@ -1,6 +1,6 @@
-/* test_threads.c - one network shared by many threads: sessions give bit for bit what a lone session gives, while
- * others are made and freed and parameters are refused. Written for the thread sanitiser (make tsan) and the
- * address sanitiser; uses dn.h only. */
+/* test_threads.c - one network shared by many threads: sessions give bit for bit what a lone session gives,
+ * while others are made and freed and parameters are refused. Written for the thread sanitiser (make tsan)
+ * and the address sanitiser; uses dn.h only. */
 #include "../../include/dn.h"
 
 #include <pthread.h>
@@ -140,7 +140,8 @@ static void *meddle(void *argument) {
     return NULL;
 }
 
-static void run_threads(dn_network *network, const float *inputs, answer *expected, bool churn, const char *name) {
+static void run_threads(dn_network *network, const float *inputs, answer *expected, bool churn,
+                        const char *name) {
     pthread_t threads[THREADS + 1];
     job jobs[THREADS + 1];
     dn_session *holder = NULL; /* so that there is a session at every moment */
@@ -164,8 +165,8 @@ static void test_thread_counts(dn_network *network, const float *input, const an
     answer found = new_answer(network);
     for (int threads = 1; threads <= 4; ++threads) {
         dn_session *session;
-        good = good && dn_session_create(&session, network, threads) == DN_OK && ask(session, input, &found) &&
-               same(&found, expected);
+        good = good && dn_session_create(&session, network, threads) == DN_OK &&
+               ask(session, input, &found) && same(&found, expected);
         dn_session_free(session);
     }
     free(found.values);
@@ -192,7 +193,8 @@ static void test_training(const float *input) {
         dn_trainer_free(trainer);
     }
     if (!good) printf("     %s\n", dn_error_message());
-    check(good && memcmp(costs[0], costs[1], sizeof costs[0]) == 0, "training does not depend on threads either");
+    check(good && memcmp(costs[0], costs[1], sizeof costs[0]) == 0,
+          "training does not depend on threads either");
     free(truth);
     dn_network_free(network);
 }
@@ -216,7 +218,8 @@ int main(void) {
     float *inputs = malloc(sizeof(float) * THREADS * IMAGES * INPUTS);
     answer expected[THREADS];
     fill(inputs, (size_t)THREADS * IMAGES * INPUTS, 1);
-    /* The lone session comes from a network of its own, so that the shared one's first plan is made in the race. */
+    /* The lone session comes from a network of its own, so that the shared one's first plan is made in the
+     * race. */
     dn_network *lone = make_network();
     for (int i = 0; i < THREADS; ++i) {
         dn_session *session = NULL;
