@@ -77,7 +77,11 @@ def compare(cfg: Path, threads: int, runs: int, folder: Path) -> None:
     session = net.session()
     times: dict[str, list[float]] = {"darknet_py": [], f"OpenCV {cv2.__version__}": []}
     for run in range(runs + 3):
-        for name, call in zip(times, (lambda: session.predict(x), lambda: (other.setInput(x), other.forward(names))), strict=True):
+        for name, call in zip(
+            times,
+            (lambda: session.predict(x), lambda: (other.setInput(x), other.forward(names))),
+            strict=True,
+        ):
             begin = time.perf_counter()
             call()
             if run >= 3:
@@ -86,7 +90,9 @@ def compare(cfg: Path, threads: int, runs: int, folder: Path) -> None:
     gflop = sum(layer.flops for layer in net.layers) / 1e9
     for name, values in times.items():
         median = statistics.median(values) * 1e3
-        print(f"  {threads} threads  {name:24s} {median:8.1f} ms  {gflop / median * 1e3:7.1f} GFLOP/s  (best {min(values) * 1e3:.1f})")
+        print(
+            f"  {threads} threads  {name:24s} {median:8.1f} ms  {gflop / median * 1e3:7.1f} GFLOP/s  (best {min(values) * 1e3:.1f})"
+        )
     print(f"  {threads} threads  ratio {mine / theirs:.2f}", flush=True)
 
 

@@ -20,7 +20,8 @@ import cfg_reference  # noqa: E402
 import includes  # noqa: E402
 import symbols  # noqa: E402
 
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+#: docs/compat.md describes other programs, and names their files.
+PAGES = [path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")] if path.name != "compat.md"]
 HEADER = (ROOT / "include" / "dn.h").read_text("utf-8")
 KERNELS = (ROOT / "src" / "kernels" / "kernels.h").read_text("utf-8")
 

@@ -312,7 +312,7 @@ def check_agreement(cfg: str, seed: int, threads: int) -> None:
                 np.testing.assert_array_equal(values, again[::-1])
 
 
-@examples(250)
+@examples(600)
 @given(networks(), st.integers(0, 9), st.integers(1, 2))
 def test_the_plan_agrees_with_the_layers_on_random_networks(cfg: str, seed: int, threads: int) -> None:
     check_agreement(cfg, seed, threads)

@@ -3,6 +3,7 @@ dialects, and that saving is all or nothing."""
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -286,3 +287,16 @@ def test_trained_weights_go_on_counting(tmp_path: Path) -> None:
         net.save_weights(tmp_path / "x.weights")
     with dn.Network.from_string(CFG, tmp_path / "x.weights") as net:
         assert net.seen == 11
+
+
+@pytest.mark.skipif(os.name != "posix", reason="devices are POSIX files")
+def test_a_device_is_not_replaced_by_weights() -> None:
+    with dn.Network.from_string("[net]\ninputs=2\n[connected]\noutput=1\n") as net:
+        with pytest.raises(dn.DarknetError, match="not a regular file"):
+            net.save_weights("/dev/null")
+    assert not Path("/dev/null").is_file()
+
+
+def test_zero_with_a_huge_exponent_is_zero() -> None:
+    with dn.Network.from_string("[net]\ninputs=2\ndecay=0e99999\n[connected]\noutput=1\n") as net:
+        assert net.option("decay") == "0e99999"

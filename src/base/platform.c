@@ -109,6 +109,9 @@ struct dn_writer {
 dn_status dn_writer_open(dn_writer **out, const char *path) {
     *out = NULL;
     dn_writer *writer;
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* a rename would replace a device or a pipe */
+        return dn_fail(DN_ERROR_FILE, "%s: can't write: not a regular file", path);
     DN_TRY(dn_new(&writer, 1, sizeof *writer, "file writer"));
     writer->file = -1;
     size_t size = strlen(path) + 16;

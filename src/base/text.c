@@ -62,6 +62,7 @@ double dn_parse_float(const char *text, const char **end) {
     if (end) *end = p;
     /* Division by an exact power of ten rounds once where a product with 10^-n would round twice. */
     double value = (double)mantissa;
+    if (mantissa == 0) exponent = 0; /* 0 times infinity would be no number */
     if (exponent < 0)
         value = exponent >= -300 ? value / pow(10, -exponent) : value / pow(10, 300) / pow(10, -exponent - 300);
     else if (exponent > 0)
