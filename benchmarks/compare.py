@@ -2,9 +2,8 @@
 
     python benchmarks/compare.py [CFG ...] [--threads 1 2] [--runs 30]
 
-Without CFG: yolov3-tiny at 416 x 416, from the published description below. Weights are random, the same for both;
-outputs are compared before anything is timed. Needs `pip install "opencv-python-headless<5"` (5 has no Darknet
-importer).
+Without CFG: cfg/yolov3-tiny.cfg at 416 x 416. Weights are random, the same for both; outputs are compared
+before anything is timed. Needs `pip install "opencv-python-headless<5"`: version 5 has no Darknet importer.
 """
 
 from __future__ import annotations
@@ -90,9 +89,8 @@ def compare(cfg: Path, threads: int, runs: int, folder: Path) -> None:
     gflop = sum(layer.flops for layer in net.layers) / 1e9
     for name, values in times.items():
         median = statistics.median(values) * 1e3
-        print(
-            f"  {threads} threads  {name:24s} {median:8.1f} ms  {gflop / median * 1e3:7.1f} GFLOP/s  (best {min(values) * 1e3:.1f})"
-        )
+        speed, best = gflop / median * 1e3, min(values) * 1e3
+        print(f"  {threads} threads  {name:16s} {median:8.1f} ms  {speed:7.1f} GFLOP/s  (best {best:.1f} ms)")
     print(f"  {threads} threads  ratio {mine / theirs:.2f}", flush=True)
 
 

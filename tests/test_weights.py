@@ -291,9 +291,9 @@ def test_trained_weights_go_on_counting(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="devices are POSIX files")
 def test_a_device_is_not_replaced_by_weights() -> None:
-    with dn.Network.from_string("[net]\ninputs=2\n[connected]\noutput=1\n") as net:
-        with pytest.raises(dn.DarknetError, match="not a regular file"):
-            net.save_weights("/dev/null")
+    net = dn.Network.from_string("[net]\ninputs=2\n[connected]\noutput=1\n")
+    with pytest.raises(dn.DarknetError, match="not a regular file"):
+        net.save_weights("/dev/null")
     assert not Path("/dev/null").is_file()
 
 

@@ -30,19 +30,13 @@ void dn_memory_set(void *(*allocate)(size_t, void *), void (*release)(void *, vo
     hook.user = whole ? user : NULL;
 }
 
-typedef struct block_header {
-    void *block;
-    size_t bytes;
-} block_header;
-
 void *dn_alloc(size_t bytes) {
     size_t total;
-    if (!dn_add(&total, bytes ? bytes : 1, ALIGNMENT + sizeof(block_header))) return NULL;
+    if (!dn_add(&total, bytes ? bytes : 1, ALIGNMENT + sizeof(void *))) return NULL;
     char *block = hook.allocate(total, hook.user);
     if (!block) return NULL;
-    uintptr_t start = ((uintptr_t)block + sizeof(block_header) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    block_header header = {block, bytes};
-    memcpy((char *)start - sizeof header, &header, sizeof header);
+    uintptr_t start = ((uintptr_t)block + sizeof block + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    memcpy((char *)start - sizeof block, &block, sizeof block);
     return (void *)start;
 }
 
@@ -56,9 +50,9 @@ void *dn_alloc_zero(size_t count, size_t size) {
 
 void dn_free(void *memory) {
     if (!memory) return;
-    block_header header;
-    memcpy(&header, (char *)memory - sizeof header, sizeof header);
-    hook.release(header.block, hook.user);
+    void *block;
+    memcpy(&block, (char *)memory - sizeof block, sizeof block);
+    hook.release(block, hook.user);
 }
 
 char *dn_strndup(const char *text, size_t length) {

@@ -114,15 +114,19 @@ dn_status dn_writer_open(dn_writer **out, const char *path) {
         return dn_fail(DN_ERROR_FILE, "%s: can't write: not a regular file", path);
     DN_TRY(dn_new(&writer, 1, sizeof *writer, "file writer"));
     writer->file = -1;
-    size_t size = strlen(path) + 16;
+    size_t size = strlen(path) + 32;
     writer->path = dn_strdup(path);
     writer->temporary = dn_alloc(size);
     if (!writer->path || !writer->temporary) {
         dn_writer_abandon(writer);
         return dn_fail(DN_ERROR_NO_MEMORY, "%s: no memory to write it", path);
     }
-    snprintf(writer->temporary, size, "%s.XXXXXX", path);
-    writer->file = mkstemp(writer->temporary);
+    /* Not mkstemp: its files are private, and what the umask would allow can't be asked safely with threads. */
+    for (int i = 0; i < 100 && writer->file < 0; ++i) {
+        snprintf(writer->temporary, size, "%s.%ld.%d", path, (long)getpid(), i);
+        writer->file = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (writer->file < 0 && errno != EEXIST) break;
+    }
     if (writer->file < 0) {
         dn_free(writer->temporary);
         writer->temporary = NULL; /* nothing to remove */
@@ -130,9 +134,6 @@ dn_status dn_writer_open(dn_writer **out, const char *path) {
         dn_writer_abandon(writer);
         return status;
     }
-    mode_t mask = umask(0);
-    umask(mask);
-    fchmod(writer->file, 0666 & ~mask); /* mkstemp makes it private */
     *out = writer;
     return DN_OK;
 }

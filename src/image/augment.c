@@ -177,8 +177,8 @@ dn_status dn_augment_classification(float *out, int out_w, int out_h, const floa
     int smallest = options->min_size ? options->min_size : dn_max_int(out_w, out_h);
     int largest = options->max_size ? options->max_size : dn_max_int(out_w, out_h);
     int side = dn_random_int(&random, smallest, largest);
-    int shorter = (float)h < (float)w * aspect ? h : (int)((float)w * aspect);
-    float scale = (float)side / (float)dn_max_int(shorter, 1);
+    float shorter = truncf(fminf((float)h, (float)w * aspect));
+    float scale = (float)side / fmaxf(shorter, 1);
     float radians = dn_random_uniform(&random, -options->angle, options->angle) * degree;
     float room_x = ((float)w * scale / aspect - (float)out_w) / 2,
           room_y = ((float)h * scale - (float)out_h) / 2;

@@ -1,6 +1,8 @@
 /* blur.c - the blur of antialiased layers, as a depthwise convolution with fixed weights. */
 #include "blur.h"
 
+#include <string.h>
+
 dn_status dn_blur_read(dn_blur *blur, dn_section *section, int *stride_y, int *stride_x) {
     DN_TRY(dn_option_int(&blur->kind, section, "antialiasing", 0, 2));
     if (*stride_y == 1 && *stride_x == 1) blur->kind = 0;
@@ -44,9 +46,9 @@ static void fill_weights(const dn_blur *blur, float *weights) {
     static const float binomial[9] = {1 / 16.f, 2 / 16.f, 1 / 16.f, 2 / 16.f, 4 / 16.f,
                                       2 / 16.f, 1 / 16.f, 2 / 16.f, 1 / 16.f};
     static const float mean[4] = {1 / 4.f, 1 / 4.f, 1 / 4.f, 1 / 4.f};
-    int taps = blur->kind == 1 ? 9 : 4;
-    for (int c = 0; c < blur->shape.in_c; ++c)
-        for (int k = 0; k < taps; ++k) weights[c * taps + k] = blur->kind == 1 ? binomial[k] : mean[k];
+    const float *taps = blur->kind == 1 ? binomial : mean;
+    size_t count = blur->kind == 1 ? DN_COUNT(binomial) : DN_COUNT(mean);
+    for (int c = 0; c < blur->shape.in_c; ++c) memcpy(weights + (size_t)c * count, taps, count * sizeof *taps);
 }
 
 void dn_blur_forward(const dn_blur *blur, const dn_run *run, const float *x, float *y, float *scratch) {

@@ -106,6 +106,10 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     if (shape->in_c % shape->groups || shape->out_c % shape->groups)
         return dn_option_error(section, "groups", "%d must divide the %d input channels and the %d filters",
                                shape->groups, shape->in_c, shape->out_c);
+    int deepest = dn_max_int(shape->in_c, shape->out_c) / shape->groups; /* forward or backward */
+    if ((int64_t)shape->size * shape->size * deepest > INT_MAX)
+        return dn_option_error(section, "size", "kernels of %d x %d x %d are too large", shape->size, shape->size,
+                               deepest);
     if (pad) padding = shape->size / 2;
     shape->pad = padding * shape->dilation;
     /* As in the fork, dilation does not enter the output's size: the extra padding makes up for it. */

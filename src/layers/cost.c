@@ -1,5 +1,5 @@
 /* cost.c - [cost]: compares the previous layer with the truth. The output is the error of each element, the cost their
- * sum. Without truth it does nothing. compat.md 6.11. */
+ * sum. Without truth both are 0. compat.md 6.11. */
 #include "files.h"
 #include "layer.h"
 
@@ -79,7 +79,10 @@ static void element(const cost_settings *s, float prediction, float truth, float
 
 static dn_status forward(const dn_layer *layer, dn_run *run) {
     const cost_settings *s = layer->settings;
-    if (!run->truth) return DN_OK;
+    if (!run->truth) {
+        run->ops->fill(run->device, run->output[layer->index], 0, (size_t)run->batch * layer->outputs);
+        return DN_OK;
+    }
     if (run->truths != layer->inputs)
         return dn_fail(DN_ERROR_DATA, "layer %d [cost] needs %zu truth values per image, not %zu", layer->index,
                        layer->inputs, run->truths);

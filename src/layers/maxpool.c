@@ -44,6 +44,8 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_int_or(&padding, section, "padding", size - 1, 0, 8192));
     DN_TRY(dn_blur_read(&s->blur, section, &y, &x));
     DN_TRY(dn_option_flag(&s->depth, section, "maxpool_depth"));
+    if (s->depth && s->blur.kind)
+        return dn_option_error(section, "antialiasing", "is not available together with maxpool_depth");
     if (s->depth) return configure_depth(layer, section, s);
     if (layer->in_w + padding < size || layer->in_h + padding < size)
         return dn_option_error(section, "size", "a %d x %d window does not fit an input of %d x %d", size, size,

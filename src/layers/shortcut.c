@@ -106,12 +106,12 @@ static size_t scratch(const dn_layer *layer, const dn_ops *ops, dn_device *devic
 /* Normalised weight of layer `row` (0: the previous one) for channel c. */
 static float normalized(const dn_layer *layer, const float *weights, int row, int c) {
     const shortcut_settings *s = layer->settings;
-    int columns = s->weight_columns, column = columns == 1 ? 0 : c;
-    float own = weights[row * columns + column], sum = 1e-4f, largest = -INFINITY;
+    size_t columns = (size_t)s->weight_columns, column = columns == 1 ? 0 : (size_t)c;
+    float own = weights[(size_t)row * columns + column], sum = 1e-4f, largest = -INFINITY;
     if (s->normalization == NORMALIZATION_NONE) return own;
-    for (int i = 0; i <= layer->source_count; ++i) largest = fmaxf(largest, weights[i * columns + column]);
+    for (int i = 0; i <= layer->source_count; ++i) largest = fmaxf(largest, weights[(size_t)i * columns + column]);
     for (int i = 0; i <= layer->source_count; ++i) {
-        float w = weights[i * columns + column];
+        float w = weights[(size_t)i * columns + column];
         sum += s->normalization == NORMALIZATION_RELU ? fmaxf(w, 0) : expf(w - largest);
     }
     return (s->normalization == NORMALIZATION_RELU ? fmaxf(own, 0) : expf(own - largest)) / sum;
@@ -120,7 +120,7 @@ static float normalized(const dn_layer *layer, const float *weights, int row, in
 static void fill_factors(const dn_layer *layer, const dn_run *run, int row, float *factors, int channels) {
     const float *weights = dn_run_param(run, layer, 0);
     for (int b = 0; b < run->batch; ++b)
-        for (int c = 0; c < channels; ++c) factors[b * channels + c] = normalized(layer, weights, row, c);
+        for (int c = 0; c < channels; ++c) *factors++ = normalized(layer, weights, row, c);
 }
 
 /* A source with fewer channels adds to the first ones only: images are taken one at a time then. */
@@ -168,19 +168,20 @@ static void weighted_backward(const dn_layer *layer, dn_run *run) {
     float *weight_gradient = dn_run_gradient(run, layer, 0);
     for (int row = 0; row <= layer->source_count; ++row) {
         int index = row ? layer->sources[row - 1] : layer->index - 1;
-        const float *input = index < 0 ? run->input : run->output[index];
-        float *input_delta = index < 0 ? run->input_delta : run->delta[index];
-        size_t input_size = index < 0 ? layer->inputs : run->layers[index].outputs;
+        const float *input = run->output[index];
+        float *input_delta = run->delta[index];
+        size_t input_size = run->layers[index].outputs;
         int channels = row ? dn_min_int(run->layers[index].out_c, layer->out_c) : layer->out_c;
         fill_factors(layer, run, row, factors, channels);
         for (int b = 0; b < run->batch; ++b) {
             memset(gradient, 0, (size_t)channels * sizeof *gradient);
             run->ops->scale_channels_backward(run->device, factors, input + (size_t)b * input_size,
                                               delta + (size_t)b * layer->outputs, gradient,
-                                              input_delta ? input_delta + (size_t)b * input_size : NULL, 1, channels,
+                                              input_delta + (size_t)b * input_size, 1, channels,
                                               (size_t)layer->out_w * (size_t)layer->out_h, false);
             for (int c = 0; c < channels; ++c)
-                weight_gradient[row * s->weight_columns + (s->weight_columns == 1 ? 0 : c)] += gradient[c];
+                weight_gradient[(size_t)row * (size_t)s->weight_columns + (s->weight_columns == 1 ? 0 : (size_t)c)] +=
+                    gradient[c];
         }
     }
 }

@@ -4,7 +4,7 @@
 
 #include "../base/platform.h"
 
-#include <stdio.h>
+#include <limits.h>
 #include <string.h>
 
 static const size_t MOST_CFG_BYTES = (size_t)16 << 20;
@@ -69,6 +69,7 @@ static dn_status configure_layer(dn_layer *layers, int index, dn_section *sectio
             if (layer->num_load > layer->params[p].dims[0])
                 return dn_option_error(section, "numload", "%d is more than the layer's %d filters", layer->num_load,
                                        layer->params[p].dims[0]);
+    if (network->layers) return DN_OK; /* resized: all has been said */
     return dn_section_check_unused(section, network->options.strict);
 }
 
@@ -151,6 +152,10 @@ static dn_status check_options(const dn_network_options *options) {
         return dn_fail(DN_ERROR_ARGUMENT, "threads: must be 0 to 1024, not %d", options->threads);
     if (options->batch < 0 || options->width < 0 || options->height < 0)
         return dn_fail(DN_ERROR_ARGUMENT, "batch, width and height must not be negative");
+    if (options->numerics != DN_NUMERICS_DEFAULT && options->numerics != DN_NUMERICS_PJREDDIE_CPU)
+        return dn_fail(DN_ERROR_ARGUMENT, "numerics: %d is not one of dn_numerics", options->numerics);
+    if (options->dialect != DN_DIALECT_PJREDDIE && options->dialect != DN_DIALECT_ALEXEYAB)
+        return dn_fail(DN_ERROR_ARGUMENT, "dialect: %d is not one of dn_dialect", options->dialect);
     return DN_OK;
 }
 
@@ -237,6 +242,8 @@ dn_status dn_network_resize(dn_network *network, int width, int height) {
     net.w = width;
     net.h = height;
     net.inputs = (size_t)width * (size_t)height * (size_t)net.c;
+    if (net.inputs > INT_MAX)
+        return dn_fail(DN_ERROR_ARGUMENT, "an input of %d x %d x %d is too large", width, height, net.c);
     DN_TRY(configure_layers(&layers, network, &net));
     dn_status status = place_params(network, layers, network->count, &total);
     for (int i = 0; status == DN_OK && i < network->count; ++i)
@@ -252,6 +259,7 @@ dn_status dn_network_resize(dn_network *network, int width, int height) {
     dn_layers_free(network->layers, network->count);
     network->layers = layers;
     network->net = net;
+    network->resizes++;
     atomic_fetch_add(&network->version, 1);
     return DN_OK;
 }

@@ -29,6 +29,7 @@ struct dn_network {
     int sessions;                /* parameters can't be set while there are any */
     bool trained;                /* a trainer has it */
     atomic_uint_fast64_t version; /* changes with the parameters */
+    uint64_t resizes;            /* of the input: layers' sizes are no longer what a session has computed */
     dn_plan *plan;               /* of plan_version; shared by sessions */
     uint64_t plan_version;
     void (*plan_release)(dn_plan *plan);

@@ -101,7 +101,9 @@ const char *dn_layer_param(const dn_network *network, int layer, int param, int 
     return p->name;
 }
 
-static dn_status find_param(const dn_param **out, const dn_network *network, int layer, int param, size_t count) {
+static dn_status find_param(const dn_param **out, const dn_network *network, int layer, int param, const float *values,
+                            size_t count) {
+    if (!network || !values) return dn_fail(DN_ERROR_ARGUMENT, "needs a network and an array of values");
     *out = param_at(network, layer, param);
     if (!*out) return dn_fail(DN_ERROR_ARGUMENT, "layer %d has no parameter %d", layer, param);
     if ((*out)->count != count)
@@ -112,14 +114,14 @@ static dn_status find_param(const dn_param **out, const dn_network *network, int
 
 dn_status dn_layer_param_get(const dn_network *network, int layer, int param, float *values, size_t count) {
     const dn_param *p;
-    DN_TRY(find_param(&p, network, layer, param, count));
+    DN_TRY(find_param(&p, network, layer, param, values, count));
     memcpy(values, network->params + p->offset, count * sizeof *values);
     return DN_OK;
 }
 
 dn_status dn_layer_param_set(dn_network *network, int layer, int param, const float *values, size_t count) {
     const dn_param *p;
-    DN_TRY(find_param(&p, network, layer, param, count));
+    DN_TRY(find_param(&p, network, layer, param, values, count));
     pthread_mutex_lock(&network->mutex);
     int sessions = network->sessions;
     if (sessions == 0) {
@@ -164,7 +166,8 @@ const char *dn_registry_key(int type, int key, const char **default_text, const 
 }
 
 dn_status dn_check_input(const float *input, int batch) {
-    if (!input || batch < 1 || batch > 1 << 20)
+    if (!input) return dn_fail(DN_ERROR_ARGUMENT, "needs an input, not NULL");
+    if (batch < 1 || batch > 1 << 20)
         return dn_fail(DN_ERROR_ARGUMENT, "needs an input of 1 to %d images, not %d", 1 << 20, batch);
     return DN_OK;
 }

@@ -2,6 +2,7 @@
  * oracle that plans are checked against. */
 #include "network.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* Room for one layer's buffers; each starts on a cache line. */
@@ -50,9 +51,23 @@ static size_t largest_scratch(const dn_network *network, dn_device *device, int 
     return largest;
 }
 
+/* Backends count the pixels of a batch, and the elements of their blocks, with ints. */
+static dn_status check_pixels(const dn_network *network, int batch) {
+    for (int i = 0; i < network->count; ++i) {
+        const dn_layer *layer = &network->layers[i];
+        int64_t in = (int64_t)layer->in_w * layer->in_h, out = (int64_t)layer->out_w * layer->out_h;
+        if (in > INT_MAX / 2 / batch || out > INT_MAX / 2 / batch)
+            return dn_fail(DN_ERROR_ARGUMENT, "%s:%d: %d images of %d x %d pixels are too many for one pass",
+                           network->config->file, layer->line, batch, dn_max_int(layer->in_w, layer->out_w),
+                           dn_max_int(layer->in_h, layer->out_h));
+    }
+    return DN_OK;
+}
+
 dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *device, int batch, bool train,
                          bool input_delta) {
     *runner = (dn_runner){0}; /* what a failure leaves */
+    DN_TRY(check_pixels(network, batch));
     size_t count = (size_t)network->count;
     DN_TRY(dn_new(&runner->pointers, 3 * count, sizeof *runner->pointers, "buffers"));
     runner->network = network;
@@ -70,7 +85,8 @@ dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *devi
                            .saved = train ? runner->pointers + 2 * count : NULL};
     size_t scratch = largest_scratch(network, device, batch, train);
     size_t floats = lay_out(runner, NULL, train, input_delta, scratch);
-    uint64_t limit = network->options.memory_limit * 4; /* training keeps about four times the activations */
+    /* Training keeps about four times the activations. */
+    uint64_t limit = network->options.memory_limit > UINT64_MAX / 4 ? UINT64_MAX : network->options.memory_limit * 4;
     runner->bytes = floats * sizeof(float);
     runner->buffers = runner->bytes / sizeof(float) == floats && runner->bytes <= limit
                           ? network->ops->allocate(device, floats)

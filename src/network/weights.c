@@ -204,6 +204,7 @@ static dn_status write_header(dn_writer *writer, const dn_network *network) {
 
 dn_status dn_network_save_weights(const dn_network *network, const char *path, int cutoff) {
     dn_writer *writer;
+    if (!network || !path) return dn_fail(DN_ERROR_ARGUMENT, "no network or no path");
     dn_dialect dialect = (dn_dialect)network->options.dialect;
     int end = cutoff < 0 || cutoff > network->count ? network->count : cutoff;
     DN_TRY(dn_writer_open(&writer, path));

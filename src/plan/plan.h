@@ -45,7 +45,7 @@ dn_status dn_plan_acquire(dn_plan **out, dn_network *network, uint64_t *version)
 void dn_plan_release(dn_plan *plan); /* accepts NULL */
 
 /* memory.c: places buffers that live from start to end (op indices, inclusive) so that those alive together do not
- * overlap. offsets are written; returns the floats needed. */
+ * overlap. order: scratch, count ints. Offsets are written; returns the floats needed. */
 typedef struct dn_plan_buffer {
     size_t floats, offset;
     int start, end;

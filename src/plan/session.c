@@ -20,6 +20,7 @@ struct dn_session {
     dn_runner runner;       /* unfused path */
     uint64_t runner_version;
     int last_activated;
+    uint64_t resizes;       /* network->resizes at the last predict or activate */
     char line[256];
 };
 
@@ -72,6 +73,15 @@ void dn_session_free(dn_session *session) {
     session->network->sessions--;
     pthread_mutex_unlock(&session->network->mutex);
     dn_free(session);
+}
+
+/* Results whose sizes the layers no longer have, because the network was resized, can't be read any more. */
+static bool is_current(const dn_session *session) { return session->resizes == session->network->resizes; }
+
+static void forget_old_sizes(dn_session *session) {
+    if (is_current(session)) return;
+    session->batch = session->last_activated = 0;
+    session->resizes = session->network->resizes;
 }
 
 /* ---- planned path ---- */
@@ -172,6 +182,7 @@ dn_status dn_session_predict(dn_session *session, const float *input, int batch)
     DN_TRY(dn_check_input(input, batch));
     session->batch = 0;
     DN_TRY(prepare(session));
+    forget_old_sizes(session);
     DN_TRY(reserve_outputs(session, batch));
     const dn_network *network = session->network;
     for (int b = 0; b < batch; ++b) {
@@ -190,7 +201,7 @@ dn_status dn_session_predict(dn_session *session, const float *input, int batch)
 
 const float *dn_session_output(const dn_session *session, int k, size_t *count) {
     const dn_network *network = session->network;
-    bool there = k >= 0 && k < network->output_count && session->batch > 0;
+    bool there = k >= 0 && k < network->output_count && session->batch > 0 && is_current(session);
     if (count) *count = there ? network->layers[network->outputs[k]].outputs : 0;
     return there ? session->outputs[k] : NULL;
 }
@@ -203,6 +214,7 @@ dn_status dn_session_activate(dn_session *session, const float *input, int batch
     dn_runner *runner = &session->runner;
     uint64_t version = atomic_load(&session->network->version);
     session->last_activated = 0;
+    forget_old_sizes(session);
     if (runner->capacity != batch || session->runner_version != version) {
         dn_runner_free(runner);
         DN_TRY(dn_runner_init(runner, session->network, session->device, batch, false, false));
@@ -218,6 +230,7 @@ dn_status dn_session_activate(dn_session *session, const float *input, int batch
 
 const float *dn_session_layer_output(const dn_session *session, int layer, size_t *count) {
     bool there = session->last_activated > 0 && layer >= 0 && layer < session->network->count;
+    there = there && is_current(session);
     if (count) *count = there ? session->network->layers[layer].outputs : 0;
     return there ? session->runner.run.output[layer] : NULL;
 }
@@ -294,6 +307,7 @@ dn_status dn_session_detect(dn_detections **out, dn_session *session, const dn_d
     *out = NULL;
     dn_detect_options_init(&defaults);
     if (!options) options = &defaults;
+    if (!is_current(session)) return dn_fail(DN_ERROR_STATE, "the network was resized after the last predict");
     if (options->image < 0 || options->image >= session->batch)
         return dn_fail(DN_ERROR_STATE, "image %d of the last predict, which had %d", options->image, session->batch);
     dn_head_info info = heads_info(session->network);

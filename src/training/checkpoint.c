@@ -1,6 +1,6 @@
 /* checkpoint.c - a trainer's state as one file, restored bit for bit. Layout, little-endian:
- *   "DNTRAIN1", then u64: cfg bytes, parameters, 1 if Adam; state (struct below); cfg; name; parameters; gradients;
- *   moments if Adam; u32 CRC-32 of everything before it. */
+ *   "DNTRAIN1"; state (struct below); cfg; name; parameters; gradients; moments if Adam; u32 CRC-32 of everything
+ *   before it. */
 #include "trainer.h"
 
 #include "../base/platform.h"
@@ -138,7 +138,8 @@ static dn_status restore(dn_trainer **out, const char *path, const state *s, con
     options.input_delta = s->input_delta;
     options.threads = threads;
     dn_status status = DN_OK;
-    if (network->param_count != s->params || s->moments != (network->net.adam ? 2 * s->params : 0))
+    if (network->param_count != s->params || s->moments != (network->net.adam ? 2 * s->params : 0) ||
+        s->since_update < 0 || s->since_update >= network->net.subdivisions)
         status = dn_fail(DN_ERROR_WEIGHTS, "%s: damaged checkpoint: its cfg and its parameters don't fit", path);
     if (status == DN_OK) status = dn_trainer_create(out, network, &options);
     if (status != DN_OK) {

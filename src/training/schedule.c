@@ -6,7 +6,8 @@
 
 static double cosine_rate(const dn_net_settings *net, int64_t n) {
     double start = 0, cycle = net->cycle;
-    while (start + cycle < (double)n) {
+    if (net->cycle_multiplier == 1) start = cycle * fmax(0, ceil((double)n / cycle) - 1); /* n may be huge */
+    while (start + cycle < (double)n && net->cycle_multiplier > 1) {
         start += cycle;
         cycle *= net->cycle_multiplier;
     }
@@ -39,7 +40,7 @@ float dn_schedule_rate(const dn_net_settings *net, int64_t n, uint64_t seed) {
         rate *= pow(1 - (double)n / dn_max_int(1, net->max_batches), net->power);
         break;
     case DN_POLICY_SIGMOID:
-        rate /= 1 + exp(net->gamma * (double)(n - net->step));
+        rate /= 1 + exp(net->gamma * ((double)n - net->step));
         break;
     case DN_POLICY_RANDOM: {
         dn_random random = dn_random_keyed(seed, 0, (uint64_t)n);

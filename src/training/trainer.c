@@ -54,7 +54,9 @@ dn_status dn_trainer_create(dn_trainer **out, dn_network *network, const dn_trai
     if (taken) return dn_fail(DN_ERROR_STATE, "the network has a trainer already");
     status = dn_new(&trainer, 1, sizeof *trainer, "trainer");
     if (status != DN_OK) {
+        pthread_mutex_lock(&network->mutex);
         network->trained = false;
+        pthread_mutex_unlock(&network->mutex);
         return status;
     }
     trainer->network = network;
@@ -118,9 +120,10 @@ dn_status dn_trainer_backward(dn_trainer *trainer, const float *input, const flo
 }
 
 dn_status dn_trainer_backward_from(dn_trainer *trainer, int layer, const float *delta) {
+    if (!trainer || !delta) return dn_fail(DN_ERROR_ARGUMENT, "needs a trainer and a delta");
     dn_run *run = &trainer->runner.run;
     if (!trainer->ran) return dn_fail(DN_ERROR_STATE, "there was no forward pass yet");
-    if (layer < 0 || layer >= trainer->network->count || !delta)
+    if (layer < 0 || layer >= trainer->network->count)
         return dn_fail(DN_ERROR_ARGUMENT, "layer: must be 0 to %d, not %d", trainer->network->count - 1, layer);
     for (int i = 0; i < run->count; ++i)
         run->ops->fill(run->device, run->delta[i], 0, (size_t)run->batch * run->layers[i].outputs);
