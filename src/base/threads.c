@@ -20,6 +20,8 @@ struct dn_pool {
     pthread_cond_t wake, done;
     atomic_uint generation; /* changes when there is work, or it is time to stop */
     atomic_int running;     /* workers that have not finished this generation */
+    atomic_int asleep;      /* workers on `wake`: only then does announcing need the mutex */
+    atomic_bool waiting;    /* the caller is on `done` */
     atomic_bool stop;
     dn_task task;
     void *context;
@@ -33,14 +35,18 @@ static void *work(void *argument) {
         for (int spin = 0; spin < SPINS && atomic_load_explicit(&pool->generation, memory_order_acquire) == seen; ++spin)
             dn_platform_pause();
         if (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen) {
+            /* Counted before the generation is looked at again; announce() changes it before it looks at the count:
+             * one of the two sees the other. */
             pthread_mutex_lock(&pool->mutex);
+            atomic_fetch_add(&pool->asleep, 1);
             while (atomic_load(&pool->generation) == seen) pthread_cond_wait(&pool->wake, &pool->mutex);
+            atomic_fetch_sub(&pool->asleep, 1);
             pthread_mutex_unlock(&pool->mutex);
         }
         seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
         if (atomic_load(&pool->stop)) return NULL;
         pool->task(pool->context, self->part, pool->threads);
-        if (atomic_fetch_sub(&pool->running, 1) == 1) {
+        if (atomic_fetch_sub(&pool->running, 1) == 1 && atomic_load(&pool->waiting)) {
             pthread_mutex_lock(&pool->mutex);
             pthread_cond_signal(&pool->done);
             pthread_mutex_unlock(&pool->mutex);
@@ -49,8 +55,9 @@ static void *work(void *argument) {
 }
 
 static void announce(dn_pool *pool) {
+    atomic_fetch_add(&pool->generation, 1);
+    if (atomic_load(&pool->asleep) == 0) return;
     pthread_mutex_lock(&pool->mutex);
-    atomic_fetch_add_explicit(&pool->generation, 1, memory_order_release);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->mutex);
 }
@@ -111,7 +118,9 @@ void dn_pool_run(dn_pool *pool, dn_task task, void *context) {
         dn_platform_pause();
     if (atomic_load_explicit(&pool->running, memory_order_acquire) > 0) {
         pthread_mutex_lock(&pool->mutex);
+        atomic_store(&pool->waiting, true);
         while (atomic_load(&pool->running) > 0) pthread_cond_wait(&pool->done, &pool->mutex);
+        atomic_store(&pool->waiting, false);
         pthread_mutex_unlock(&pool->mutex);
     }
 }
