@@ -12,8 +12,8 @@
  * dn_x_create or dn_x_load gives belongs to the caller until dn_x_free, which accepts NULL. A returned
  * const pointer is borrowed; its comment names the event that ends it. Functions that return a dn_status
  * refuse NULL for a handle or an array they need; those that only look something up need a live handle.
- * A network outlives its sessions and trainer. The library never prints, exits or aborts. Tensors are
- * float32, planar NCHW, row-major.
+ * Option structs are set by their dn_x_options_init first. A network outlives its sessions and trainer.
+ * The library never prints, exits or aborts. Tensors are float32, planar NCHW, row-major.
  */
 #ifndef DN_H
 #define DN_H

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+import darknet_py
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_the_sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Child processes import the package that the tests do, which may be installed.
+
+    The sources in the working directory would come first, and have no compiled core then.
+    """
+    before = Path.cwd()
+    os.environ["PYTHONPATH"] = str(Path(darknet_py.__file__).resolve().parent.parent)
+    os.chdir(tmp_path_factory.mktemp("work"))
+    yield
+    os.chdir(before)
+
 
 TINY_CFG = """
 [net]

@@ -95,7 +95,7 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
     "numload beyond filters": (f"{NET}{CONV}numload=5\n", "5 is more than the layer's 4 filters"),
     "a convolution of a vector": (VECTOR + CONV, "needs an image, but its input is a plain vector of 5 values"),
     "a kernel whose weights overflow": (
-        "[net]\nwidth=8\nheight=8\nchannels=65536\n[convolutional]\nfilters=16777216\nsize=1024\npad=1\n", "more than the limit"),
+        "[net]\nwidth=8\nheight=8\nchannels=65536\n[convolutional]\nfilters=16777216\nsize=1024\npad=1\n", "too large"),
     # pooling and resampling
     "maxpool with stride 0": (f"{NET}[maxpool]\nsize=2\nstride=0\n", "stride: must be 1"),
     "a negative maxpool": (f"{NET}[maxpool]\nsize=-2\n", "size: must be 1"),

@@ -219,7 +219,7 @@ def test_public_functions_are_declared_for_c_and_cplusplus() -> None:
 
 def tool(module: ModuleType, *arguments: str) -> int:
     assert module.__file__
-    return subprocess.run([sys.executable, module.__file__, *arguments], check=False, cwd=ROOT).returncode
+    return subprocess.run([sys.executable, module.__file__, *arguments], check=False).returncode
 
 
 def test_every_key_has_its_row_and_every_row_its_key() -> None:

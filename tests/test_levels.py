@@ -44,9 +44,7 @@ CASES = (
     "wio_headers",
 )
 
-PREAMBLE = (
-    f"import json, sys; sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]\nimport darknet_py as dn\n"
-)
+PREAMBLE = f"import json, sys; sys.path.insert(0, {str(HERE)!r})\nimport darknet_py as dn\n"
 
 GOLDEN = """
 from pathlib import Path

@@ -41,7 +41,7 @@ class Key(NamedTuple):
 def core() -> tuple[Any, Any]:
     """The C core of this tree, also when the script runs from elsewhere."""
     if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
+        sys.path.append(str(ROOT))
     from darknet_py._native import ffi, lib
 
     return ffi, lib

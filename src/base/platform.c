@@ -1,4 +1,4 @@
-/* platform.c - files, clock and processors, on POSIX. A port to another system replaces this file. */
+/* platform.c - files and processors, on POSIX. A port to another system replaces this file. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "platform.h"
 
@@ -6,10 +6,8 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 int dn_platform_processors(void) {
@@ -18,12 +16,6 @@ int dn_platform_processors(void) {
     if (sched_getaffinity(0, sizeof set, &set) == 0) return dn_max_int(1, CPU_COUNT(&set));
 #endif
     return dn_max_int(1, (int)sysconf(_SC_NPROCESSORS_ONLN));
-}
-
-double dn_platform_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 void dn_platform_pause(void) {

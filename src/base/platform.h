@@ -1,4 +1,4 @@
-/* platform.h - everything that differs between operating systems: files, clocks, processors, threads' raw
+/* platform.h - everything that differs between operating systems: files, processors, threads' raw
  * material. platform.c is the only file that includes system headers for these. */
 #ifndef DN_PLATFORM_H
 #define DN_PLATFORM_H
@@ -8,7 +8,6 @@
 #include <pthread.h>
 
 int dn_platform_processors(void); /* usable by this process, at least 1 */
-double dn_platform_seconds(void); /* monotonic */
 void dn_platform_pause(void);     /* hint inside a spin loop */
 
 /* Whole file into one allocation, with a terminating 0 after the last byte. limit: largest size accepted. */

@@ -148,6 +148,8 @@ static dn_status find_outputs(dn_network *network) {
 }
 
 static dn_status check_options(const dn_network_options *options) {
+    if (options->struct_size != sizeof *options)
+        return dn_fail(DN_ERROR_ARGUMENT, "options were not set by dn_network_options_init");
     if (options->threads < 0 || options->threads > 1024)
         return dn_fail(DN_ERROR_ARGUMENT, "threads: must be 0 to 1024, not %d", options->threads);
     if (options->batch < 0 || options->width < 0 || options->height < 0)

@@ -103,6 +103,7 @@ const char *dn_layer_param(const dn_network *network, int layer, int param, int 
 
 static dn_status find_param(const dn_param **out, const dn_network *network, int layer, int param, const float *values,
                             size_t count) {
+    *out = NULL;
     if (!network || !values) return dn_fail(DN_ERROR_ARGUMENT, "needs a network and an array of values");
     *out = param_at(network, layer, param);
     if (!*out) return dn_fail(DN_ERROR_ARGUMENT, "layer %d has no parameter %d", layer, param);

@@ -307,9 +307,13 @@ dn_status dn_session_detect(dn_detections **out, dn_session *session, const dn_d
     *out = NULL;
     dn_detect_options_init(&defaults);
     if (!options) options = &defaults;
+    if (options->struct_size != sizeof *options)
+        return dn_fail(DN_ERROR_ARGUMENT, "options were not set by dn_detect_options_init");
     if (!is_current(session)) return dn_fail(DN_ERROR_STATE, "the network was resized after the last predict");
+    if (session->batch == 0) return dn_fail(DN_ERROR_STATE, "there was no predict yet");
     if (options->image < 0 || options->image >= session->batch)
-        return dn_fail(DN_ERROR_STATE, "image %d of the last predict, which had %d", options->image, session->batch);
+        return dn_fail(DN_ERROR_ARGUMENT, "image: the last predict had images 0 to %d, not %d", session->batch - 1,
+                       options->image);
     dn_head_info info = heads_info(session->network);
     DN_TRY(dn_detections_create(&list, info.classes));
     dn_status status = collect(session, options, list);

@@ -47,6 +47,8 @@ dn_status dn_trainer_create(dn_trainer **out, dn_network *network, const dn_trai
     if (!out || !network) return dn_fail(DN_ERROR_ARGUMENT, "dn_trainer_create needs a network");
     *out = NULL;
     dn_trainer_options_init(&defaults);
+    if (options && options->struct_size != sizeof *options)
+        return dn_fail(DN_ERROR_ARGUMENT, "options were not set by dn_trainer_options_init");
     pthread_mutex_lock(&network->mutex);
     bool taken = network->trained;
     network->trained = true;
