@@ -1,4 +1,5 @@
-/* detect.c - finds objects in a binary PPM picture (P6, as `convert photo.jpg photo.ppm` writes) with the C library.
+/* detect.c - finds objects in a binary PPM picture (P6, as `convert photo.jpg photo.ppm` writes) with the C
+ * library.
  *
  *   cc -O2 examples/detect.c -o detect $(pkg-config --cflags --libs dn)
  *   ./detect cfg/synth.cfg weights/synth.weights picture.ppm
@@ -13,8 +14,8 @@ static uint8_t *read_ppm(const char *path, int *w, int *h) {
     FILE *file = fopen(path, "rb");
     uint8_t *pixels = NULL;
     int most;
-    if (file && fscanf(file, "P6 %d %d %d", w, h, &most) == 3 && most == 255 && *w > 0 && *h > 0 && *w < 1 << 14 &&
-        *h < 1 << 14 && fgetc(file) != EOF) {
+    if (file && fscanf(file, "P6 %d %d %d", w, h, &most) == 3 && most == 255 && *w > 0 && *h > 0 &&
+        *w < 1 << 14 && *h < 1 << 14 && fgetc(file) != EOF) {
         size_t bytes = (size_t)*w * (size_t)*h * 3;
         pixels = malloc(bytes);
         if (pixels && fread(pixels, 1, bytes, file) != bytes) {
@@ -46,11 +47,12 @@ static dn_status detect(dn_session *session, const dn_network *network, const ui
     if (status == DN_OK) status = dn_session_detect(&found, session, &options);
     for (int i = 0; status == DN_OK && i < dn_detections_count(found); ++i) {
         const float *box = dn_detections_boxes(found) + 4 * i;
-        const float *p = dn_detections_probabilities(found) + (size_t)i * (size_t)dn_detections_classes(found);
+        const float *p =
+            dn_detections_probabilities(found) + (size_t)i * (size_t)dn_detections_classes(found);
         for (int c = 0; c < dn_detections_classes(found); ++c)
             if (p[c] > options.thresh)
-                printf("class %d: %.0f%% at %.0f,%.0f, %.0f x %.0f pixels\n", c, p[c] * 100, box[0] - box[2] / 2,
-                       box[1] - box[3] / 2, box[2], box[3]);
+                printf("class %d: %.0f%% at %.0f,%.0f, %.0f x %.0f pixels\n", c, p[c] * 100,
+                       box[0] - box[2] / 2, box[1] - box[3] / 2, box[2], box[3]);
     }
     dn_detections_free(found);
     free(input);

@@ -55,8 +55,8 @@ typedef enum dn_status {
 typedef enum dn_log_level { DN_LOG_INFO = 1, DN_LOG_WARNING = 2 } dn_log_level;
 
 typedef enum dn_numerics {
-    DN_NUMERICS_DEFAULT = 0,      /* batch normalisation divides by sqrt(v + 1e-5) */
-    DN_NUMERICS_PJREDDIE_CPU = 1  /* by sqrt(v) + 1e-6, as the reference's CPU build */
+    DN_NUMERICS_DEFAULT = 0,     /* batch normalisation divides by sqrt(v + 1e-5) */
+    DN_NUMERICS_PJREDDIE_CPU = 1 /* by sqrt(v) + 1e-6, as the reference's CPU build */
 } dn_numerics;
 
 typedef enum dn_dialect { DN_DIALECT_PJREDDIE = 0, DN_DIALECT_ALEXEYAB = 1 } dn_dialect;
@@ -76,29 +76,29 @@ typedef void (*dn_log_sink)(int level, const char *message, void *user);
 DN_API const char *dn_version(void);
 DN_API const char *dn_build_info(void);    /* compiler and flags, one line */
 DN_API const char *dn_error_message(void); /* of the last failing call on this thread */
-DN_API const char *dn_cpu_level(void);     /* "generic", "avx2", "avx512" or "neon"; NULL: DARKNET_CPU is wrong */
-DN_API int dn_cpu_count(void);             /* processors this process may use */
+DN_API const char *dn_cpu_level(void); /* "generic", "avx2", "avx512" or "neon"; NULL: DARKNET_CPU is wrong */
+DN_API int dn_cpu_count(void);         /* processors this process may use */
 DN_API void dn_log_set(dn_log_sink sink, void *user); /* NULL: silent, the default */
 
 /* Replaces malloc and free for everything allocated afterwards. Call before anything else; NULL restores.
  * allocate may return NULL; memory needs no special alignment. */
-DN_API void dn_memory_set(void *(*allocate)(size_t size, void *user), void (*release)(void *memory, void *user),
-                          void *user);
+DN_API void dn_memory_set(void *(*allocate)(size_t size, void *user),
+                          void (*release)(void *memory, void *user), void *user);
 
 /* ---- network ---------------------------------------------------------------------------------- */
 
 typedef struct dn_network_options {
-    size_t struct_size; /* sizeof(dn_network_options), set by dn_network_options_init */
-    int width, height;  /* 0: as the cfg says */
-    int batch;          /* images per forward pass when training; 0: batch / subdivisions of the cfg */
-    int threads;        /* 0: one per processor */
-    int numerics;       /* dn_numerics */
-    int dialect;        /* dn_dialect: order of parameters in .weights files */
-    int strict;         /* unused keys are errors, not warnings */
-    int exact;          /* plan without algorithms that round differently (Winograd) */
-    uint64_t seed;      /* of the initial parameters */
+    size_t struct_size;    /* sizeof(dn_network_options), set by dn_network_options_init */
+    int width, height;     /* 0: as the cfg says */
+    int batch;             /* images per forward pass when training; 0: batch / subdivisions of the cfg */
+    int threads;           /* 0: one per processor */
+    int numerics;          /* dn_numerics */
+    int dialect;           /* dn_dialect: order of parameters in .weights files */
+    int strict;            /* unused keys are errors, not warnings */
+    int exact;             /* plan without algorithms that round differently (Winograd) */
+    uint64_t seed;         /* of the initial parameters */
     uint64_t memory_limit; /* most bytes of parameters or of activations; 0: 16 GiB */
-    const char *name;   /* what messages call the cfg; files it names are also looked for beside it */
+    const char *name;      /* what messages call the cfg; files it names are also looked for beside it */
 } dn_network_options;
 
 DN_API void dn_network_options_init(dn_network_options *options);
@@ -116,7 +116,7 @@ DN_API dn_status dn_network_load_weights_bytes(dn_network *network, const void *
 DN_API dn_status dn_network_save_weights(const dn_network *network, const char *path, int cutoff);
 
 DN_API int dn_network_layer_count(const dn_network *network);
-DN_API int dn_network_batch(const dn_network *network);   /* images per training pass */
+DN_API int dn_network_batch(const dn_network *network); /* images per training pass */
 DN_API int dn_network_subdivisions(const dn_network *network);
 DN_API int dn_network_threads(const dn_network *network);
 DN_API int dn_network_max_batches(const dn_network *network);
@@ -140,7 +140,8 @@ DN_API size_t dn_layer_truths(const dn_network *network, int layer);  /* truth f
 DN_API double dn_layer_flops(const dn_network *network, int layer);   /* 2 per multiply-add, one image */
 DN_API int dn_layer_param_count(const dn_network *network, int layer);
 /* dims: up to 5, unused ones 0; returns the name. */
-DN_API const char *dn_layer_param(const dn_network *network, int layer, int param, int dims[5], size_t *count);
+DN_API const char *dn_layer_param(const dn_network *network, int layer, int param, int dims[5],
+                                  size_t *count);
 DN_API dn_status dn_layer_param_get(const dn_network *network, int layer, int param, float *values,
                                     size_t count);
 DN_API dn_status dn_layer_param_set(dn_network *network, int layer, int param, const float *values,
@@ -148,9 +149,11 @@ DN_API dn_status dn_layer_param_set(dn_network *network, int layer, int param, c
 /* Settings of a detection head: 1 and the numbers, or 0 if layer is none. */
 DN_API int dn_layer_is_head(const dn_network *network, int layer, int *classes, int *max_truths,
                             int *truth_values);
-/* All known layer types and the keys each understands, for tools: type i (NULL past the end), key k (NULL past
- * the end); type -1 is [net], type -2 the keys that every layer has. default_text: default as a cfg would say it. */
+/* All known layer types and the keys each understands, for tools: type i (NULL past the end), key k (NULL
+ * past the end); type -1 is [net], type -2 the keys that every layer has. default_text: default as a cfg
+ * would say it. */
 DN_API const char *dn_registry_type(int type, const char **aliases);
+DN_API const char *dn_registry_summary(int type); /* what the layer does, in a few words */
 DN_API const char *dn_registry_key(int type, int key, const char **default_text, const char **meaning);
 
 /* ---- running ---------------------------------------------------------------------------------- */
@@ -171,34 +174,35 @@ DN_API float dn_session_layer_cost(const dn_session *session, int layer);
 DN_API void dn_session_reset(dn_session *session); /* recurrent state to zero */
 /* Bytes of buffers this session owns, and of packed weights it shares. */
 DN_API void dn_session_memory(const dn_session *session, size_t *own, size_t *shared);
-/* One line per step of the plan: operation, algorithm, shape. Borrowed until the session's next call; NULL past
- * the end. */
+/* One line per step of the plan: operation, algorithm, shape. Borrowed until the session's next call; NULL
+ * past the end. */
 DN_API const char *dn_session_plan_line(dn_session *session, int step);
 
 /* ---- detection -------------------------------------------------------------------------------- */
 
 typedef struct dn_detect_options {
     size_t struct_size;
-    float thresh;      /* objectness and class probability must be above this; default .5 */
-    float hier;        /* threshold of hierarchical prediction; default .5 */
-    float nms;         /* IoU above which boxes suppress each other; default .45 */
-    int nms_kind;      /* dn_nms_kind; default sort (per class) */
+    float thresh;                  /* objectness and class probability must be above this; default .5 */
+    float hier;                    /* threshold of hierarchical prediction; default .5 */
+    float nms;                     /* IoU above which boxes suppress each other; default .45 */
+    int nms_kind;                  /* dn_nms_kind; default sort (per class) */
     int image_width, image_height; /* of the original image */
-    int letterbox;     /* the network saw the image letterboxed; boxes are mapped back */
-    int relative;      /* boxes relative to the image (0..1) instead of in its pixels */
-    int image;         /* which image of the batch */
-    const int *map;    /* class map for tree heads, or NULL */
+    int letterbox;                 /* the network saw the image letterboxed; boxes are mapped back */
+    int relative;                  /* boxes relative to the image (0..1) instead of in its pixels */
+    int image;                     /* which image of the batch */
+    const int *map;                /* class map for tree heads, or NULL */
     int map_count;
 } dn_detect_options;
 
 DN_API void dn_detect_options_init(dn_detect_options *options);
 /* Boxes of the last predict. */
-DN_API dn_status dn_session_detect(dn_detections **out, dn_session *session, const dn_detect_options *options);
+DN_API dn_status dn_session_detect(dn_detections **out, dn_session *session,
+                                   const dn_detect_options *options);
 DN_API void dn_detections_free(dn_detections *detections);
 DN_API int dn_detections_count(const dn_detections *detections);
 DN_API int dn_detections_classes(const dn_detections *detections);
-DN_API const float *dn_detections_boxes(const dn_detections *detections);       /* [count][4]: centre x, y, w, h */
-DN_API const float *dn_detections_objectness(const dn_detections *detections);  /* [count] */
+DN_API const float *dn_detections_boxes(const dn_detections *detections); /* [count][4]: centre x, y, w, h */
+DN_API const float *dn_detections_objectness(const dn_detections *detections);    /* [count] */
 DN_API const float *dn_detections_probabilities(const dn_detections *detections); /* [count][classes] */
 
 /* ---- training --------------------------------------------------------------------------------- */
@@ -215,8 +219,8 @@ DN_API dn_status dn_trainer_create(dn_trainer **out, dn_network *network, const 
 DN_API void dn_trainer_free(dn_trainer *trainer);
 /* One forward and backward pass in training mode; gradients accumulate. input: dn_network_batch images.
  * truth: truths floats per image, or NULL. cost: mean over the layers that have one. */
-DN_API dn_status dn_trainer_backward(dn_trainer *trainer, const float *input, const float *truth, size_t truths,
-                                     float *cost);
+DN_API dn_status dn_trainer_backward(dn_trainer *trainer, const float *input, const float *truth,
+                                     size_t truths, float *cost);
 DN_API dn_status dn_trainer_update(dn_trainer *trainer);
 /* backward, then update after every `subdivisions`-th call (*updated says whether). */
 DN_API dn_status dn_trainer_step(dn_trainer *trainer, const float *input, const float *truth, size_t truths,
@@ -231,13 +235,14 @@ DN_API const float *dn_trainer_delta(const dn_trainer *trainer, int layer, size_
 DN_API float dn_trainer_layer_cost(const dn_trainer *trainer, int layer);
 /* Accumulated negative gradient of a parameter, shaped like it. */
 DN_API const float *dn_trainer_gradient(const dn_trainer *trainer, int layer, int param, size_t *count);
-/* Overwrites a layer's delta before the next backward pass starts there (gradient checks): a single backward pass
- * from `layer` down, with this delta, after the forward pass of the last dn_trainer_backward. */
+/* Overwrites a layer's delta before the next backward pass starts there (gradient checks): a single backward
+ * pass from `layer` down, with this delta, after the forward pass of the last dn_trainer_backward. */
 DN_API dn_status dn_trainer_backward_from(dn_trainer *trainer, int layer, const float *delta);
 /* All gradients as one array, for reduction across machines. Borrowed until the trainer is freed. */
 DN_API float *dn_trainer_gradients(dn_trainer *trainer, size_t *count);
 DN_API dn_network *dn_trainer_network(const dn_trainer *trainer);
-/* One line of numbers about the last pass of head `layer`, as the reference prints it; "" for other layers. */
+/* One line of numbers about the last pass of head `layer`, as the reference prints it; "" for other layers.
+ */
 DN_API const char *dn_trainer_head_line(const dn_trainer *trainer, int layer);
 /* Everything (cfg, options, parameters, optimiser, counters), bit for bit; written whole or not at all. */
 DN_API dn_status dn_trainer_save(const dn_trainer *trainer, const char *path);
@@ -252,10 +257,11 @@ DN_API dn_status dn_image_to_bytes(uint8_t *out, const float *image, int w, int 
 /* Bilinear, aligned corners (the reference's resize). */
 DN_API dn_status dn_image_resize(float *out, int out_w, int out_h, const float *image, int w, int h, int c);
 /* Resized to fit, centred on grey (.5). */
-DN_API dn_status dn_image_letterbox(float *out, int out_w, int out_h, const float *image, int w, int h, int c);
+DN_API dn_status dn_image_letterbox(float *out, int out_w, int out_h, const float *image, int w, int h,
+                                    int c);
 /* Window at (dx, dy); outside, the edge is repeated. */
-DN_API dn_status dn_image_crop(float *out, int out_w, int out_h, int dx, int dy, const float *image, int w, int h,
-                               int c);
+DN_API dn_status dn_image_crop(float *out, int out_w, int out_h, int dx, int dy, const float *image, int w,
+                               int h, int c);
 DN_API dn_status dn_image_rotate_crop(float *out, int out_w, int out_h, float radians, float scale, float dx,
                                       float dy, float aspect, const float *image, int w, int h, int c);
 DN_API dn_status dn_image_flip(float *image, int w, int h, int c);
@@ -273,18 +279,18 @@ typedef struct dn_augment_options {
     size_t struct_size;
     float jitter, hue, saturation, exposure;
     int flip;
-    float angle, aspect;       /* classification only */
-    int min_size, max_size;    /* classification only: shorter side after scaling */
+    float angle, aspect;    /* classification only */
+    int min_size, max_size; /* classification only: shorter side after scaling */
 } dn_augment_options;
 
 DN_API void dn_augment_options_init(dn_augment_options *options);
-DN_API dn_status dn_augment_detection(float *out, int out_w, int out_h, float *truth, int max_truths, int values,
-                                      const float *image, int w, int h, const float *boxes, int count,
-                                      const dn_augment_options *options, uint64_t seed, uint64_t step,
-                                      uint64_t sample);
-DN_API dn_status dn_augment_classification(float *out, int out_w, int out_h, const float *image, int w, int h, int c,
-                                           const dn_augment_options *options, uint64_t seed, uint64_t step,
-                                           uint64_t sample);
+DN_API dn_status dn_augment_detection(float *out, int out_w, int out_h, float *truth, int max_truths,
+                                      int values, const float *image, int w, int h, const float *boxes,
+                                      int count, const dn_augment_options *options, uint64_t seed,
+                                      uint64_t step, uint64_t sample);
+DN_API dn_status dn_augment_classification(float *out, int out_w, int out_h, const float *image, int w, int h,
+                                           int c, const dn_augment_options *options, uint64_t seed,
+                                           uint64_t step, uint64_t sample);
 
 /* ---- boxes: centre x, y, w, h ------------------------------------------------------------------- */
 
@@ -296,9 +302,10 @@ DN_API float dn_box_iou_kind(const float a[4], const float b[4], const char *kin
 DN_API dn_status dn_boxes_nms(float *boxes, float *objectness, float *probabilities, int count, int classes,
                               float thresh, int kind, int *order);
 /* Undoes the letterbox: boxes relative to the network become relative to, or pixels of, the image. */
-DN_API void dn_boxes_correct(float *boxes, int count, int image_w, int image_h, int net_w, int net_h, int relative);
-/* Average precision of one class. scores, matches (1: true positive) sorted by the caller in any order; truths:
- * number of ground truths. points: 0 area under the interpolated curve, 11 or 101 sampled recalls. */
+DN_API void dn_boxes_correct(float *boxes, int count, int image_w, int image_h, int net_w, int net_h,
+                             int relative);
+/* Average precision of one class. scores, matches (1: true positive) sorted by the caller in any order;
+ * truths: number of ground truths. points: 0 area under the interpolated curve, 11 or 101 sampled recalls. */
 DN_API dn_status dn_average_precision(double *out, const float *scores, const uint8_t *matches, int count,
                                       int truths, int points);
 
@@ -309,9 +316,9 @@ DN_API void dn_tree_free(dn_tree *tree);
 DN_API int dn_tree_size(const dn_tree *tree);
 DN_API int dn_tree_groups(const dn_tree *tree);
 DN_API const char *dn_tree_name(const dn_tree *tree, int node);
-DN_API const int *dn_tree_parents(const dn_tree *tree);       /* [size], -1 for roots */
-DN_API const int *dn_tree_children(const dn_tree *tree);      /* [size], group of the children, -1 for leaves */
-DN_API const int *dn_tree_node_groups(const dn_tree *tree);   /* [size], group a node is in */
+DN_API const int *dn_tree_parents(const dn_tree *tree);     /* [size], -1 for roots */
+DN_API const int *dn_tree_children(const dn_tree *tree);    /* [size], group of the children, -1 for leaves */
+DN_API const int *dn_tree_node_groups(const dn_tree *tree); /* [size], group a node is in */
 DN_API const int *dn_tree_group_offsets(const dn_tree *tree); /* [groups] */
 DN_API const int *dn_tree_group_sizes(const dn_tree *tree);   /* [groups] */
 /* In place: conditional to absolute probabilities; stride between nodes in floats. */

@@ -583,3 +583,15 @@ def test_wrong_lists_and_data_files(tmp_path: Path) -> None:
     refused(lambda: data.DataFile(tmp_path), dn.DataError)
     refused(lambda: data.DataFile(tmp_path / "none"), dn.DataError, "no such")
     refused(lambda: data.read_list(tmp_path / "none"), dn.DataError, "no such")
+
+
+def test_a_truth_without_an_area_is_an_error_of_the_data() -> None:
+    """Its logarithm would be infinite, and look like training that diverges."""
+    net = dn.Network.from_string(TINY_CFG)
+    head = next(layer for layer in net.layers if layer.head)
+    _, rows, values = head.head
+    truth = np.zeros((net.input_shape[0], rows, values), np.float32)
+    truth[:, 0, :4] = [0.5, 0.5, 0.2, 0.2]
+    truth[-1, 0, 2] = 0
+    x = np.zeros(net.input_shape, np.float32)
+    refused(lambda: dn.Trainer(net).backward(x, truth), dn.DataError, "box of 0 x 0.2")

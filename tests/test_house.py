@@ -242,6 +242,11 @@ def test_keys_of_the_fork_exist() -> None:
         assert set(keys.split()) <= {key.name for key in cfg_reference.keys_of(types[name])}
 
 
+def test_every_layer_says_what_it_does() -> None:
+    """dn_registry_summary, which the reference page prints."""
+    assert all(len(cfg_reference.summary(number)) > 10 for number, _, _ in cfg_reference.layer_types())
+
+
 def test_defaults_are_what_a_cfg_could_say() -> None:
     for number in (-2, -1, *(n for n, _, _ in cfg_reference.layer_types())):
         names = [key.name for key in cfg_reference.keys_of(number)]

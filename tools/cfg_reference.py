@@ -68,6 +68,13 @@ def layer_types() -> Iterator[tuple[int, str, list[str]]]:
     yield from sorted(found, key=lambda row: row[1])
 
 
+def summary(number: int) -> str:
+    """What a layer type does, as a sentence."""
+    ffi, lib = core()
+    text = ffi.string(lib.dn_registry_summary(number)).decode()
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def table(section: str, number: int) -> str:
     lines = ["| Key | Default | Only in | Meaning |", "|---|---|---|---|"]
     for key in keys_of(number):
@@ -81,7 +88,8 @@ def table(section: str, number: int) -> str:
 def tables() -> str:
     parts = ["\n## [net], [network]\n\n", table("net", -1), "\n## Every layer\n\n", table("", -2)]
     for number, name, aliases in layer_types():
-        parts.append(f"\n## {', '.join(f'[{one}]' for one in (name, *aliases))}\n\n{table(name, number)}")
+        title = ", ".join(f"[{one}]" for one in (name, *aliases))
+        parts.append(f"\n## {title}\n\n{summary(number)}\n\n{table(name, number)}")
     return "".join(parts)
 
 

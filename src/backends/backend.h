@@ -1,9 +1,10 @@
-/* backend.h - the seam between layers and processors: buffers and operations on raw arrays. A layer is written once
- * in terms of these. Every pointer is memory of the device unless it says host. Operations don't fail one by one:
- * a device that can fail remembers it, and synchronize reports it. Work is split so that results do not depend on
- * the number of threads.
+/* backend.h - the seam between layers and processors: buffers and operations on raw arrays. A layer is
+ * written once in terms of these. Every pointer is memory of the device unless it says host. Operations don't
+ * fail one by one: a device that can fail remembers it, and synchronize reports it. Work is split so that
+ * results do not depend on the number of threads.
  *
- * Shapes: x[batch][c][s] means s pixels of c channels of each image, contiguous. "adds" means += into the target. */
+ * Shapes: x[batch][c][s] means s pixels of c channels of each image, contiguous. "adds" means += into the
+ * target. */
 #ifndef DN_BACKEND_H
 #define DN_BACKEND_H
 
@@ -19,8 +20,8 @@ typedef struct dn_conv_shape {
     int dilation, groups;
 } dn_conv_shape;
 
-/* Weights [out_c][in_c/groups][size][size] in the form an algorithm wants, with bias and activation. Read-only after
- * preparation; shared by any number of threads. */
+/* Weights [out_c][in_c/groups][size][size] in the form an algorithm wants, with bias and activation.
+ * Read-only after preparation; shared by any number of threads. */
 typedef struct dn_conv_prepared dn_conv_prepared;
 
 typedef struct dn_pool_shape {
@@ -46,11 +47,13 @@ typedef struct dn_ops {
     void (*upload)(dn_device *device, float *buffer, const float *host, size_t count);
     void (*download)(dn_device *device, float *host, const float *buffer, size_t count);
 
-    /* ---- convolution, unfused: batch images, x[batch][in_c][in_h*in_w], y[batch][out_c][out_h*out_w] ---- */
-    size_t (*conv_scratch)(dn_device *device, const dn_conv_shape *shape, int batch); /* floats, for all three */
+    /* ---- convolution, unfused: batch images, x[batch][in_c][in_h*in_w], y[batch][out_c][out_h*out_w] ----
+     */
+    size_t (*conv_scratch)(dn_device *device, const dn_conv_shape *shape,
+                           int batch); /* floats, for all three */
     /* y = x * weights (cross-correlation, zero padding) */
-    void (*conv_forward)(dn_device *device, const dn_conv_shape *shape, int batch, const float *x, const float *weights,
-                         float *y, float *scratch);
+    void (*conv_forward)(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
+                         const float *weights, float *y, float *scratch);
     /* dx adds weights^T * dy */
     void (*conv_data_gradient)(dn_device *device, const dn_conv_shape *shape, int batch, const float *weights,
                                const float *dy, float *dx, float *scratch);
@@ -67,14 +70,14 @@ typedef struct dn_ops {
     const char *(*conv_prepared_algorithm)(const dn_conv_prepared *prepared); /* "winograd4", "gemm", ... */
     size_t (*conv_prepared_scratch)(const dn_conv_prepared *prepared, int threads); /* floats */
     /* residual[out_c][out_h*out_w] or NULL, added after the activation. */
-    void (*conv_run)(dn_device *device, const dn_conv_prepared *prepared, const float *x, const float *residual,
-                     float *y, float *scratch);
+    void (*conv_run)(dn_device *device, const dn_conv_prepared *prepared, const float *x,
+                     const float *residual, float *y, float *scratch);
 
-    /* ---- matrix product: c[m][n] (adds if accumulate) op(a) op(b), row-major; ta: a is stored [k][m]; tb: b is
-     * stored [n][k]. scratch: matmul_scratch floats. ---- */
+    /* ---- matrix product: c[m][n] (adds if accumulate) op(a) op(b), row-major; ta: a is stored [k][m]; tb: b
+     * is stored [n][k]. scratch: matmul_scratch floats. ---- */
     size_t (*matmul_scratch)(dn_device *device, int m, int n, int k);
-    void (*matmul)(dn_device *device, bool ta, bool tb, int m, int n, int k, const float *a, const float *b, float *c,
-                   bool accumulate, float *scratch);
+    void (*matmul)(dn_device *device, bool ta, bool tb, int m, int n, int k, const float *a, const float *b,
+                   float *c, bool accumulate, float *scratch);
 
     /* ---- element-wise ---- */
     void (*fill)(dn_device *device, float *x, float value, size_t count);
@@ -82,74 +85,86 @@ typedef struct dn_ops {
     void (*axpy)(dn_device *device, float *y, float a, const float *x, size_t count); /* y += a x */
     void (*scale)(dn_device *device, float *x, float a, size_t count);
     /* rows of `columns` floats, the strides in floats; adds if accumulate */
-    void (*copy_rows)(dn_device *device, float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
-                      size_t columns, bool accumulate);
+    void (*copy_rows)(dn_device *device, float *y, size_t y_stride, const float *x, size_t x_stride,
+                      size_t rows, size_t columns, bool accumulate);
     void (*bias_add)(dn_device *device, float *x, const float *bias, int batch, int c, size_t s);
-    void (*bias_gradient)(dn_device *device, float *gradient, const float *delta, int batch, int c, size_t s); /* adds */
+    void (*bias_gradient)(dn_device *device, float *gradient, const float *delta, int batch, int c,
+                          size_t s); /* adds */
     /* In place on x[batch][c][s]; c and s matter to the normalize_channels kinds only. */
     void (*activate)(dn_device *device, dn_activation kind, float *x, int batch, int c, size_t s);
     /* delta *= g; pre: the pre-activation, needed by the "pre" kinds, else NULL. */
-    void (*activate_gradient)(dn_device *device, dn_activation kind, const float *y, const float *pre, float *delta,
-                              int batch, int c, size_t s);
+    void (*activate_gradient)(dn_device *device, dn_activation kind, const float *y, const float *pre,
+                              float *delta, int batch, int c, size_t s);
 
-    /* ---- batch normalisation (compat.md 6.2); pjreddie_cpu chooses sqrt(v) + 1e-6 and that build's backward ---- */
+    /* ---- batch normalisation (compat.md 6.2); pjreddie_cpu chooses sqrt(v) + 1e-6 and that build's backward
+     * ---- */
     /* x = (x - mean) / D * scale + bias, in place */
-    void (*batchnorm_infer)(dn_device *device, float *x, const float *mean, const float *variance, const float *scale,
-                            const float *bias, int batch, int c, size_t s, bool pjreddie_cpu);
-    /* mean, variance: of the batch (written); rolling: updated with .99/.01; y = normalised x * scale + bias */
+    void (*batchnorm_infer)(dn_device *device, float *x, const float *mean, const float *variance,
+                            const float *scale, const float *bias, int batch, int c, size_t s,
+                            bool pjreddie_cpu);
+    /* mean, variance: of the batch (written); rolling: updated with .99/.01; y = normalised x * scale + bias
+     */
     void (*batchnorm_forward)(dn_device *device, const float *x, float *y, float *mean, float *variance,
-                              float *rolling_mean, float *rolling_variance, const float *scale, const float *bias,
-                              int batch, int c, size_t s, bool pjreddie_cpu);
-    /* delta (of y, in place becomes that of x); scale_gradient, bias_gradient add; bias_gradient may be NULL */
+                              float *rolling_mean, float *rolling_variance, const float *scale,
+                              const float *bias, int batch, int c, size_t s, bool pjreddie_cpu);
+    /* delta (of y, in place becomes that of x); scale_gradient, bias_gradient add; bias_gradient may be NULL
+     */
     void (*batchnorm_backward)(dn_device *device, const float *x, const float *mean, const float *variance,
                                const float *scale, float *delta, float *scale_gradient, float *bias_gradient,
                                int batch, int c, size_t s, bool pjreddie_cpu);
 
     /* ---- pooling ---- */
     /* argmax[batch][c][out_h*out_w]: index within the plane, or NULL */
-    void (*maxpool_forward)(dn_device *device, const dn_pool_shape *shape, int batch, const float *x, float *y,
-                            int32_t *argmax);
+    void (*maxpool_forward)(dn_device *device, const dn_pool_shape *shape, int batch, const float *x,
+                            float *y, int32_t *argmax);
     void (*maxpool_backward)(dn_device *device, const dn_pool_shape *shape, int batch, const int32_t *argmax,
                              const float *dy, float *dx); /* adds */
     /* Max over channels g, g + out_c, g + 2 out_c, ... at each pixel; argmax is the channel. */
-    void (*maxpool_depth_forward)(dn_device *device, int batch, int c, int out_c, size_t s, const float *x, float *y,
-                                  int32_t *argmax);
-    void (*maxpool_depth_backward)(dn_device *device, int batch, int c, int out_c, size_t s, const int32_t *argmax,
-                                   const float *dy, float *dx); /* adds */
-    void (*mean_forward)(dn_device *device, const float *x, float *y, size_t rows, size_t s); /* y[row] = mean of row */
-    void (*mean_backward)(dn_device *device, const float *dy, float *dx, size_t rows, size_t s); /* adds dy[row] / s */
+    void (*maxpool_depth_forward)(dn_device *device, int batch, int c, int out_c, size_t s, const float *x,
+                                  float *y, int32_t *argmax);
+    void (*maxpool_depth_backward)(dn_device *device, int batch, int c, int out_c, size_t s,
+                                   const int32_t *argmax, const float *dy, float *dx); /* adds */
+    void (*mean_forward)(dn_device *device, const float *x, float *y, size_t rows,
+                         size_t s); /* y[row] = mean of row */
+    void (*mean_backward)(dn_device *device, const float *dy, float *dx, size_t rows,
+                          size_t s); /* adds dy[row] / s */
 
     /* ---- moving things ---- */
     /* y[planes][h*stride][w*stride] = (accumulate ? y : 0) + factor * x[planes][h][w] repeated */
-    void (*expand)(dn_device *device, const float *x, float *y, size_t planes, int h, int w, int stride, float factor,
-                   bool accumulate);
+    void (*expand)(dn_device *device, const float *x, float *y, size_t planes, int h, int w, int stride,
+                   float factor, bool accumulate);
     /* y[planes][h][w] = (accumulate ? y : 0) + factor * sum of stride x stride blocks of x */
-    void (*reduce)(dn_device *device, const float *x, float *y, size_t planes, int h, int w, int stride, float factor,
-                   bool accumulate);
-    /* The reference's reorg permutation (compat.md 6.14) with input dims c, h, w. reverse: out[big] = in[small]. */
-    void (*reorg)(dn_device *device, const float *x, float *y, int batch, int c, int h, int w, int stride, bool reverse,
-                  bool accumulate);
+    void (*reduce)(dn_device *device, const float *x, float *y, size_t planes, int h, int w, int stride,
+                   float factor, bool accumulate);
+    /* The reference's reorg permutation (compat.md 6.14) with input dims c, h, w. reverse: out[big] =
+     * in[small]. */
+    void (*reorg)(dn_device *device, const float *x, float *y, int batch, int c, int h, int w, int stride,
+                  bool reverse, bool accumulate);
     /* y[batch][s][c] = x[batch][c][s] */
-    void (*transpose)(dn_device *device, const float *x, float *y, int batch, int c, size_t s, bool accumulate);
+    void (*transpose)(dn_device *device, const float *x, float *y, int batch, int c, size_t s,
+                      bool accumulate);
     /* On the overlap: out = alpha out + beta from. */
-    void (*shortcut_forward)(dn_device *device, const dn_shortcut_shape *shape, int batch, const float *from, float *out);
-    void (*shortcut_backward)(dn_device *device, const dn_shortcut_shape *shape, int batch, const float *delta,
+    void (*shortcut_forward)(dn_device *device, const dn_shortcut_shape *shape, int batch, const float *from,
+                             float *out);
+    void (*shortcut_backward)(dn_device *device, const dn_shortcut_shape *shape, int batch,
+                              const float *delta,
                               float *from_delta); /* from_delta adds beta delta on the overlap */
     /* y[batch][c][s] = factor * x; factor[batch][c], or [batch][s] if per_pixel */
-    void (*scale_channels_forward)(dn_device *device, const float *factor, const float *x, float *y, int batch, int c,
-                                   size_t s, bool per_pixel);
-    void (*scale_channels_backward)(dn_device *device, const float *factor, const float *x, const float *delta,
-                                    float *factor_delta, float *x_delta, int batch, int c, size_t s,
-                                    bool per_pixel); /* both add; either may be NULL */
+    void (*scale_channels_forward)(dn_device *device, const float *factor, const float *x, float *y,
+                                   int batch, int c, size_t s, bool per_pixel);
+    void (*scale_channels_backward)(dn_device *device, const float *factor, const float *x,
+                                    const float *delta, float *factor_delta, float *x_delta, int batch, int c,
+                                    size_t s, bool per_pixel); /* both add; either may be NULL */
     /* rows of n values at x + row_a*stride_a + row_b*stride_b, elements `stride` apart:
      * y = exp(x/T - max/T) / sum, for row_a < rows_a, row_b < rows_b */
-    void (*softmax)(dn_device *device, const float *x, float *y, int n, size_t stride, size_t rows_a, size_t stride_a,
-                    size_t rows_b, size_t stride_b, float temperature);
+    void (*softmax)(dn_device *device, const float *x, float *y, int n, size_t stride, size_t rows_a,
+                    size_t stride_a, size_t rows_b, size_t stride_b, float temperature);
     /* mask[i] = 0 with the probability, else 1/(1 - probability); x *= mask. Depends on the key only. */
     void (*dropout)(dn_device *device, float *x, float *mask, size_t count, float probability, uint64_t seed,
                     uint64_t stream, uint64_t step);
     void (*multiply)(dn_device *device, float *x, const float *factor, size_t count); /* x *= factor */
-    void (*multiply_add)(dn_device *device, float *y, const float *a, const float *b, size_t count); /* y += a b */
+    void (*multiply_add)(dn_device *device, float *y, const float *a, const float *b,
+                         size_t count); /* y += a b */
 
     /* ---- binarisation (compat.md 6.1.1) ---- */
     /* per row: y = +mean|x| where x > 0, else -mean|x| */
@@ -160,8 +175,8 @@ typedef struct dn_ops {
 
     /* ---- optimisers ---- */
     void (*sgd)(dn_device *device, float *w, float *g, size_t count, float rate, float momentum, float decay);
-    void (*adam)(dn_device *device, float *w, float *g, float *m, float *v, size_t count, float rate, float b1, float b2,
-                 float eps, float decay, float correction1, float correction2);
+    void (*adam)(dn_device *device, float *w, float *g, float *m, float *v, size_t count, float rate,
+                 float b1, float b2, float eps, float decay, float correction1, float correction2);
     void (*clamp)(dn_device *device, float *x, float limit, size_t count); /* to [-limit, limit] */
 } dn_ops;
 

@@ -1,5 +1,5 @@
-/* memory.c - the only file that calls the C allocator. Blocks are 64-byte aligned; the pointer to release sits just
- * before the block, so any allocator will do for the hook. */
+/* memory.c - the only file that calls the C allocator. Blocks are 64-byte aligned; the pointer to release
+ * sits just before the block, so any allocator will do for the hook. */
 #include "base.h"
 
 #include <stdlib.h>
@@ -63,7 +63,9 @@ char *dn_strndup(const char *text, size_t length) {
     return copy;
 }
 
-char *dn_strdup(const char *text) { return dn_strndup(text, strlen(text)); }
+char *dn_strdup(const char *text) {
+    return dn_strndup(text, strlen(text));
+}
 
 dn_status dn_new(void *out, size_t count, size_t size, const char *what) {
     void *memory = dn_alloc_zero(count, size);
@@ -71,8 +73,8 @@ dn_status dn_new(void *out, size_t count, size_t size, const char *what) {
     if (memory) return DN_OK;
     size_t bytes;
     if (!dn_mul(&bytes, count, size))
-        return dn_fail(DN_ERROR_NO_MEMORY, "%s: %zu items of %zu bytes are more than memory can hold", what, count,
-                       size);
+        return dn_fail(DN_ERROR_NO_MEMORY, "%s: %zu items of %zu bytes are more than memory can hold", what,
+                       count, size);
     return dn_fail(DN_ERROR_NO_MEMORY, "no memory for %s (%zu bytes)", what, bytes);
 }
 
@@ -80,5 +82,9 @@ dn_status dn_new_floats(float **out, size_t count, const char *what) {
     return dn_new(out, count, sizeof(float), what);
 }
 
-bool dn_mul(size_t *out, size_t a, size_t b) { return !__builtin_mul_overflow(a, b, out); }
-bool dn_add(size_t *out, size_t a, size_t b) { return !__builtin_add_overflow(a, b, out); }
+bool dn_mul(size_t *out, size_t a, size_t b) {
+    return !__builtin_mul_overflow(a, b, out);
+}
+bool dn_add(size_t *out, size_t a, size_t b) {
+    return !__builtin_add_overflow(a, b, out);
+}

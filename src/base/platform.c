@@ -113,7 +113,8 @@ dn_status dn_writer_open(dn_writer **out, const char *path) {
         dn_writer_abandon(writer);
         return dn_fail(DN_ERROR_NO_MEMORY, "%s: no memory to write it", path);
     }
-    /* Not mkstemp: its files are private, and what the umask would allow can't be asked safely with threads. */
+    /* Not mkstemp: its files are private, and what the umask would allow can't be asked safely with threads.
+     */
     for (int i = 0; i < 100 && writer->file < 0; ++i) {
         snprintf(writer->temporary, size, "%s.%ld.%d", path, (long)getpid(), i);
         writer->file = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

@@ -21,7 +21,8 @@ static void philox_block(dn_random *random) {
     random->used = 0;
 }
 
-/* The stream and step share the counter's upper words; the low word counts blocks, so a stream has 2^34 numbers. */
+/* The stream and step share the counter's upper words; the low word counts blocks, so a stream has 2^34
+ * numbers. */
 dn_random dn_random_keyed(uint64_t seed, uint64_t stream, uint64_t step) {
     dn_random random = {.key = {(uint32_t)seed, (uint32_t)(seed >> 32)},
                         .counter = {0, (uint32_t)stream, (uint32_t)step,
@@ -35,7 +36,9 @@ uint32_t dn_random_bits(dn_random *random) {
     return random->block[random->used++];
 }
 
-float dn_random_unit(dn_random *random) { return (float)(dn_random_bits(random) >> 8) * 0x1p-24f; }
+float dn_random_unit(dn_random *random) {
+    return (float)(dn_random_bits(random) >> 8) * 0x1p-24f;
+}
 
 float dn_random_uniform(dn_random *random, float low, float high) {
     if (high < low) {

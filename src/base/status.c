@@ -1,4 +1,5 @@
-/* status.c - the error message of each thread, and the log. Never allocates, so running out of memory can be told. */
+/* status.c - the error message of each thread, and the log. Never allocates, so running out of memory can be
+ * told. */
 #include "base.h"
 
 #include <stdarg.h>
@@ -8,7 +9,9 @@
 
 static _Thread_local char message[DN_MESSAGE_SIZE];
 
-const char *dn_error_message(void) { return message; }
+const char *dn_error_message(void) {
+    return message;
+}
 
 dn_status dn_fail(dn_status status, const char *format, ...) {
     char text[DN_MESSAGE_SIZE]; /* arguments may point into message */

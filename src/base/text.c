@@ -9,7 +9,9 @@ static const char *skip_space(const char *text) {
     return text;
 }
 
-static bool digit(char c) { return c >= '0' && c <= '9'; }
+static bool digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
 long dn_parse_int(const char *text, const char **end) {
     const char *p = skip_space(text);
@@ -64,7 +66,8 @@ double dn_parse_float(const char *text, const char **end) {
     double value = (double)mantissa;
     if (mantissa == 0) exponent = 0; /* 0 times infinity would be no number */
     if (exponent < 0)
-        value = exponent >= -300 ? value / pow(10, -exponent) : value / pow(10, 300) / pow(10, -exponent - 300);
+        value =
+            exponent >= -300 ? value / pow(10, -exponent) : value / pow(10, 300) / pow(10, -exponent - 300);
     else if (exponent > 0)
         value *= pow(10, exponent);
     return negative ? -value : value;

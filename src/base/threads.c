@@ -1,5 +1,5 @@
-/* threads.c - the pool of threads.h. Workers wait for a new generation number: first spinning, which costs nothing
- * between the steps of one network, then asleep on a condition. */
+/* threads.c - the pool of threads.h. Workers wait for a new generation number: first spinning, which costs
+ * nothing between the steps of one network, then asleep on a condition. */
 #include "threads.h"
 #include "platform.h"
 
@@ -32,11 +32,12 @@ static void *work(void *argument) {
     dn_pool *pool = self->pool;
     unsigned seen = 0;
     for (;;) {
-        for (int spin = 0; spin < SPINS && atomic_load_explicit(&pool->generation, memory_order_acquire) == seen; ++spin)
+        for (int spin = 0;
+             spin < SPINS && atomic_load_explicit(&pool->generation, memory_order_acquire) == seen; ++spin)
             dn_platform_pause();
         if (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen) {
-            /* Counted before the generation is looked at again; announce() changes it before it looks at the count:
-             * one of the two sees the other. */
+            /* Counted before the generation is looked at again; announce() changes it before it looks at the
+             * count: one of the two sees the other. */
             pthread_mutex_lock(&pool->mutex);
             atomic_fetch_add(&pool->asleep, 1);
             while (atomic_load(&pool->generation) == seen) pthread_cond_wait(&pool->wake, &pool->mutex);
@@ -102,7 +103,9 @@ void dn_pool_free(dn_pool *pool) {
     dn_free(pool);
 }
 
-int dn_pool_threads(const dn_pool *pool) { return pool->threads; }
+int dn_pool_threads(const dn_pool *pool) {
+    return pool->threads;
+}
 
 void dn_pool_run(dn_pool *pool, dn_task task, void *context) {
     if (pool->threads == 1) {

@@ -1,5 +1,5 @@
-/* threads.h - a small pool of workers with static partition: which part computes what depends on the number of
- * parts only, never on timing. Workers spin briefly, then sleep. */
+/* threads.h - a small pool of workers with static partition: which part computes what depends on the number
+ * of parts only, never on timing. Workers spin briefly, then sleep. */
 #ifndef DN_THREADS_H
 #define DN_THREADS_H
 

@@ -11,7 +11,8 @@ typedef struct line_buffer {
     size_t length, capacity;
 } line_buffer;
 
-static dn_status next_line(line_buffer *line, const char **at, const char *end, const char *file, int number) {
+static dn_status next_line(line_buffer *line, const char **at, const char *end, const char *file,
+                           int number) {
     const char *stop = memchr(*at, '\n', (size_t)(end - *at));
     if (!stop) stop = end;
     size_t most = (size_t)(stop - *at) + 1;
@@ -19,14 +20,17 @@ static dn_status next_line(line_buffer *line, const char **at, const char *end, 
         dn_free(line->text);
         line->capacity = 0;
         line->text = dn_alloc(most);
-        if (!line->text) return dn_fail(DN_ERROR_NO_MEMORY, "%s:%d: no memory for a line of %zu bytes", file, number, most);
+        if (!line->text)
+            return dn_fail(DN_ERROR_NO_MEMORY, "%s:%d: no memory for a line of %zu bytes", file, number,
+                           most);
         line->capacity = most;
     }
     line->length = 0;
     for (const char *p = *at; p < stop; ++p) {
         if (*p == ' ' || *p == '\t' || *p == '\r') continue;
         if (*p == 0)
-            return dn_fail(DN_ERROR_CONFIG, "%s:%d: a zero byte: this is a binary file, not a cfg", file, number);
+            return dn_fail(DN_ERROR_CONFIG, "%s:%d: a zero byte: this is a binary file, not a cfg", file,
+                           number);
         line->text[line->length++] = *p;
     }
     line->text[line->length] = 0;
@@ -52,8 +56,8 @@ static dn_status add_section(dn_config *config, line_buffer *line, int number) {
         return dn_fail(DN_ERROR_CONFIG, "%s:%d: '%.80s': a section is a name in brackets, alone on its line",
                        config->file, number, line->text);
     if (close - line->text > LONGEST_NAME)
-        return dn_fail(DN_ERROR_CONFIG, "%s:%d: '%.40s...': a section's name longer than %d characters", config->file,
-                       number, line->text, LONGEST_NAME);
+        return dn_fail(DN_ERROR_CONFIG, "%s:%d: '%.40s...': a section's name longer than %d characters",
+                       config->file, number, line->text, LONGEST_NAME);
     if (config->count >= MOST_SECTIONS)
         return dn_fail(DN_ERROR_CONFIG, "%s:%d: more than %d sections", config->file, number, MOST_SECTIONS);
     DN_TRY(grow(&config->sections, config->count, sizeof *config->sections));
@@ -69,24 +73,26 @@ static dn_status add_section(dn_config *config, line_buffer *line, int number) {
 
 static dn_status add_entry(dn_config *config, line_buffer *line, int number) {
     if (config->count == 0)
-        return dn_fail(DN_ERROR_CONFIG, "%s:%d: '%.80s' stands before the first section; a cfg starts with [net]",
+        return dn_fail(DN_ERROR_CONFIG,
+                       "%s:%d: '%.80s' stands before the first section; a cfg starts with [net]",
                        config->file, number, line->text);
     dn_section *section = &config->sections[config->count - 1];
     if (section->count >= MOST_ENTRIES)
-        return dn_fail(DN_ERROR_CONFIG, "%s:%d: [%s]: more than %d options", config->file, number, section->name,
-                       MOST_ENTRIES);
+        return dn_fail(DN_ERROR_CONFIG, "%s:%d: [%s]: more than %d options", config->file, number,
+                       section->name, MOST_ENTRIES);
     char *equals = strchr(line->text, '=');
     if (equals) {
         *equals = 0;
         char *comment = strchr(equals + 1, '#');
         if (comment) {
             *comment = 0;
-            dn_log(DN_LOG_WARNING, "%s:%d: [%s] %s: the comment after the value is cut off (other engines keep it)",
+            dn_log(DN_LOG_WARNING,
+                   "%s:%d: [%s] %s: the comment after the value is cut off (other engines keep it)",
                    config->file, number, section->name, line->text);
         }
         if (equals[1] == 0 || line->text[0] == 0) {
-            dn_log(DN_LOG_WARNING, "%s:%d: [%s] '%s=%s': a key without a value, or the reverse; ignored", config->file,
-                   number, section->name, line->text, equals + 1);
+            dn_log(DN_LOG_WARNING, "%s:%d: [%s] '%s=%s': a key without a value, or the reverse; ignored",
+                   config->file, number, section->name, line->text, equals + 1);
             return DN_OK;
         }
     }
@@ -95,7 +101,8 @@ static dn_status add_entry(dn_config *config, line_buffer *line, int number) {
     memset(entry, 0, sizeof *entry);
     entry->line = number;
     for (int i = 0; i < section->count; ++i)
-        if (strcmp(section->entries[i].key, line->text) == 0) entry->duplicate = true; /* the first one wins */
+        if (strcmp(section->entries[i].key, line->text) == 0)
+            entry->duplicate = true; /* the first one wins */
     section->count++;
     entry->key = dn_strdup(line->text);
     entry->value = equals ? dn_strdup(equals + 1) : NULL;

@@ -1,5 +1,6 @@
-/* config.h - cfg text to sections, and sections to typed options. Every value remembers its line; every key is
- * declared with its default in one table, so errors, hints and documentation agree. Knows nothing of networks. */
+/* config.h - cfg text to sections, and sections to typed options. Every value remembers its line; every key
+ * is declared with its default in one table, so errors, hints and documentation agree. Knows nothing of
+ * networks. */
 #ifndef DN_CONFIG_H
 #define DN_CONFIG_H
 
@@ -41,14 +42,16 @@ dn_status dn_option_error(const dn_section *section, const char *key, const char
     __attribute__((format(printf, 3, 4)));
 
 bool dn_option_has(const dn_section *section, const char *key); /* does not mark it used */
-const char *dn_option_raw(const dn_section *section, const char *key); /* value or NULL; does not mark it used */
+const char *dn_option_raw(const dn_section *section,
+                          const char *key); /* value or NULL; does not mark it used */
 
 /* Typed values, marked used. Bounds are inclusive; outside them is an error that names the value. */
 dn_status dn_option_int(int *out, dn_section *section, const char *key, int low, int high);
 dn_status dn_option_int_or(int *out, dn_section *section, const char *key, int fallback, int low, int high);
 dn_status dn_option_flag(bool *out, dn_section *section, const char *key); /* non-zero integer */
 dn_status dn_option_float(float *out, dn_section *section, const char *key, float low, float high);
-dn_status dn_option_float_or(float *out, dn_section *section, const char *key, float fallback, float low, float high);
+dn_status dn_option_float_or(float *out, dn_section *section, const char *key, float fallback, float low,
+                             float high);
 const char *dn_option_text(dn_section *section, const char *key); /* value, default, or NULL */
 /* Comma-separated lists; *out belongs to the caller (dn_free). Absent: *count 0, *out NULL. */
 dn_status dn_option_ints(int **out, int *count, dn_section *section, const char *key);

@@ -1,4 +1,5 @@
-/* options.c - typed values of a section's keys (compat.md 2.2, 2.3), their errors, and hints for unknown keys. */
+/* options.c - typed values of a section's keys (compat.md 2.2, 2.3), their errors, and hints for unknown
+ * keys. */
 #include "config.h"
 
 #include <limits.h>
@@ -9,7 +10,8 @@
 
 static dn_entry *find(const dn_section *section, const char *key) {
     for (int i = 0; i < section->count; ++i)
-        if (section->entries[i].value && strcmp(section->entries[i].key, key) == 0) return &section->entries[i];
+        if (section->entries[i].value && strcmp(section->entries[i].key, key) == 0)
+            return &section->entries[i];
     return NULL;
 }
 
@@ -35,7 +37,9 @@ dn_status dn_option_error(const dn_section *section, const char *key, const char
                    section->name, key ? " " : "", key ? key : "", text);
 }
 
-bool dn_option_has(const dn_section *section, const char *key) { return find(section, key) != NULL; }
+bool dn_option_has(const dn_section *section, const char *key) {
+    return find(section, key) != NULL;
+}
 
 const char *dn_option_raw(const dn_section *section, const char *key) {
     const dn_entry *entry = find(section, key);
@@ -45,7 +49,9 @@ const char *dn_option_raw(const dn_section *section, const char *key) {
 /* The text of a key: its value, else the declared default. Undeclared keys are a bug of the reader's. */
 static dn_status lookup(const char **out, dn_section *section, const char *key) {
     const dn_key *known = declared(section, key);
-    if (!known) return dn_fail(DN_ERROR_INTERNAL, "[%s] reads the key '%s' but does not declare it", section->name, key);
+    if (!known)
+        return dn_fail(DN_ERROR_INTERNAL, "[%s] reads the key '%s' but does not declare it", section->name,
+                       key);
     dn_entry *entry = find(section, key);
     if (entry) entry->used = true;
     *out = entry ? entry->value : known->fallback;
@@ -57,12 +63,15 @@ const char *dn_option_text(dn_section *section, const char *key) {
     return lookup(&text, section, key) == DN_OK ? text : NULL;
 }
 
-static dn_status to_int(int *out, const dn_section *section, const char *key, const char *text, int low, int high) {
+static dn_status to_int(int *out, const dn_section *section, const char *key, const char *text, int low,
+                        int high) {
     const char *end;
     long value = dn_parse_int(text, &end);
     if (end == text && *text != '.')
-        dn_log(DN_LOG_WARNING, "%s: [%s] %s: '%s' is not a number, read as 0", section->file, section->name, key, text);
-    if (value < low && high == INT_MAX) return dn_option_error(section, key, "must be %d or more, not %ld", low, value);
+        dn_log(DN_LOG_WARNING, "%s: [%s] %s: '%s' is not a number, read as 0", section->file, section->name,
+               key, text);
+    if (value < low && high == INT_MAX)
+        return dn_option_error(section, key, "must be %d or more, not %ld", low, value);
     if (value < low || value > high)
         return dn_option_error(section, key, "must be %d to %d, not %ld", low, high, value);
     *out = (int)value;
@@ -74,7 +83,8 @@ static dn_status to_float(float *out, const dn_section *section, const char *key
     const char *end;
     double value = dn_parse_float(text, &end);
     if (end == text)
-        dn_log(DN_LOG_WARNING, "%s: [%s] %s: '%s' is not a number, read as 0", section->file, section->name, key, text);
+        dn_log(DN_LOG_WARNING, "%s: [%s] %s: '%s' is not a number, read as 0", section->file, section->name,
+               key, text);
     if (!(value >= low && value <= high) || !isfinite((float)value))
         return dn_option_error(section, key, "must be %g to %g, not %s", (double)low, (double)high, text);
     *out = (float)value;
@@ -109,7 +119,8 @@ dn_status dn_option_float(float *out, dn_section *section, const char *key, floa
     return to_float(out, section, key, text, low, high);
 }
 
-dn_status dn_option_float_or(float *out, dn_section *section, const char *key, float fallback, float low, float high) {
+dn_status dn_option_float_or(float *out, dn_section *section, const char *key, float fallback, float low,
+                             float high) {
     const char *text;
     DN_TRY(lookup(&text, section, key));
     *out = fallback;
@@ -121,7 +132,9 @@ static dn_status list_count(int *out, const dn_section *section, const char *key
     enum { MOST = 1 << 16 };
     *out = 1;
     for (; *text; ++text) *out += *text == ',';
-    return *out <= MOST ? DN_OK : dn_option_error(section, key, "a list of %d items; at most %d are read", *out, MOST);
+    return *out <= MOST
+               ? DN_OK
+               : dn_option_error(section, key, "a list of %d items; at most %d are read", *out, MOST);
 }
 
 static const char *list_next(const char *text) {
@@ -219,9 +232,10 @@ dn_status dn_section_check_unused(const dn_section *section, bool strict) {
         else
             snprintf(reason, sizeof reason, "unknown key, ignored");
         if (strict)
-            return dn_fail(DN_ERROR_CONFIG, "%s:%d: [%s] %s: %s", section->file, entry->line, section->name, entry->key,
-                           reason);
-        dn_log(DN_LOG_WARNING, "%s:%d: [%s] %s: %s", section->file, entry->line, section->name, entry->key, reason);
+            return dn_fail(DN_ERROR_CONFIG, "%s:%d: [%s] %s: %s", section->file, entry->line, section->name,
+                           entry->key, reason);
+        dn_log(DN_LOG_WARNING, "%s:%d: [%s] %s: %s", section->file, entry->line, section->name, entry->key,
+               reason);
     }
     return DN_OK;
 }

@@ -1,5 +1,5 @@
-/* dispatch.c - chooses the kernel table once, at baseline instructions. DARKNET_CPU lowers the level; a name that is
- * unknown or that the machine lacks is an error, not silence. */
+/* dispatch.c - chooses the kernel table once, at baseline instructions. DARKNET_CPU lowers the level; a name
+ * that is unknown or that the machine lacks is an error, not silence. */
 #include "levels.h"
 
 #include <stdatomic.h>
@@ -32,8 +32,8 @@ const dn_kernels *dn_kernels_get(void) {
     for (int i = 0; (table = dn_kernels_available(i)) != NULL; ++i)
         if (!wanted || !*wanted || strcmp(wanted, table->level) == 0) break;
     if (!table) {
-        dn_fail(DN_ERROR_ARGUMENT, "DARKNET_CPU=%s: this machine has no such level; use %s or unset it", wanted,
-                dn_kernels_available(0)->level);
+        dn_fail(DN_ERROR_ARGUMENT, "DARKNET_CPU=%s: this machine has no such level; use %s or unset it",
+                wanted, dn_kernels_available(0)->level);
         return NULL;
     }
     atomic_store_explicit(&chosen, table, memory_order_release);

@@ -1,13 +1,13 @@
 /* kernels.h - what one instruction-set level provides: single-threaded loops over float arrays. Nothing here
- * knows layers, networks or threads. Written once in template/, compiled per level in level_*.c, chosen once in
- * dispatch.c. The generic level is the one every other is tested against. */
+ * knows layers, networks or threads. Written once in template/, compiled per level in level_*.c, chosen once
+ * in dispatch.c. The generic level is the one every other is tested against. */
 #ifndef DN_KERNELS_H
 #define DN_KERNELS_H
 
 #include "../base/base.h"
 
-/* Activation functions; formulas and gradients: compat.md sections 5 and 20.1. Gradients take the output y, except
- * those marked "pre", which take the pre-activation x. */
+/* Activation functions; formulas and gradients: compat.md sections 5 and 20.1. Gradients take the output y,
+ * except those marked "pre", which take the pre-activation x. */
 typedef enum dn_activation {
     DN_ACTIVATION_LINEAR,
     DN_ACTIVATION_LOGISTIC,
@@ -36,8 +36,8 @@ typedef enum dn_activation {
     DN_ACTIVATION_COUNT
 } dn_activation;
 
-/* The square patches under a convolution's windows, as a matrix that is never stored: row k is (channel, ky, kx),
- * column j is (image, oy, ox). */
+/* The square patches under a convolution's windows, as a matrix that is never stored: row k is (channel, ky,
+ * kx), column j is (image, oy, ox). */
 typedef struct dn_patches {
     const float *x;
     size_t image_stride;
@@ -47,7 +47,8 @@ typedef struct dn_patches {
 
 enum { DN_PATCH_COLUMNS = 256 }; /* most columns per call of pack_patches */
 
-/* Winograd interpolation points: F(4x4): 0, a, -a, b, -b; F(3x3): 0, a, -a, -b; F(2x2): 0, 1, -1; and infinity. */
+/* Winograd interpolation points: F(4x4): 0, a, -a, b, -b; F(3x3): 0, a, -a, -b; F(2x2): 0, 1, -1; and
+ * infinity. */
 #define DN_WINOGRAD_A 0.75f
 #define DN_WINOGRAD_B 1.5f
 
@@ -57,7 +58,7 @@ typedef struct dn_winograd_row {
     size_t plane;
     int channels; /* <= lanes; the others are zero */
     int h, w;
-    int y, left; /* corner of the first tile in the input, outside if negative */
+    int y, left;                   /* corner of the first tile in the input, outside if negative */
     int tiles, first, panel_tiles; /* first: number of the first tile in its block of panels */
     size_t point_stride, panel_stride, channel_offset;
 } dn_winograd_row;
@@ -68,50 +69,55 @@ typedef struct dn_kernels {
 
     /* ---- matrix products (template/gemm.h) ----
      * The tile: rows x columns of C held in registers. A is packed in panels of gemm_rows rows,
-     * a[k][gemm_rows]; B in panels of gemm_columns columns, b[k][gemm_columns]; both zero padded, 64-byte aligned.
-     * c[rows][ldc] = (accumulate ? c : 0) + a * b, writing only `rows` x `columns` of it. */
+     * a[k][gemm_rows]; B in panels of gemm_columns columns, b[k][gemm_columns]; both zero padded, 64-byte
+     * aligned. c[rows][ldc] = (accumulate ? c : 0) + a * b, writing only `rows` x `columns` of it. */
     int gemm_rows, gemm_columns;
     void (*gemm_tile)(int depth, const float *a, const float *b, float *c, size_t ldc, int rows, int columns,
                       bool accumulate);
     /* The same with row k of b at from + offsets[k]; may read lanes - 1 floats past the columns. */
-    void (*gemm_tile_shifted)(int depth, const float *a, const float *from, const ptrdiff_t *offsets, float *c,
-                              size_t ldc, int rows, int columns);
+    void (*gemm_tile_shifted)(int depth, const float *a, const float *from, const ptrdiff_t *offsets,
+                              float *c, size_t ldc, int rows, int columns);
     /* Panels [depth][width] of one operand, zero beyond `columns`: from[k][stride] as it is; the transpose of
      * from[j][stride]; patches of images from row `first` and column `column` on. */
     void (*pack_rows)(const float *from, size_t stride, int depth, int columns, int width, float *panel);
     void (*pack_columns)(const float *from, size_t stride, int depth, int columns, int width, float *panel);
-    void (*pack_patches)(const dn_patches *patches, size_t column, int columns, int first, int depth, int width,
-                         float *panel);
+    void (*pack_patches)(const dn_patches *patches, size_t column, int columns, int first, int depth,
+                         int width, float *panel);
     /* y[rows] = (accumulate ? y : 0) + a[rows][stride] x[depth] */
     void (*multiply_vector)(int rows, int depth, const float *a, size_t stride, const float *x, float *y,
                             bool accumulate);
     /* y[columns] = (accumulate ? y : 0) + x[depth] a[depth][stride] */
-    void (*multiply_vector_transposed)(int depth, int columns, const float *a, size_t stride, const float *x, float *y,
-                                       bool accumulate);
-    /* y[i] = (accumulate ? y[i] : 0) + sum over t of weights[t] from[offsets[t] + i]; reads up to lanes - 1 further */
-    void (*weigh_shifted)(int taps, const float *weights, const ptrdiff_t *offsets, const float *from, float *y,
-                          int count, bool accumulate);
+    void (*multiply_vector_transposed)(int depth, int columns, const float *a, size_t stride, const float *x,
+                                       float *y, bool accumulate);
+    /* y[i] = (accumulate ? y[i] : 0) + sum over t of weights[t] from[offsets[t] + i]; reads up to lanes - 1
+     * further */
+    void (*weigh_shifted)(int taps, const float *weights, const ptrdiff_t *offsets, const float *from,
+                          float *y, int count, bool accumulate);
 
     /* ---- Winograd convolution F(m x m, 3 x 3), m = 2, 3 or 4 (template/winograd.h) ---- */
     int winograd_tiles, winograd_columns; /* most tiles per panel; output channels per panel */
-    /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles; stage: (m + 2)(m tiles + 2) lanes */
+    /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles; stage: (m + 2)(m tiles + 2)
+     * lanes */
     void (*winograd_input)(int m, const dn_winograd_row *row, float *stage, float *v);
-    /* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: fetched meanwhile, a line per k */
-    void (*winograd_multiply)(int tiles, int blocks, size_t block_stride, const float *v, const float *u, float *out,
-                              size_t out_stride, const float *next);
+    /* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: fetched meanwhile, a line
+     * per k */
+    void (*winograd_multiply)(int tiles, int blocks, size_t block_stride, const float *v, const float *u,
+                              float *out, size_t out_stride, const float *next);
     /* y[channels][rows][columns] = A^T p A of one row of tiles of one block of channels */
-    void (*winograd_output)(int m, const float *in, size_t tile_stride, size_t point_stride, int tiles, int channels,
-                            float *y, size_t plane, int w, int rows, int columns);
+    void (*winograd_output)(int m, const float *in, size_t tile_stride, size_t point_stride, int tiles,
+                            int channels, float *y, size_t plane, int w, int rows, int columns);
 
     /* ---- element-wise (template/elementwise.h) ---- */
     void (*activate)(dn_activation kind, float *x, size_t count); /* in place */
     /* delta *= g(y), or g(x) for the "pre" kinds (then pre is not NULL). */
-    void (*activate_gradient)(dn_activation kind, const float *y, const float *pre, float *delta, size_t count);
-    /* row[i] = activate(row[i] * scale + shift) (+ residual[i] if not NULL): a convolution's epilogue, one channel */
+    void (*activate_gradient)(dn_activation kind, const float *y, const float *pre, float *delta,
+                              size_t count);
+    /* row[i] = activate(row[i] * scale + shift) (+ residual[i] if not NULL): a convolution's epilogue, one
+     * channel */
     void (*affine_activate)(dn_activation kind, float *row, float scale, float shift, const float *residual,
                             size_t count);
-    void (*axpy)(float *y, float a, const float *x, size_t count); /* y += a x */
-    void (*scale)(float *x, float a, size_t count);                /* x *= a */
+    void (*axpy)(float *y, float a, const float *x, size_t count);                /* y += a x */
+    void (*scale)(float *x, float a, size_t count);                               /* x *= a */
     void (*multiply)(float *y, const float *a, const float *b, size_t count);     /* y = a b */
     void (*multiply_add)(float *y, const float *a, const float *b, size_t count); /* y += a b */
     double (*sum)(const float *x, size_t count);
@@ -121,19 +127,19 @@ typedef struct dn_kernels {
     /* ---- pooling (template/pool.h): one plane ---- */
     /* Windows start at row*stride_y + offset_y; outside is -infinity; first maximum in scan order wins.
      * argmax (index in the plane) may be NULL. */
-    void (*maxpool)(const float *in, int h, int w, float *out, int32_t *argmax, int out_h, int out_w, int size,
-                    int stride_y, int stride_x, int offset_y, int offset_x);
+    void (*maxpool)(const float *in, int h, int w, float *out, int32_t *argmax, int out_h, int out_w,
+                    int size, int stride_y, int stride_x, int offset_y, int offset_x);
 
     /* ---- optimisers (template/optimize.h); formulas: compat.md 10.3, 10.4 ---- */
     /* g -= decay w (decay already times batch); w += rate g; g *= momentum */
     void (*sgd)(float *w, float *g, size_t count, float rate, float momentum, float decay);
-    void (*adam)(float *w, float *g, float *m, float *v, size_t count, float rate, float b1, float b2, float eps,
-                 float decay, float correction1, float correction2);
+    void (*adam)(float *w, float *g, float *m, float *v, size_t count, float rate, float b1, float b2,
+                 float eps, float decay, float correction1, float correction2);
 
 } dn_kernels;
 
-/* The table for this machine, chosen once (DARKNET_CPU may lower the level); NULL with a message if DARKNET_CPU
- * names a level that is unknown or that the machine lacks. */
+/* The table for this machine, chosen once (DARKNET_CPU may lower the level); NULL with a message if
+ * DARKNET_CPU names a level that is unknown or that the machine lacks. */
 const dn_kernels *dn_kernels_get(void);
 /* Table i of those this machine can run, best first; NULL past the end. */
 const dn_kernels *dn_kernels_available(int i);

@@ -22,7 +22,9 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
 }
 
 /* Channels and pixels; a plain vector is all channels. */
-static int channels(const dn_layer *layer) { return layer->in_c ? layer->in_c : (int)layer->inputs; }
+static int channels(const dn_layer *layer) {
+    return layer->in_c ? layer->in_c : (int)layer->inputs;
+}
 
 static dn_status forward(const dn_layer *layer, dn_run *run) {
     const activation_settings *s = layer->settings;
@@ -36,8 +38,9 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
 static dn_status backward(const dn_layer *layer, dn_run *run) {
     const activation_settings *s = layer->settings;
     float *delta = run->delta[layer->index], *input_delta = dn_run_input_delta(run, layer);
-    run->ops->activate_gradient(run->device, s->activation, run->output[layer->index], dn_run_input(run, layer), delta,
-                                run->batch, channels(layer), layer->outputs / (size_t)channels(layer));
+    run->ops->activate_gradient(run->device, s->activation, run->output[layer->index],
+                                dn_run_input(run, layer), delta, run->batch, channels(layer),
+                                layer->outputs / (size_t)channels(layer));
     if (input_delta) run->ops->axpy(run->device, input_delta, 1, delta, (size_t)run->batch * layer->outputs);
     return DN_OK;
 }

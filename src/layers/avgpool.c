@@ -11,7 +11,8 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
 
 static dn_status forward(const dn_layer *layer, dn_run *run) {
     run->ops->mean_forward(run->device, dn_run_input(run, layer), run->output[layer->index],
-                           (size_t)run->batch * (size_t)layer->in_c, (size_t)layer->in_w * (size_t)layer->in_h);
+                           (size_t)run->batch * (size_t)layer->in_c,
+                           (size_t)layer->in_w * (size_t)layer->in_h);
     return DN_OK;
 }
 

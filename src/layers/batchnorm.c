@@ -28,13 +28,13 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     const float *scales = dn_run_param(run, layer, SCALES), *biases = dn_run_param(run, layer, BIASES);
     if (run->train) {
         float *saved = run->saved[layer->index];
-        run->ops->batchnorm_forward(run->device, input, output, saved, saved + layer->in_c, mean, variance, scales,
-                                    biases, run->batch, layer->in_c, pixels, run->pjreddie_cpu);
+        run->ops->batchnorm_forward(run->device, input, output, saved, saved + layer->in_c, mean, variance,
+                                    scales, biases, run->batch, layer->in_c, pixels, run->pjreddie_cpu);
         return DN_OK;
     }
     run->ops->copy(run->device, output, input, (size_t)run->batch * layer->outputs);
-    run->ops->batchnorm_infer(run->device, output, mean, variance, scales, biases, run->batch, layer->in_c, pixels,
-                              run->pjreddie_cpu);
+    run->ops->batchnorm_infer(run->device, output, mean, variance, scales, biases, run->batch, layer->in_c,
+                              pixels, run->pjreddie_cpu);
     return DN_OK;
 }
 

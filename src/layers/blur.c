@@ -48,16 +48,19 @@ static void fill_weights(const dn_blur *blur, float *weights) {
     static const float mean[4] = {1 / 4.f, 1 / 4.f, 1 / 4.f, 1 / 4.f};
     const float *taps = blur->kind == 1 ? binomial : mean;
     size_t count = blur->kind == 1 ? DN_COUNT(binomial) : DN_COUNT(mean);
-    for (int c = 0; c < blur->shape.in_c; ++c) memcpy(weights + (size_t)c * count, taps, count * sizeof *taps);
+    for (int c = 0; c < blur->shape.in_c; ++c)
+        memcpy(weights + (size_t)c * count, taps, count * sizeof *taps);
 }
 
 void dn_blur_forward(const dn_blur *blur, const dn_run *run, const float *x, float *y, float *scratch) {
     fill_weights(blur, scratch);
-    run->ops->conv_forward(run->device, &blur->shape, run->batch, x, scratch, y, scratch + weight_count(blur));
+    run->ops->conv_forward(run->device, &blur->shape, run->batch, x, scratch, y,
+                           scratch + weight_count(blur));
 }
 
 void dn_blur_backward(const dn_blur *blur, const dn_run *run, const float *dy, float *dx, float *scratch) {
     fill_weights(blur, scratch);
     run->ops->fill(run->device, dx, 0, (size_t)run->batch * dn_blur_inputs(blur));
-    run->ops->conv_data_gradient(run->device, &blur->shape, run->batch, scratch, dy, dx, scratch + weight_count(blur));
+    run->ops->conv_data_gradient(run->device, &blur->shape, run->batch, scratch, dy, dx,
+                                 scratch + weight_count(blur));
 }

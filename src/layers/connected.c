@@ -42,7 +42,8 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_int(&outputs, section, "output", 1, 1 << 28));
     DN_TRY(dn_layer_activation(&s->activation, section));
     DN_TRY(dn_option_flag(&s->batch_normalize, section, "batch_normalize"));
-    if (layer->inputs > 1u << 30) return dn_option_error(section, NULL, "%zu inputs are too many", layer->inputs);
+    if (layer->inputs > 1u << 30)
+        return dn_option_error(section, NULL, "%zu inputs are too many", layer->inputs);
     DN_TRY(dn_layer_set_output(layer, section, 1, 1, outputs));
     DN_TRY(declare_params(layer, s, outputs, (int)layer->inputs));
     layer->flops = 2.0 * (double)layer->inputs * outputs;
@@ -96,11 +97,12 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     else if (run->train)
         ops->batchnorm_forward(run->device, sums, output, saved.mean, saved.variance,
                                dn_run_param(run, layer, s->mean), dn_run_param(run, layer, s->variance),
-                               dn_run_param(run, layer, s->scales), biases, run->batch, out, 1, run->pjreddie_cpu);
+                               dn_run_param(run, layer, s->scales), biases, run->batch, out, 1,
+                               run->pjreddie_cpu);
     else
         ops->batchnorm_infer(run->device, output, dn_run_param(run, layer, s->mean),
-                             dn_run_param(run, layer, s->variance), dn_run_param(run, layer, s->scales), biases,
-                             run->batch, out, 1, run->pjreddie_cpu);
+                             dn_run_param(run, layer, s->variance), dn_run_param(run, layer, s->scales),
+                             biases, run->batch, out, 1, run->pjreddie_cpu);
     if (saved.before_activation) ops->copy(run->device, saved.before_activation, output, total);
     ops->activate(run->device, s->activation, output, run->batch, out, 1);
     return DN_OK;
@@ -114,19 +116,20 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     float *delta = run->delta[layer->index], *input_delta = dn_run_input_delta(run, layer);
     float *bias_gradient = dn_run_gradient(run, layer, s->biases);
 
-    ops->activate_gradient(run->device, s->activation, run->output[layer->index], saved.before_activation, delta,
-                           run->batch, out, 1);
+    ops->activate_gradient(run->device, s->activation, run->output[layer->index], saved.before_activation,
+                           delta, run->batch, out, 1);
     if (s->batch_normalize)
         ops->batchnorm_backward(run->device, saved.before_norm, saved.mean, saved.variance,
-                                dn_run_param(run, layer, s->scales), delta, dn_run_gradient(run, layer, s->scales),
-                                bias_gradient, run->batch, out, 1, run->pjreddie_cpu);
+                                dn_run_param(run, layer, s->scales), delta,
+                                dn_run_gradient(run, layer, s->scales), bias_gradient, run->batch, out, 1,
+                                run->pjreddie_cpu);
     else
         ops->bias_gradient(run->device, bias_gradient, delta, run->batch, out, 1);
     ops->matmul(run->device, true, false, out, in, run->batch, delta, dn_run_input(run, layer),
                 dn_run_gradient(run, layer, s->weights), true, run->scratch);
     if (input_delta)
-        ops->matmul(run->device, false, false, run->batch, in, out, delta, dn_run_param(run, layer, s->weights),
-                    input_delta, true, run->scratch);
+        ops->matmul(run->device, false, false, run->batch, in, out, delta,
+                    dn_run_param(run, layer, s->weights), input_delta, true, run->scratch);
     return DN_OK;
 }
 

@@ -1,6 +1,6 @@
 /* convolutional.c - [convolutional]: cross-correlation with zero padding, groups and dilation, optional batch
- * normalisation, bias, activation, antialiasing; and its binary forms (XNOR-Net, float arithmetic). compat.md 6.1, 6.2,
- * 20.7. */
+ * normalisation, bias, activation, antialiasing; and its binary forms (XNOR-Net, float arithmetic).
+ * compat.md 6.1, 6.2, 20.7. */
 #include "blur.h"
 #include "layer.h"
 
@@ -99,7 +99,8 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&flipped, section, "flipped"));
     (void)dn_option_text(section, "dot");
     if (dn_option_text(section, "share_index")) /* 0 is a layer, too */
-        return dn_option_error(section, "share_index", "is not supported yet; without it the results would be wrong");
+        return dn_option_error(section, "share_index",
+                               "is not supported yet; without it the results would be wrong");
 
     if (shape->size == 1) shape->dilation = 1;
     if (s->xnor) shape->groups = 1;
@@ -108,13 +109,14 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
                                shape->groups, shape->in_c, shape->out_c);
     int deepest = dn_max_int(shape->in_c, shape->out_c) / shape->groups; /* forward or backward */
     if ((int64_t)shape->size * shape->size * deepest > INT_MAX)
-        return dn_option_error(section, "size", "kernels of %d x %d x %d are too large", shape->size, shape->size,
-                               deepest);
+        return dn_option_error(section, "size", "kernels of %d x %d x %d are too large", shape->size,
+                               shape->size, deepest);
     if (pad) padding = shape->size / 2;
     shape->pad = padding * shape->dilation;
     /* As in the fork, dilation does not enter the output's size: the extra padding makes up for it. */
     if (layer->in_w + 2 * padding < shape->size || layer->in_h + 2 * padding < shape->size)
-        return dn_option_error(section, "size", "a %d x %d kernel does not fit an input of %d x %d with %d padding",
+        return dn_option_error(section, "size",
+                               "a %d x %d kernel does not fit an input of %d x %d with %d padding",
                                shape->size, shape->size, layer->in_w, layer->in_h, padding);
     shape->out_w = (layer->in_w + 2 * padding - shape->size) / shape->stride_x + 1;
     shape->out_h = (layer->in_h + 2 * padding - shape->size) / shape->stride_y + 1;
@@ -126,12 +128,12 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(declare_params(layer, s, flipped));
 
     layer->flops = 2.0 * (double)layer->params[s->weights].count * shape->out_w * shape->out_h;
-    if (s->batch_normalize) layer->saved_fixed += 2 * (size_t)shape->out_c;      /* mean, variance */
-    if (s->batch_normalize) layer->saved_per_image += s->sharp;                  /* before normalisation */
+    if (s->batch_normalize) layer->saved_fixed += 2 * (size_t)shape->out_c; /* mean, variance */
+    if (s->batch_normalize) layer->saved_per_image += s->sharp;             /* before normalisation */
     if (dn_activation_needs_pre(s->activation)) layer->saved_per_image += s->sharp;
-    if (s->blur.kind) layer->saved_per_image += 2 * s->sharp;                    /* before the blur, and its delta */
+    if (s->blur.kind) layer->saved_per_image += 2 * s->sharp; /* before the blur, and its delta */
     if (s->binary || s->xnor) layer->saved_fixed += layer->params[s->weights].count; /* binary weights */
-    if (s->xnor) layer->saved_per_image += layer->inputs;                        /* binary input */
+    if (s->xnor) layer->saved_per_image += layer->inputs;                            /* binary input */
     return DN_OK;
 }
 
@@ -154,11 +156,12 @@ static saved_views views(const dn_layer *layer, const dn_run *run, float *at) {
     return v;
 }
 
-/* Scratch: the convolution's or the blur's own, then, outside training, the binary weights and input and the map
- * before the blur. */
+/* Scratch: the convolution's or the blur's own, then, outside training, the binary weights and input and the
+ * map before the blur. */
 static size_t own_scratch(const convolutional_settings *s, const dn_ops *ops, dn_device *device, int batch) {
     return dn_round_up(dn_max_size(ops->conv_scratch(device, &s->shape, batch),
-                                   dn_blur_scratch(&s->blur, ops, device, batch)), 16);
+                                   dn_blur_scratch(&s->blur, ops, device, batch)),
+                       16);
 }
 
 static size_t scratch(const dn_layer *layer, const dn_ops *ops, dn_device *device, int batch, bool train) {
@@ -196,7 +199,8 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     const float *biases = dn_run_param(run, layer, s->biases);
     saved_views saved = {0};
     if (run->train) saved = views(layer, run, run->saved[layer->index]);
-    if (s->blur.kind) output = run->train ? saved.sharp : run->scratch + own_scratch(s, ops, run->device, run->batch);
+    if (s->blur.kind)
+        output = run->train ? saved.sharp : run->scratch + own_scratch(s, ops, run->device, run->batch);
     if (s->binary || s->xnor) binarize(layer, run, &saved, &weights, &input);
 
     float *sums = run->train && s->batch_normalize ? saved.before_norm : output;
@@ -210,8 +214,8 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
                                run->pjreddie_cpu);
     else
         ops->batchnorm_infer(run->device, output, dn_run_param(run, layer, s->mean),
-                             dn_run_param(run, layer, s->variance), dn_run_param(run, layer, s->scales), biases,
-                             run->batch, shape->out_c, pixels, run->pjreddie_cpu);
+                             dn_run_param(run, layer, s->variance), dn_run_param(run, layer, s->scales),
+                             biases, run->batch, shape->out_c, pixels, run->pjreddie_cpu);
     if (saved.before_activation) ops->copy(run->device, saved.before_activation, output, total);
     ops->activate(run->device, s->activation, output, run->batch, shape->out_c, pixels);
     if (s->blur.kind) dn_blur_forward(&s->blur, run, output, run->output[layer->index], run->scratch);
@@ -239,18 +243,20 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
                            shape->out_c, pixels);
     if (s->batch_normalize)
         ops->batchnorm_backward(run->device, saved.before_norm, saved.mean, saved.variance,
-                                dn_run_param(run, layer, s->scales), delta, dn_run_gradient(run, layer, s->scales),
-                                bias_gradient, run->batch, shape->out_c, pixels, run->pjreddie_cpu);
+                                dn_run_param(run, layer, s->scales), delta,
+                                dn_run_gradient(run, layer, s->scales), bias_gradient, run->batch,
+                                shape->out_c, pixels, run->pjreddie_cpu);
     else
         ops->bias_gradient(run->device, bias_gradient, delta, run->batch, shape->out_c, pixels);
 
-    ops->conv_weight_gradient(run->device, shape, run->batch, input, delta, dn_run_gradient(run, layer, s->weights),
-                              run->scratch);
+    ops->conv_weight_gradient(run->device, shape, run->batch, input, delta,
+                              dn_run_gradient(run, layer, s->weights), run->scratch);
     if (!input_delta) return DN_OK;
     ops->conv_data_gradient(run->device, shape, run->batch, weights, delta, input_delta, run->scratch);
     /* Straight-through estimator, on all that has accumulated there (compat.md 6.1.1). */
     if (s->xnor)
-        ops->sign_gradient(run->device, dn_run_input(run, layer), input_delta, (size_t)run->batch * layer->inputs);
+        ops->sign_gradient(run->device, dn_run_input(run, layer), input_delta,
+                           (size_t)run->batch * layer->inputs);
     return DN_OK;
 }
 

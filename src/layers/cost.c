@@ -1,12 +1,20 @@
-/* cost.c - [cost]: compares the previous layer with the truth. The output is the error of each element, the cost their
- * sum. Without truth both are 0. compat.md 6.11. */
+/* cost.c - [cost]: compares the previous layer with the truth. The output is the error of each element, the
+ * cost their sum. Without truth both are 0. compat.md 6.11. */
 #include "files.h"
 #include "layer.h"
 
 #include <math.h>
 #include <string.h>
 
-typedef enum cost_kind { COST_SSE, COST_MASKED, COST_SMOOTH, COST_L1, COST_SEG, COST_WGAN, COST_KINDS } cost_kind;
+typedef enum cost_kind {
+    COST_SSE,
+    COST_MASKED,
+    COST_SMOOTH,
+    COST_L1,
+    COST_SEG,
+    COST_WGAN,
+    COST_KINDS
+} cost_kind;
 
 static const char *const kind_names[COST_KINDS] = {"sse", "masked", "smooth", "L1", "seg", "wgan"};
 
@@ -32,8 +40,8 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     int kind = 0;
     while (kind < COST_KINDS && strcmp(kind_names[kind], type) != 0) ++kind;
     if (kind == COST_KINDS) {
-        dn_log(DN_LOG_WARNING, "%s:%d: [cost] type: '%s' is unknown; sse is used, as the reference does", section->file,
-               section->line, type);
+        dn_log(DN_LOG_WARNING, "%s:%d: [cost] type: '%s' is unknown; sse is used, as the reference does",
+               section->file, section->line, type);
         kind = COST_SSE;
     }
     s->kind = (cost_kind)kind;
@@ -84,8 +92,8 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
         return DN_OK;
     }
     if (run->truths != layer->inputs)
-        return dn_fail(DN_ERROR_DATA, "layer %d [cost] needs %zu truth values per image, not %zu", layer->index,
-                       layer->inputs, run->truths);
+        return dn_fail(DN_ERROR_DATA, "layer %d [cost] needs %zu truth values per image, not %zu",
+                       layer->index, layer->inputs, run->truths);
     const float *input = dn_run_input(run, layer);
     float *output = run->output[layer->index], *delta = dn_run_delta(run, layer);
     float least = s->threshold / (float)layer->inputs;
@@ -110,7 +118,8 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     const cost_settings *s = layer->settings;
     float *input_delta = dn_run_input_delta(run, layer);
     if (input_delta)
-        run->ops->axpy(run->device, input_delta, s->scale, run->delta[layer->index], (size_t)run->batch * layer->inputs);
+        run->ops->axpy(run->device, input_delta, s->scale, run->delta[layer->index],
+                       (size_t)run->batch * layer->inputs);
     return DN_OK;
 }
 

@@ -1,5 +1,6 @@
-/* dropout.c - [dropout]: in training each value is zeroed with a probability, the others scaled up; otherwise the
- * identity. Works in the previous layer's buffers, so layers that refer to it see the dropped values. compat.md 6.9. */
+/* dropout.c - [dropout]: in training each value is zeroed with a probability, the others scaled up; otherwise
+ * the identity. Works in the previous layer's buffers, so layers that refer to it see the dropped values.
+ * compat.md 6.9. */
 #include "layer.h"
 
 typedef struct dropout_settings {
@@ -35,8 +36,8 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
         run->ops->copy(run->device, run->output[0], run->input, (size_t)run->batch * layer->outputs);
     if (run->train)
         run->ops->dropout(run->device, run->output[layer->index], run->saved[layer->index],
-                          (size_t)run->batch * layer->outputs, s->probability, run->seed, (uint64_t)layer->index + 1,
-                          run->step);
+                          (size_t)run->batch * layer->outputs, s->probability, run->seed,
+                          (uint64_t)layer->index + 1, run->step);
     return DN_OK;
 }
 

@@ -3,7 +3,8 @@
 
 #include "../base/platform.h"
 
-static dn_status read_named(char **out, size_t *length, char path[4096], dn_section *section, const char *key) {
+static dn_status read_named(char **out, size_t *length, char path[4096], dn_section *section,
+                            const char *key) {
     *out = NULL;
     const char *name = dn_option_text(section, key);
     if (!name) return DN_OK;

@@ -1,8 +1,10 @@
-/* layer.h - the contract between layers and everything else. A layer type is one file and one row in layer_list.h.
+/* layer.h - the contract between layers and everything else. A layer type is one file and one row in
+ * layer_list.h.
  *
- * A type gives: its keys; configure (options -> settings and output shape, checked); forward; backward; lower (how
- * the planner sees it); detect, for heads. Parameters are declared in configure as a list in file order; reading and
- * writing .weights, arenas, optimisers, counts and gradient checks follow from that list alone. */
+ * A type gives: its keys; configure (options -> settings and output shape, checked); forward; backward; lower
+ * (how the planner sees it); detect, for heads. Parameters are declared in configure as a list in file order;
+ * reading and writing .weights, arenas, optimisers, counts and gradient checks follow from that list alone.
+ */
 #ifndef DN_LAYER_H
 #define DN_LAYER_H
 
@@ -76,13 +78,13 @@ typedef struct dn_param {
 struct dn_layer {
     const dn_layer_type *type;
     int index;
-    int line; /* of its section */
+    int line;                                  /* of its section */
     int in_w, in_h, in_c, out_w, out_h, out_c; /* 0 where the value is a plain vector */
     size_t inputs, outputs;                    /* floats per image */
-    bool in_place;   /* output and delta are the previous layer's buffers */
-    bool has_cost;   /* counts in the network's mean cost */
-    size_t truths;   /* floats of truth per image that the loss reads, at most; 0: no loss */
-    int *sources;    /* earlier layers read besides the previous one */
+    bool in_place;                             /* output and delta are the previous layer's buffers */
+    bool has_cost;                             /* counts in the network's mean cost */
+    size_t truths; /* floats of truth per image that the loss reads, at most; 0: no loss */
+    int *sources;  /* earlier layers read besides the previous one */
     int source_count;
     bool reads_previous; /* the previous layer's output; true unless a type says otherwise */
     /* keys every layer has (compat.md section 4) */
@@ -98,15 +100,16 @@ struct dn_layer {
 };
 
 /* Adds a parameter to layer->params; dims end at the first 0. */
-dn_status dn_layer_add_param(dn_layer *layer, dn_param **out, const char *name, dn_param_role role, int d0, int d1,
-                             int d2, int d3);
+dn_status dn_layer_add_param(dn_layer *layer, dn_param **out, const char *name, dn_param_role role, int d0,
+                             int d1, int d2, int d3);
 dn_status dn_layer_set_sources(dn_layer *layer, const int *sources, int count);
 /* Sets out_* and outputs, refusing sizes below 1 or beyond limits. */
 dn_status dn_layer_set_output(dn_layer *layer, dn_section *section, int w, int h, int c);
 /* Fails unless the layer's input is an image. */
 dn_status dn_layer_needs_image(const dn_layer *layer, const dn_section *section);
 /* An absolute index for a cfg's layer reference (negative: relative to `layer`), checked. */
-dn_status dn_layer_reference(int *out, const dn_layer *layer, const dn_section *section, const char *key, int value);
+dn_status dn_layer_reference(int *out, const dn_layer *layer, const dn_section *section, const char *key,
+                             int value);
 /* The key `activation`; unknown names are relu, with a warning, as in the reference. */
 dn_status dn_layer_activation(dn_activation *out, dn_section *section);
 bool dn_activation_needs_pre(dn_activation kind); /* its gradient takes the pre-activation */
@@ -132,8 +135,8 @@ typedef struct dn_run {
     float *scratch;     /* as large as the largest layer's scratch() */
     const float *truth; /* [batch][truths], or NULL */
     size_t truths;
-    float *cost; /* per layer */
-    char (*head_lines)[192]; /* per layer: numbers of the last training pass, or NULL */
+    float *cost;               /* per layer */
+    char (*head_lines)[192];   /* per layer: numbers of the last training pass, or NULL */
     uint64_t seen, seed, step; /* step keys random numbers */
 } dn_run;
 
@@ -175,8 +178,8 @@ typedef struct dn_lowered {
     dn_conv_shape conv;
     dn_activation activation;
     int weights, bias, scale, mean, variance; /* parameter indices; -1: none */
-    int source;       /* ALIAS, ADD: layer index (-1: the network's input) */
-    size_t offset;    /* ALIAS: first float within the source's image */
+    int source;                               /* ALIAS, ADD: layer index (-1: the network's input) */
+    size_t offset;                            /* ALIAS: first float within the source's image */
 } dn_lowered;
 
 /* ---- detection heads ---- */
@@ -207,7 +210,8 @@ struct dn_layer_type {
     /* Floats of scratch for a pass; NULL: none. */
     size_t (*scratch)(const dn_layer *layer, const dn_ops *ops, dn_device *device, int batch, bool train);
     dn_status (*forward)(const dn_layer *layer, dn_run *run);
-    /* Takes run->delta of the layer, adds to its sources' deltas and to the gradients. NULL: gradients stop here. */
+    /* Takes run->delta of the layer, adds to its sources' deltas and to the gradients. NULL: gradients stop
+     * here. */
     dn_status (*backward)(const dn_layer *layer, dn_run *run);
     void (*lower)(const dn_layer *layer, dn_lowered *out); /* NULL: DN_LOWERED_FORWARD */
     /* Adds the boxes of one image's output, relative to the network's input. */
@@ -219,7 +223,7 @@ struct dn_layer_type {
 /* ---- registry ---- */
 
 const dn_layer_type *dn_layer_type_find(const char *name);
-const dn_layer_type *dn_layer_type_at(int i); /* NULL past the end */
+const dn_layer_type *dn_layer_type_at(int i);        /* NULL past the end */
 const char *dn_layer_type_nearest(const char *name); /* for hints; NULL: nothing alike */
 extern const dn_key dn_layer_common_keys[];
 

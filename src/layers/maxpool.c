@@ -1,5 +1,5 @@
-/* maxpool.c - [maxpool]: the largest value of each window; outside the image counts as -infinity. `padding` is the
- * total, not per side. compat.md 6.6, 20.8. */
+/* maxpool.c - [maxpool]: the largest value of each window; outside the image counts as -infinity. `padding`
+ * is the total, not per side. compat.md 6.6, 20.8. */
 #include "blur.h"
 #include "layer.h"
 
@@ -7,7 +7,7 @@ typedef struct maxpool_settings {
     dn_pool_shape shape;
     dn_blur blur;
     size_t sharp; /* floats per image before the blur; without one, the output */
-    bool depth; /* over channels instead of windows */
+    bool depth;   /* over channels instead of windows */
 } maxpool_settings;
 
 static const dn_key keys[] = {
@@ -26,7 +26,8 @@ static dn_status configure_depth(dn_layer *layer, dn_section *section, maxpool_s
     int out_c;
     DN_TRY(dn_option_int(&out_c, section, "out_channels", 1, 1 << 24));
     if (out_c > layer->in_c)
-        return dn_option_error(section, "out_channels", "%d is more than the %d input channels", out_c, layer->in_c);
+        return dn_option_error(section, "out_channels", "%d is more than the %d input channels", out_c,
+                               layer->in_c);
     s->shape = (dn_pool_shape){.c = layer->in_c, .h = layer->in_h, .w = layer->in_w};
     layer->saved_per_image = (size_t)layer->in_w * (size_t)layer->in_h * (size_t)out_c; /* argmax */
     return dn_layer_set_output(layer, section, layer->in_w, layer->in_h, out_c);
@@ -48,8 +49,8 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
         return dn_option_error(section, "antialiasing", "is not available together with maxpool_depth");
     if (s->depth) return configure_depth(layer, section, s);
     if (layer->in_w + padding < size || layer->in_h + padding < size)
-        return dn_option_error(section, "size", "a %d x %d window does not fit an input of %d x %d", size, size,
-                               layer->in_w, layer->in_h);
+        return dn_option_error(section, "size", "a %d x %d window does not fit an input of %d x %d", size,
+                               size, layer->in_w, layer->in_h);
     s->shape = (dn_pool_shape){.c = layer->in_c,
                                .h = layer->in_h,
                                .w = layer->in_w,

@@ -1,5 +1,5 @@
-/* region.c - [region]: the detection head of YOLOv2 and YOLO9000 (Redmon and Farhadi 2017): settings, activations,
- * boxes. compat.md 7.2, 9.4. Training is in region_loss.c. */
+/* region.c - [region]: the detection head of YOLOv2 and YOLO9000 (Redmon and Farhadi 2017): settings,
+ * activations, boxes. compat.md 7.2, 9.4. Training is in region_loss.c. */
 #include "region.h"
 
 #include <math.h>
@@ -65,9 +65,10 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(read_anchors(s, section));
     long long channels = (long long)s->anchors_count * (s->coords + 1 + s->classes);
     if (layer->in_c != channels)
-        return dn_option_error(section, NULL, "%d anchors with %d classes need %lld channels, but the layer before has "
-                               "%d; set its filters=%lld (that is (classes + %d) * num)", s->anchors_count, s->classes,
-                               channels, layer->in_c, channels, s->coords + 1);
+        return dn_option_error(section, NULL,
+                               "%d anchors with %d classes need %lld channels, but the layer before has "
+                               "%d; set its filters=%lld (that is (classes + %d) * num)",
+                               s->anchors_count, s->classes, channels, layer->in_c, channels, s->coords + 1);
     DN_TRY(dn_option_flag(&s->softmax, section, "softmax"));
     DN_TRY(dn_option_flag(&s->background, section, "background"));
     DN_TRY(dn_option_flag(&s->rescore, section, "rescore"));
@@ -76,7 +77,8 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_layer_tree(&s->tree, section, "tree"));
     DN_TRY(dn_layer_map(&s->map, &s->map_count, section, "map"));
     if (s->tree && s->tree->size != s->classes)
-        return dn_option_error(section, "tree", "has %d nodes, but there are %d classes", s->tree->size, s->classes);
+        return dn_option_error(section, "tree", "has %d nodes, but there are %d classes", s->tree->size,
+                               s->classes);
     s->w = layer->in_w;
     s->h = layer->in_h;
     layer->has_cost = true;
@@ -91,21 +93,23 @@ static void release(dn_layer *layer) {
     dn_tree_free(s->tree);
 }
 
-/* Class probabilities of one anchor: `entry` points at its class planes (the objectness plane with background). */
+/* Class probabilities of one anchor: `entry` points at its class planes (the objectness plane with
+ * background). */
 static void activate_classes(const region_settings *s, dn_run *run, const float *raw, float *entry) {
     size_t cells = (size_t)s->w * (size_t)s->h;
     if (s->tree) {
         for (int g = 0; g < s->tree->groups; ++g) {
             size_t offset = (size_t)s->tree->group_offsets[g] * cells;
-            run->ops->softmax(run->device, raw + offset, entry + offset, s->tree->group_sizes[g], cells, 1, 0, cells, 1,
-                              1);
+            run->ops->softmax(run->device, raw + offset, entry + offset, s->tree->group_sizes[g], cells, 1, 0,
+                              cells, 1, 1);
         }
     } else if (s->softmax) {
         run->ops->softmax(run->device, raw, entry, s->classes + s->background, cells, 1, 0, cells, 1, 1);
     } else {
         size_t planes = (size_t)(s->classes + s->background);
         float *first = s->background ? entry + cells : entry; /* background itself stays as it is */
-        run->ops->activate(run->device, DN_ACTIVATION_LOGISTIC, first, 1, 1, (planes - (size_t)s->background) * cells);
+        run->ops->activate(run->device, DN_ACTIVATION_LOGISTIC, first, 1, 1,
+                           (planes - (size_t)s->background) * cells);
     }
 }
 
@@ -130,8 +134,8 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     return run->train && run->truth && !layer->only_forward ? dn_region_loss(layer, run) : DN_OK;
 }
 
-/* x, y, masks and objectness pass through the logistic's gradient; sizes and classes as they are. The numerics of the
- * reference's CPU build, as its golden vectors have them, pass all as they are. */
+/* x, y, masks and objectness pass through the logistic's gradient; sizes and classes as they are. The
+ * numerics of the reference's CPU build, as its golden vectors have them, pass all as they are. */
 static dn_status backward(const dn_layer *layer, dn_run *run) {
     const region_settings *s = layer->settings;
     size_t cells = (size_t)s->w * (size_t)s->h;
@@ -142,25 +146,26 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
             size_t index = (size_t)b * layer->outputs + dn_region_index(s, a, 0);
             size_t masks = index + 4 * cells, mask_planes = (size_t)(s->coords - 4);
             size_t planes = mask_planes + (s->background ? 0 : 1); /* objectness follows the masks */
-            run->ops->activate_gradient(run->device, DN_ACTIVATION_LOGISTIC, output + index, NULL, delta + index, 1, 1,
-                                        2 * cells);
-            run->ops->activate_gradient(run->device, DN_ACTIVATION_LOGISTIC, output + masks, NULL, delta + masks, 1, 1,
-                                        planes * cells);
+            run->ops->activate_gradient(run->device, DN_ACTIVATION_LOGISTIC, output + index, NULL,
+                                        delta + index, 1, 1, 2 * cells);
+            run->ops->activate_gradient(run->device, DN_ACTIVATION_LOGISTIC, output + masks, NULL,
+                                        delta + masks, 1, 1, planes * cells);
         }
-    if (input_delta)
-        run->ops->axpy(run->device, input_delta, 1, delta, (size_t)run->batch * layer->outputs);
+    if (input_delta) run->ops->axpy(run->device, input_delta, 1, delta, (size_t)run->batch * layer->outputs);
     return DN_OK;
 }
 
 dn_box dn_region_box(const region_settings *s, const float *output, int anchor, int cell) {
     size_t cells = (size_t)s->w * (size_t)s->h;
     const float *entry = output + dn_region_index(s, anchor, cell);
-    return (dn_box){((float)(cell % s->w) + entry[0]) / (float)s->w, ((float)(cell / s->w) + entry[cells]) / (float)s->h,
+    return (dn_box){((float)(cell % s->w) + entry[0]) / (float)s->w,
+                    ((float)(cell / s->w) + entry[cells]) / (float)s->h,
                     expf(entry[2 * cells]) * s->anchors[2 * anchor] / (float)s->w,
                     expf(entry[3 * cells]) * s->anchors[2 * anchor + 1] / (float)s->h};
 }
 
-/* Probabilities of one box with a word tree (compat.md 9.4); absolute: scratch for the tree's probabilities. */
+/* Probabilities of one box with a word tree (compat.md 9.4); absolute: scratch for the tree's probabilities.
+ */
 static void tree_classes(const region_settings *s, const dn_head_options *options, const float *conditional,
                          float scale, float *absolute, float *probabilities, int classes) {
     size_t cells = (size_t)s->w * (size_t)s->h;
@@ -194,7 +199,8 @@ static dn_status detect(const dn_layer *layer, const float *output, const dn_hea
             const float *classes = entry + (size_t)(s->coords + 1) * (size_t)cells;
             if (s->tree) {
                 if (scale > options->thresh || options->map)
-                    tree_classes(s, options, classes - (s->background ? cells : 0), scale, absolute, row, out->classes);
+                    tree_classes(s, options, classes - (s->background ? cells : 0), scale, absolute, row,
+                                 out->classes);
             } else if (objectness != 0) {
                 for (int c = 0; c < dn_min_int(s->classes, out->classes); ++c) {
                     float p = scale * classes[(size_t)c * (size_t)cells];

@@ -1,5 +1,6 @@
-/* region.h - what region.c (settings, forward, boxes) and region_loss.c (training) share. Layout of an image's output:
- * [anchor][entry][h][w] with entries x, y, w, h, mask values (coords > 4), objectness, classes. */
+/* region.h - what region.c (settings, forward, boxes) and region_loss.c (training) share. Layout of an
+ * image's output: [anchor][entry][h][w] with entries x, y, w, h, mask values (coords > 4), objectness,
+ * classes. */
 #ifndef DN_REGION_H
 #define DN_REGION_H
 

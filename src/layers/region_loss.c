@@ -1,4 +1,5 @@
-/* region_loss.c - training of [region] by the reference's rules (compat.md 7.2, 9.5). The deltas are hand-made. */
+/* region_loss.c - training of [region] by the reference's rules (compat.md 7.2, 9.5). The deltas are
+ * hand-made. */
 #include "region.h"
 #include "truth.h"
 
@@ -6,8 +7,8 @@
 #include <stdio.h>
 
 enum {
-    PRIOR_IMAGES = 12800,   /* so many images long, boxes are also pulled to their anchors */
-    CLASS_ONLY = 100000     /* x and y beyond this: the image has a class, but no box (YOLO9000) */
+    PRIOR_IMAGES = 12800, /* so many images long, boxes are also pulled to their anchors */
+    CLASS_ONLY = 100000   /* x and y beyond this: the image has a class, but no box (YOLO9000) */
 };
 
 typedef struct tally {
@@ -74,8 +75,8 @@ static void class_delta(const view *v, size_t index, int class_id) {
     }
 }
 
-/* An image with a class but no box: the box where that class is likeliest learns the class. False if there is no such
- * truth. */
+/* An image with a class but no box: the box where that class is likeliest learns the class. False if there is
+ * no such truth. */
 static bool learn_class_only(const view *v) {
     const region_settings *s = v->s;
     int class_id = -1;
@@ -90,8 +91,8 @@ static bool learn_class_only(const view *v) {
         for (int cell = 0; cell < (int)v->cells; ++cell) {
             size_t index = dn_region_index(s, a, cell), object = index + (size_t)s->coords * v->cells;
             v->delta[object] = s->no_object_scale * (0 - v->output[object]);
-            float p = v->output[object] * dn_tree_probability(s->tree, v->output + object + v->cells, (int)v->cells,
-                                                              class_id);
+            float p = v->output[object] *
+                      dn_tree_probability(s->tree, v->output + object + v->cells, (int)v->cells, class_id);
             if (p > best) {
                 best = p;
                 best_index = index;
@@ -169,9 +170,9 @@ static void report(const dn_layer *layer, dn_run *run, const tally *sums) {
     double count = sums->count, boxes = (double)s->w * s->h * s->anchors_count * run->batch;
     if (!run->head_lines) return;
     snprintf(run->head_lines[layer->index], sizeof run->head_lines[0],
-             "Region Avg IOU: %f, Class: %f, Obj: %f, No Obj: %f, Avg Recall: %f,  count: %d", sums->iou / count,
-             sums->class_p / sums->class_count, sums->object / count, sums->any_object / boxes, sums->over_50 / count,
-             sums->count);
+             "Region Avg IOU: %f, Class: %f, Obj: %f, No Obj: %f, Avg Recall: %f,  count: %d",
+             sums->iou / count, sums->class_p / sums->class_count, sums->object / count,
+             sums->any_object / boxes, sums->over_50 / count, sums->count);
 }
 
 dn_status dn_region_loss(const dn_layer *layer, dn_run *run) {
@@ -180,7 +181,8 @@ dn_status dn_region_loss(const dn_layer *layer, dn_run *run) {
     float *delta = run->delta[layer->index];
     double cost = 0;
     if (run->truths != layer->truths)
-        return dn_fail(DN_ERROR_DATA, "layer %d [region] needs %d truths of %d values per image, not %zu floats",
+        return dn_fail(DN_ERROR_DATA,
+                       "layer %d [region] needs %d truths of %d values per image, not %zu floats",
                        layer->index, REGION_TRUTHS, s->coords + 1, run->truths);
     for (int b = 0; b < run->batch; ++b) {
         view v = {s,
@@ -189,6 +191,7 @@ dn_status dn_region_loss(const dn_layer *layer, dn_run *run) {
                   dn_truth_of(run, b, s->coords + 1, REGION_TRUTHS),
                   (size_t)s->w * (size_t)s->h,
                   &sums};
+        DN_TRY(dn_truth_check(layer, &v.truth, b));
         if (s->tree && learn_class_only(&v)) continue;
         for (int cell = 0; cell < (int)v.cells; ++cell)
             for (int anchor = 0; anchor < s->anchors_count; ++anchor)

@@ -27,7 +27,9 @@ const dn_key dn_layer_common_keys[] = {
     {NULL, NULL, NULL},
 };
 
-const dn_layer_type *dn_layer_type_at(int i) { return i >= 0 && i < (int)DN_COUNT(types) ? types[i] : NULL; }
+const dn_layer_type *dn_layer_type_at(int i) {
+    return i >= 0 && i < (int)DN_COUNT(types) ? types[i] : NULL;
+}
 
 /* True if name is one of the comma-separated words. */
 static bool listed(const char *words, const char *name) {
@@ -56,8 +58,8 @@ const char *dn_layer_type_nearest(const char *name) {
     return best;
 }
 
-dn_status dn_layer_add_param(dn_layer *layer, dn_param **out, const char *name, dn_param_role role, int d0, int d1,
-                             int d2, int d3) {
+dn_status dn_layer_add_param(dn_layer *layer, dn_param **out, const char *name, dn_param_role role, int d0,
+                             int d1, int d2, int d3) {
     dn_param *params;
     DN_TRY(dn_new(&params, (size_t)layer->param_count + 1, sizeof *params, "parameter list"));
     if (layer->param_count) memcpy(params, layer->params, (size_t)layer->param_count * sizeof *params);
@@ -87,7 +89,8 @@ dn_status dn_layer_set_sources(dn_layer *layer, const int *sources, int count) {
 
 dn_status dn_layer_set_output(dn_layer *layer, dn_section *section, int w, int h, int c) {
     if (w < 1 || h < 1 || c < 1)
-        return dn_option_error(section, NULL, "the output would be %d x %d x %d from an input of %d x %d x %d", w, h, c,
+        return dn_option_error(section, NULL,
+                               "the output would be %d x %d x %d from an input of %d x %d x %d", w, h, c,
                                layer->in_w, layer->in_h, layer->in_c);
     size_t outputs;
     if (!dn_mul(&outputs, (size_t)w, (size_t)h) || !dn_mul(&outputs, outputs, (size_t)c) || outputs > INT_MAX)
@@ -101,14 +104,16 @@ dn_status dn_layer_set_output(dn_layer *layer, dn_section *section, int w, int h
 
 dn_status dn_layer_needs_image(const dn_layer *layer, const dn_section *section) {
     if (layer->in_w > 0 && layer->in_h > 0 && layer->in_c > 0) return DN_OK;
-    return dn_option_error(section, NULL, "needs an image, but its input is a plain vector of %zu values", layer->inputs);
+    return dn_option_error(section, NULL, "needs an image, but its input is a plain vector of %zu values",
+                           layer->inputs);
 }
 
-dn_status dn_layer_reference(int *out, const dn_layer *layer, const dn_section *section, const char *key, int value) {
+dn_status dn_layer_reference(int *out, const dn_layer *layer, const dn_section *section, const char *key,
+                             int value) {
     int index = value < 0 ? layer->index + value : value;
     if (index < 0 || index >= layer->index)
-        return dn_option_error(section, key, "%d means layer %d; layer %d can only refer to layers before it", value,
-                               index, layer->index);
+        return dn_option_error(section, key, "%d means layer %d; layer %d can only refer to layers before it",
+                               value, index, layer->index);
     *out = index;
     return DN_OK;
 }
@@ -157,4 +162,6 @@ bool dn_activation_needs_pre(dn_activation kind) {
     return kind == DN_ACTIVATION_SWISH || kind == DN_ACTIVATION_MISH || kind == DN_ACTIVATION_HARD_MISH;
 }
 
-bool dn_activation_across_channels(dn_activation kind) { return kind >= DN_ACTIVATION_NORMALIZE_CHANNELS; }
+bool dn_activation_across_channels(dn_activation kind) {
+    return kind >= DN_ACTIVATION_NORMALIZE_CHANNELS;
+}

@@ -1,5 +1,5 @@
-/* reorg.c - [reorg]: the fixed permutation that YOLOv2's passthrough layer depends on. It is not space-to-depth; see
- * compat.md 6.14 for the literal rule. */
+/* reorg.c - [reorg]: the fixed permutation that YOLOv2's passthrough layer depends on. It is not
+ * space-to-depth; see compat.md 6.14 for the literal rule. */
 #include "layer.h"
 
 #include <limits.h>
@@ -26,19 +26,23 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&s->flatten, section, "flatten"));
     DN_TRY(dn_option_int(&s->extra, section, "extra", 0, 1 << 28));
     if (s->extra) {
-        if (layer->inputs + (size_t)s->extra > INT_MAX) return dn_option_error(section, "extra", "%d is too large", s->extra);
+        if (layer->inputs + (size_t)s->extra > INT_MAX)
+            return dn_option_error(section, "extra", "%d is too large", s->extra);
         layer->outputs = layer->inputs + (size_t)s->extra;
         return DN_OK;
     }
     int stride = s->stride, block = stride * stride;
     if (layer->in_c % block && (s->reverse || !s->flatten))
-        return dn_option_error(section, "stride", "%d squared must divide the %d channels", stride, layer->in_c);
+        return dn_option_error(section, "stride", "%d squared must divide the %d channels", stride,
+                               layer->in_c);
     if (!s->reverse && (layer->in_w % stride || layer->in_h % stride))
         return dn_option_error(section, "stride", "%d must divide the input's %d x %d", stride, layer->in_w,
                                layer->in_h);
     if (s->reverse)
-        return dn_layer_set_output(layer, section, layer->in_w * stride, layer->in_h * stride, layer->in_c / block);
-    return dn_layer_set_output(layer, section, layer->in_w / stride, layer->in_h / stride, layer->in_c * block);
+        return dn_layer_set_output(layer, section, layer->in_w * stride, layer->in_h * stride,
+                                   layer->in_c / block);
+    return dn_layer_set_output(layer, section, layer->in_w / stride, layer->in_h / stride,
+                               layer->in_c * block);
 }
 
 /* y (adds) the permutation of x, or with `back` its inverse. */
@@ -53,7 +57,8 @@ static void permute(const dn_layer *layer, dn_run *run, const float *x, float *y
         run->ops->transpose(run->device, x, y, run->batch, reverse ? (int)pixels : layer->in_c,
                             reverse ? (size_t)layer->in_c : pixels, back);
     else
-        run->ops->reorg(run->device, x, y, run->batch, layer->in_c, layer->in_h, layer->in_w, s->stride, reverse, back);
+        run->ops->reorg(run->device, x, y, run->batch, layer->in_c, layer->in_h, layer->in_w, s->stride,
+                        reverse, back);
 }
 
 static dn_status forward(const dn_layer *layer, dn_run *run) {

@@ -1,5 +1,5 @@
-/* route.c - [route]: the outputs of earlier layers, one after the other; with groups, only slice group_id of each.
- * compat.md 6.12, 20.2. */
+/* route.c - [route]: the outputs of earlier layers, one after the other; with groups, only slice group_id of
+ * each. compat.md 6.12, 20.2. */
 #include "layer.h"
 
 #include <limits.h>
@@ -26,10 +26,11 @@ static dn_status read_sources(dn_layer *layer, dn_section *section, const dn_gra
     bool same = true;
     for (int i = 0; i < count; ++i) {
         DN_TRY(dn_layer_reference(&layer->sources[i], layer, section, "layers", listed[i]));
-        const dn_layer *source = &graph->layers[layer->sources[i]], *first = &graph->layers[layer->sources[0]];
+        const dn_layer *source = &graph->layers[layer->sources[i]],
+                       *first = &graph->layers[layer->sources[0]];
         if (source->outputs % (size_t)s->groups || (source->out_c && source->out_c % s->groups))
-            return dn_option_error(section, "groups", "%d does not divide the %d channels of layer %d", s->groups,
-                                   source->out_c, source->index);
+            return dn_option_error(section, "groups", "%d does not divide the %d channels of layer %d",
+                                   s->groups, source->out_c, source->index);
         s->part[i] = source->outputs / (size_t)s->groups;
         total += s->part[i];
         if (total > INT_MAX) return dn_option_error(section, "layers", "together are too large");
@@ -78,8 +79,8 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     const float *delta = run->delta[layer->index];
     for (int i = 0; i < layer->source_count; ++i) {
         const dn_layer *source = &run->layers[layer->sources[i]];
-        run->ops->copy_rows(run->device, run->delta[source->index] + (size_t)s->group_id * s->part[i], source->outputs,
-                            delta, layer->outputs, (size_t)run->batch, s->part[i], true);
+        run->ops->copy_rows(run->device, run->delta[source->index] + (size_t)s->group_id * s->part[i],
+                            source->outputs, delta, layer->outputs, (size_t)run->batch, s->part[i], true);
         delta += s->part[i];
     }
     return DN_OK;

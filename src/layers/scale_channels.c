@@ -1,5 +1,5 @@
-/* scale_channels.c - [scale_channels]: an earlier map times a factor per channel (squeeze-excitation), or per pixel.
- * compat.md 20.8. */
+/* scale_channels.c - [scale_channels]: an earlier map times a factor per channel (squeeze-excitation), or per
+ * pixel. compat.md 20.8. */
 #include "layer.h"
 
 typedef struct scale_channels_settings {
@@ -26,10 +26,13 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     if (dn_activation_needs_pre(s->activation) || dn_activation_across_channels(s->activation))
         return dn_option_error(section, "activation", "is not available in this layer");
     const dn_layer *from = &graph->layers[index];
-    int w = s->per_pixel ? from->out_w : 1, h = s->per_pixel ? from->out_h : 1, c = s->per_pixel ? 1 : from->out_c;
+    int w = s->per_pixel ? from->out_w : 1, h = s->per_pixel ? from->out_h : 1,
+        c = s->per_pixel ? 1 : from->out_c;
     if (layer->in_w != w || layer->in_h != h || layer->in_c != c)
-        return dn_option_error(section, "from", "layer %d needs factors of %d x %d x %d, but the previous layer gives "
-                               "%d x %d x %d", index, w, h, c, layer->in_w, layer->in_h, layer->in_c);
+        return dn_option_error(section, "from",
+                               "layer %d needs factors of %d x %d x %d, but the previous layer gives "
+                               "%d x %d x %d",
+                               index, w, h, c, layer->in_w, layer->in_h, layer->in_c);
     layer->flops = (double)from->outputs;
     return dn_layer_set_output(layer, section, from->out_w, from->out_h, from->out_c);
 }
@@ -38,8 +41,10 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     const scale_channels_settings *s = layer->settings;
     size_t pixels = (size_t)layer->out_w * (size_t)layer->out_h;
     run->ops->scale_channels_forward(run->device, dn_run_input(run, layer), run->output[layer->sources[0]],
-                                     run->output[layer->index], run->batch, layer->out_c, pixels, s->per_pixel);
-    run->ops->activate(run->device, s->activation, run->output[layer->index], run->batch, layer->out_c, pixels);
+                                     run->output[layer->index], run->batch, layer->out_c, pixels,
+                                     s->per_pixel);
+    run->ops->activate(run->device, s->activation, run->output[layer->index], run->batch, layer->out_c,
+                       pixels);
     return DN_OK;
 }
 
@@ -47,11 +52,11 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     const scale_channels_settings *s = layer->settings;
     size_t pixels = (size_t)layer->out_w * (size_t)layer->out_h;
     float *delta = run->delta[layer->index];
-    run->ops->activate_gradient(run->device, s->activation, run->output[layer->index], NULL, delta, run->batch,
-                                layer->out_c, pixels);
-    run->ops->scale_channels_backward(run->device, dn_run_input(run, layer), run->output[layer->sources[0]], delta,
-                                      dn_run_input_delta(run, layer), run->delta[layer->sources[0]], run->batch,
-                                      layer->out_c, pixels, s->per_pixel);
+    run->ops->activate_gradient(run->device, s->activation, run->output[layer->index], NULL, delta,
+                                run->batch, layer->out_c, pixels);
+    run->ops->scale_channels_backward(run->device, dn_run_input(run, layer), run->output[layer->sources[0]],
+                                      delta, dn_run_input_delta(run, layer), run->delta[layer->sources[0]],
+                                      run->batch, layer->out_c, pixels, s->per_pixel);
     return DN_OK;
 }
 

@@ -1,5 +1,5 @@
-/* shortcut.c - [shortcut]: adds earlier layers to the previous one. One source follows the reference's rule for maps
- * of different sizes (compat.md 6.13); several sources and learned weights are the fork's (20.6). */
+/* shortcut.c - [shortcut]: adds earlier layers to the previous one. One source follows the reference's rule
+ * for maps of different sizes (compat.md 6.13); several sources and learned weights are the fork's (20.6). */
 #include "layer.h"
 
 #include <math.h>
@@ -25,16 +25,19 @@ static const dn_key keys[] = {
     {NULL, NULL, NULL},
 };
 
-static dn_status add_source(dn_layer *layer, dn_section *section, const dn_graph *graph, int i, int reference) {
+static dn_status add_source(dn_layer *layer, dn_section *section, const dn_graph *graph, int i,
+                            int reference) {
     shortcut_settings *s = layer->settings;
     DN_TRY(dn_layer_reference(&layer->sources[i], layer, section, "from", reference));
     const dn_layer *from = &graph->layers[layer->sources[i]];
     if (!from->out_w)
-        return dn_option_error(section, "from", "layer %d has a plain vector as output, not an image", from->index);
+        return dn_option_error(section, "from", "layer %d has a plain vector as output, not an image",
+                               from->index);
     /* The sizes must be whole multiples, by one factor in both directions. */
     int w1 = from->out_w, h1 = from->out_h, w2 = layer->in_w, h2 = layer->in_h;
     if (w1 / w2 != h1 / h2 || w2 / w1 != h2 / h1)
-        return dn_option_error(section, "from", "layer %d is %d x %d, the previous layer %d x %d: they don't match",
+        return dn_option_error(section, "from",
+                               "layer %d is %d x %d, the previous layer %d x %d: they don't match",
                                from->index, w1, h1, w2, h2);
     s->shapes[i] = (dn_shortcut_shape){from->out_c, h1, w1, layer->in_c, h2, w2, s->alpha, s->beta};
     return DN_OK;
@@ -49,21 +52,23 @@ static dn_status read_weights(dn_layer *layer, dn_section *section) {
     else if (strcmp(type, "per_channel") == 0)
         s->weight_columns = layer->in_c;
     else if (strcmp(type, "none") != 0)
-        return dn_option_error(section, "weights_type", "must be none, per_feature or per_channel, not %s", type);
+        return dn_option_error(section, "weights_type", "must be none, per_feature or per_channel, not %s",
+                               type);
     if (strcmp(rule, "relu") == 0 || strcmp(rule, "avg_relu") == 0)
         s->normalization = NORMALIZATION_RELU;
     else if (strcmp(rule, "softmax") == 0)
         s->normalization = NORMALIZATION_SOFTMAX;
     else if (strcmp(rule, "none") != 0)
-        return dn_option_error(section, "weights_normalization", "must be none, relu or softmax, not %s", rule);
+        return dn_option_error(section, "weights_normalization", "must be none, relu or softmax, not %s",
+                               rule);
     if (!s->weight_columns) return DN_OK;
     for (int i = 0; i < layer->source_count; ++i)
         if (s->shapes[i].from_w != layer->in_w || s->shapes[i].from_h != layer->in_h)
             return dn_option_error(section, "weights_type", "needs layers of one size, %d x %d", layer->in_w,
                                    layer->in_h);
     dn_param *param;
-    DN_TRY(dn_layer_add_param(layer, &param, "weights", DN_PARAM_WEIGHT, layer->source_count + 1, s->weight_columns, 0,
-                              0));
+    DN_TRY(dn_layer_add_param(layer, &param, "weights", DN_PARAM_WEIGHT, layer->source_count + 1,
+                              s->weight_columns, 0, 0));
     param->center = 1;
     return DN_OK;
 }
@@ -109,7 +114,8 @@ static float normalized(const dn_layer *layer, const float *weights, int row, in
     size_t columns = (size_t)s->weight_columns, column = columns == 1 ? 0 : (size_t)c;
     float own = weights[(size_t)row * columns + column], sum = 1e-4f, largest = -INFINITY;
     if (s->normalization == NORMALIZATION_NONE) return own;
-    for (int i = 0; i <= layer->source_count; ++i) largest = fmaxf(largest, weights[(size_t)i * columns + column]);
+    for (int i = 0; i <= layer->source_count; ++i)
+        largest = fmaxf(largest, weights[(size_t)i * columns + column]);
     for (int i = 0; i <= layer->source_count; ++i) {
         float w = weights[(size_t)i * columns + column];
         sum += s->normalization == NORMALIZATION_RELU ? fmaxf(w, 0) : expf(w - largest);
@@ -129,13 +135,14 @@ static void weighted_forward(const dn_layer *layer, dn_run *run) {
     size_t pixels = (size_t)layer->out_w * (size_t)layer->out_h;
     float *output = run->output[layer->index], *factors = run->scratch;
     fill_factors(layer, run, 0, factors, layer->out_c);
-    ops->scale_channels_forward(run->device, factors, dn_run_input(run, layer), output, run->batch, layer->out_c, pixels,
-                                false);
+    ops->scale_channels_forward(run->device, factors, dn_run_input(run, layer), output, run->batch,
+                                layer->out_c, pixels, false);
     for (int i = 0; i < layer->source_count; ++i) {
         const dn_layer *source = &run->layers[layer->sources[i]];
         int channels = dn_min_int(source->out_c, layer->out_c);
         fill_factors(layer, run, i + 1, factors, channels);
-        for (int b = 0; b < run->batch; ++b) /* x_delta adds factor * delta: here output adds factor * source */
+        for (int b = 0; b < run->batch;
+             ++b) /* x_delta adds factor * delta: here output adds factor * source */
             ops->scale_channels_backward(run->device, factors, NULL,
                                          run->output[source->index] + (size_t)b * source->outputs, NULL,
                                          output + (size_t)b * layer->outputs, 1, channels, pixels, false);
@@ -151,7 +158,8 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     } else {
         run->ops->copy(run->device, output, dn_run_input(run, layer), total);
         for (int i = 0; i < layer->source_count; ++i)
-            run->ops->shortcut_forward(run->device, &s->shapes[i], run->batch, run->output[layer->sources[i]], output);
+            run->ops->shortcut_forward(run->device, &s->shapes[i], run->batch, run->output[layer->sources[i]],
+                                       output);
     }
     if (run->train && dn_activation_needs_pre(s->activation))
         run->ops->copy(run->device, run->saved[layer->index], output, total);
@@ -180,8 +188,8 @@ static void weighted_backward(const dn_layer *layer, dn_run *run) {
                                               input_delta + (size_t)b * input_size, 1, channels,
                                               (size_t)layer->out_w * (size_t)layer->out_h, false);
             for (int c = 0; c < channels; ++c)
-                weight_gradient[(size_t)row * (size_t)s->weight_columns + (s->weight_columns == 1 ? 0 : (size_t)c)] +=
-                    gradient[c];
+                weight_gradient[(size_t)row * (size_t)s->weight_columns +
+                                (s->weight_columns == 1 ? 0 : (size_t)c)] += gradient[c];
         }
     }
 }
@@ -189,8 +197,9 @@ static void weighted_backward(const dn_layer *layer, dn_run *run) {
 static dn_status backward(const dn_layer *layer, dn_run *run) {
     const shortcut_settings *s = layer->settings;
     float *delta = run->delta[layer->index], *input_delta = dn_run_input_delta(run, layer);
-    run->ops->activate_gradient(run->device, s->activation, run->output[layer->index], run->saved[layer->index], delta,
-                                run->batch, layer->out_c, (size_t)layer->out_w * (size_t)layer->out_h);
+    run->ops->activate_gradient(run->device, s->activation, run->output[layer->index],
+                                run->saved[layer->index], delta, run->batch, layer->out_c,
+                                (size_t)layer->out_w * (size_t)layer->out_h);
     if (s->weight_columns) {
         weighted_backward(layer, run);
         return DN_OK;
@@ -199,15 +208,17 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     if (input_delta)
         run->ops->axpy(run->device, input_delta, s->alpha, delta, (size_t)run->batch * layer->outputs);
     for (int i = 0; i < layer->source_count; ++i)
-        run->ops->shortcut_backward(run->device, &s->shapes[i], run->batch, delta, run->delta[layer->sources[i]]);
+        run->ops->shortcut_backward(run->device, &s->shapes[i], run->batch, delta,
+                                    run->delta[layer->sources[i]]);
     return DN_OK;
 }
 
 static void lower(const dn_layer *layer, dn_lowered *out) {
     const shortcut_settings *s = layer->settings;
     const dn_shortcut_shape *shape = &s->shapes[0];
-    if (layer->source_count == 1 && !s->weight_columns && s->activation == DN_ACTIVATION_LINEAR && s->alpha == 1 &&
-        s->beta == 1 && shape->from_c == shape->out_c && shape->from_h == shape->out_h && shape->from_w == shape->out_w)
+    if (layer->source_count == 1 && !s->weight_columns && s->activation == DN_ACTIVATION_LINEAR &&
+        s->alpha == 1 && s->beta == 1 && shape->from_c == shape->out_c && shape->from_h == shape->out_h &&
+        shape->from_w == shape->out_w)
         *out = (dn_lowered){.kind = DN_LOWERED_ADD, .source = layer->sources[0]};
 }
 

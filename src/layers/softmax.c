@@ -1,5 +1,5 @@
-/* softmax.c - [softmax]: per group, per tree group, or per pixel across channels; with cross-entropy loss when there is
- * truth. The delta is truth - y: the softmax's Jacobian is folded in. compat.md 6.10. */
+/* softmax.c - [softmax]: per group, per tree group, or per pixel across channels; with cross-entropy loss
+ * when there is truth. The delta is truth - y: the softmax's Jacobian is folded in. compat.md 6.10. */
 #include "layer.h"
 #include "files.h"
 
@@ -52,8 +52,8 @@ static void release(dn_layer *layer) {
 static dn_status loss(const dn_layer *layer, dn_run *run) {
     const softmax_settings *s = layer->settings;
     if (run->truths != layer->inputs)
-        return dn_fail(DN_ERROR_DATA, "layer %d [softmax] needs %zu truth values per image, not %zu", layer->index,
-                       layer->inputs, run->truths);
+        return dn_fail(DN_ERROR_DATA, "layer %d [softmax] needs %zu truth values per image, not %zu",
+                       layer->index, layer->inputs, run->truths);
     const float *output = run->output[layer->index], *truth = run->truth;
     float *delta = dn_run_delta(run, layer);
     double cost = 0;
@@ -72,7 +72,8 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     float *output = run->output[layer->index];
     size_t n = layer->inputs, pixels = (size_t)layer->in_w * (size_t)layer->in_h;
     if (s->spatial) {
-        run->ops->softmax(run->device, input, output, layer->in_c, pixels, (size_t)run->batch, n, pixels, 1, 1);
+        run->ops->softmax(run->device, input, output, layer->in_c, pixels, (size_t)run->batch, n, pixels, 1,
+                          1);
     } else if (s->tree) {
         run->ops->copy(run->device, output, input, (size_t)run->batch * n); /* inputs beyond the tree stay */
         for (int g = 0; g < s->tree->groups; ++g) {
@@ -82,8 +83,8 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
         }
     } else {
         size_t size = n / (size_t)s->groups;
-        run->ops->softmax(run->device, input, output, (int)size, 1, (size_t)run->batch, n, (size_t)s->groups, size,
-                          s->temperature);
+        run->ops->softmax(run->device, input, output, (int)size, 1, (size_t)run->batch, n, (size_t)s->groups,
+                          size, s->temperature);
     }
     return run->truth && !s->no_loss ? loss(layer, run) : DN_OK;
 }
@@ -91,7 +92,8 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
 static dn_status backward(const dn_layer *layer, dn_run *run) {
     float *input_delta = dn_run_input_delta(run, layer);
     if (input_delta)
-        run->ops->axpy(run->device, input_delta, 1, run->delta[layer->index], (size_t)run->batch * layer->inputs);
+        run->ops->axpy(run->device, input_delta, 1, run->delta[layer->index],
+                       (size_t)run->batch * layer->inputs);
     return DN_OK;
 }
 

@@ -1,5 +1,5 @@
-/* truth.h - rows of truth that detection heads read: x, y, w, h (centre and size relative to the network's input), then
- * the head's own values. A row with x == 0 ends the list. */
+/* truth.h - rows of truth that detection heads read: x, y, w, h (centre and size relative to the network's
+ * input), then the head's own values. A row with x == 0 ends the list. */
 #ifndef DN_TRUTH_H
 #define DN_TRUTH_H
 
@@ -29,6 +29,20 @@ static inline dn_box dn_truth_box(const dn_truth_rows *truth, int t) {
     return (dn_box){row[0], row[1], row[2], row[3]};
 }
 
+/* A box without an area has no logarithm to learn: labels like that are an error of the data, not a diverging
+ * loss. */
+static inline dn_status dn_truth_check(const dn_layer *layer, const dn_truth_rows *truth, int b) {
+    for (int t = 0; t < truth->count; ++t) {
+        dn_box box = dn_truth_box(truth, t);
+        if (!(box.w > 0 && box.h > 0))
+            return dn_fail(DN_ERROR_DATA,
+                           "layer %d [%s]: truth %d of image %d is a box of %g x %g; width and height "
+                           "must be above 0",
+                           layer->index, layer->type->name, t, b, (double)box.w, (double)box.h);
+    }
+    return DN_OK;
+}
+
 /* Cell of a truth's centre; labels may say exactly 1, which belongs to the last cell. */
 static inline int dn_truth_cell(float position, int cells) {
     float cell = position * (float)cells;
@@ -36,6 +50,8 @@ static inline int dn_truth_cell(float position, int cells) {
 }
 
 /* A class number; -1 for what can be none (negative, huge, not a number). */
-static inline int dn_truth_class(float label) { return label >= 0 && label < (float)(1 << 24) ? (int)label : -1; }
+static inline int dn_truth_class(float label) {
+    return label >= 0 && label < (float)(1 << 24) ? (int)label : -1;
+}
 
 #endif

@@ -27,12 +27,14 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     s->stride = abs(stride);
     s->reverse = stride < 0;
     if (!s->reverse && dn_max_int(layer->in_w, layer->in_h) > INT_MAX / s->stride)
-        return dn_option_error(section, "stride", "%d times %d x %d is too large", s->stride, layer->in_w, layer->in_h);
-    if (!s->reverse)
-        return dn_layer_set_output(layer, section, layer->in_w * s->stride, layer->in_h * s->stride, layer->in_c);
-    if (layer->in_w % s->stride || layer->in_h % s->stride)
-        return dn_option_error(section, "stride", "%d must divide the input's %d x %d", s->stride, layer->in_w,
+        return dn_option_error(section, "stride", "%d times %d x %d is too large", s->stride, layer->in_w,
                                layer->in_h);
+    if (!s->reverse)
+        return dn_layer_set_output(layer, section, layer->in_w * s->stride, layer->in_h * s->stride,
+                                   layer->in_c);
+    if (layer->in_w % s->stride || layer->in_h % s->stride)
+        return dn_option_error(section, "stride", "%d must divide the input's %d x %d", s->stride,
+                               layer->in_w, layer->in_h);
     return dn_layer_set_output(layer, section, layer->in_w / s->stride, layer->in_h / s->stride, layer->in_c);
 }
 
@@ -40,11 +42,11 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     const upsample_settings *s = layer->settings;
     size_t planes = (size_t)run->batch * (size_t)layer->in_c;
     if (s->reverse)
-        run->ops->reduce(run->device, dn_run_input(run, layer), run->output[layer->index], planes, layer->out_h,
-                         layer->out_w, s->stride, s->scale, false);
+        run->ops->reduce(run->device, dn_run_input(run, layer), run->output[layer->index], planes,
+                         layer->out_h, layer->out_w, s->stride, s->scale, false);
     else
-        run->ops->expand(run->device, dn_run_input(run, layer), run->output[layer->index], planes, layer->in_h,
-                         layer->in_w, s->stride, s->scale, false);
+        run->ops->expand(run->device, dn_run_input(run, layer), run->output[layer->index], planes,
+                         layer->in_h, layer->in_w, s->stride, s->scale, false);
     return DN_OK;
 }
 
@@ -54,11 +56,11 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     float *input_delta = dn_run_input_delta(run, layer);
     if (!input_delta) return DN_OK;
     if (s->reverse)
-        run->ops->expand(run->device, run->delta[layer->index], input_delta, planes, layer->out_h, layer->out_w,
-                         s->stride, s->scale, true);
+        run->ops->expand(run->device, run->delta[layer->index], input_delta, planes, layer->out_h,
+                         layer->out_w, s->stride, s->scale, true);
     else
-        run->ops->reduce(run->device, run->delta[layer->index], input_delta, planes, layer->in_h, layer->in_w, s->stride,
-                         s->scale, true);
+        run->ops->reduce(run->device, run->delta[layer->index], input_delta, planes, layer->in_h, layer->in_w,
+                         s->stride, s->scale, true);
     return DN_OK;
 }
 

@@ -1,5 +1,5 @@
-/* yolo.c - [yolo]: the detection head of YOLOv3 and later (Redmon and Farhadi 2018): settings, activations, boxes.
- * compat.md 7.3, 20.3. Training is in yolo_loss.c. */
+/* yolo.c - [yolo]: the detection head of YOLOv3 and later (Redmon and Farhadi 2018): settings, activations,
+ * boxes. compat.md 7.3, 20.3. Training is in yolo_loss.c. */
 #include "yolo.h"
 #include "files.h"
 
@@ -82,7 +82,8 @@ static dn_status read_multipliers(yolo_settings *s, dn_section *section) {
     if (!counters) return DN_OK;
     if (count != s->classes) {
         dn_free(counters);
-        return dn_option_error(section, "counters_per_class", "has %d values for %d classes", count, s->classes);
+        return dn_option_error(section, "counters_per_class", "has %d values for %d classes", count,
+                               s->classes);
     }
     for (int i = 0; i < count; ++i) {
         if (counters[i] < 1) counters[i] = 1;
@@ -118,9 +119,10 @@ static dn_status read_fork_keys(yolo_settings *s, dn_section *section) {
     const char *loss = dn_option_text(section, "iou_loss");
     s->mse = strcmp(loss, "mse") == 0;
     if (!s->mse) DN_TRY(read_iou_kind(&s->iou_loss, section, "iou_loss", loss));
-    DN_TRY(read_iou_kind(&s->iou_thresh_kind, section, "iou_thresh_kind", dn_option_text(section, "iou_thresh_kind")));
-    static const char *const without_effect[] = {"resize",         "show_details",  "track_history_size",
-                                                 "sim_thresh",     "dets_for_track", "dets_for_show",
+    DN_TRY(read_iou_kind(&s->iou_thresh_kind, section, "iou_thresh_kind",
+                         dn_option_text(section, "iou_thresh_kind")));
+    static const char *const without_effect[] = {"resize",          "show_details",   "track_history_size",
+                                                 "sim_thresh",      "dets_for_track", "dets_for_show",
                                                  "track_ciou_norm", "embedding_layer"};
     for (size_t i = 0; i < DN_COUNT(without_effect); ++i) (void)dn_option_text(section, without_effect[i]);
     return read_multipliers(s, section);
@@ -133,9 +135,10 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(read_anchors(s, section));
     long long channels = (long long)s->mask_count * (s->classes + 5);
     if (layer->in_c != channels)
-        return dn_option_error(section, NULL, "%d anchors with %d classes need %lld channels, but the layer before has "
-                               "%d; set its filters=%lld (that is (classes + 5) * anchors)", s->mask_count, s->classes,
-                               channels, layer->in_c, channels);
+        return dn_option_error(section, NULL,
+                               "%d anchors with %d classes need %lld channels, but the layer before has "
+                               "%d; set its filters=%lld (that is (classes + 5) * anchors)",
+                               s->mask_count, s->classes, channels, layer->in_c, channels);
     s->fork = uses_fork_keys(section);
     DN_TRY(dn_option_int_or(&s->max_truths, section, "max", s->fork ? 200 : 90, 1, 1 << 20));
     DN_TRY(dn_option_float(&s->ignore_thresh, section, "ignore_thresh", -1e6f, 1e6f));

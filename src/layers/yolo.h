@@ -1,5 +1,5 @@
-/* yolo.h - what yolo.c (settings, forward, boxes) and yolo_loss.c (training) share. Layout of an image's output:
- * [anchor][entry][h][w] with entries x, y, w, h, objectness, classes. */
+/* yolo.h - what yolo.c (settings, forward, boxes) and yolo_loss.c (training) share. Layout of an image's
+ * output: [anchor][entry][h][w] with entries x, y, w, h, objectness, classes. */
 #ifndef DN_YOLO_H
 #define DN_YOLO_H
 
@@ -7,19 +7,19 @@
 
 typedef struct yolo_settings {
     int w, h, classes;
-    int anchor_count;  /* of the whole list */
-    float *anchors;    /* [anchor_count][2], in pixels of the network's input */
-    int mask_count;    /* anchors this head predicts */
+    int anchor_count; /* of the whole list */
+    float *anchors;   /* [anchor_count][2], in pixels of the network's input */
+    int mask_count;   /* anchors this head predicts */
     int *mask;
     int net_w, net_h;
     int max_truths;
-    int *map;          /* class of the truth -> class learned; or NULL */
+    int *map; /* class of the truth -> class learned; or NULL */
     int map_count;
     float ignore_thresh, truth_thresh;
-    bool fork;         /* trains by the fork's rules (compat.md 20.3) */
+    bool fork; /* trains by the fork's rules (compat.md 20.3) */
     bool new_coords, focal_loss, objectness_smooth, mse;
-    float scale_x_y, iou_normalizer, obj_normalizer, cls_normalizer, delta_normalizer, iou_thresh, label_smooth,
-        max_delta, beta_nms;
+    float scale_x_y, iou_normalizer, obj_normalizer, cls_normalizer, delta_normalizer, iou_thresh,
+        label_smooth, max_delta, beta_nms;
     dn_iou_kind iou_loss, iou_thresh_kind;
     float *class_multipliers; /* [classes], or NULL */
     const char *nms_kind;

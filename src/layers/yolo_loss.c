@@ -1,5 +1,5 @@
-/* yolo_loss.c - training of [yolo]: the reference's rules (compat.md 7.3) and, for sections with the fork's keys, the
- * fork's (20.3, 20.4). Deltas are hand-made, as in both. */
+/* yolo_loss.c - training of [yolo]: the reference's rules (compat.md 7.3) and, for sections with the fork's
+ * keys, the fork's (20.3, 20.4). Deltas are hand-made, as in both. */
 #include "truth.h"
 #include "yolo.h"
 
@@ -28,7 +28,9 @@ static int learned_class(const yolo_settings *s, int label) {
     return label >= 0 && label < s->classes ? label : -1;
 }
 
-static int label_of(const dn_truth_rows *truth, int t) { return dn_truth_class(dn_truth_row(truth, t)[4]); }
+static int label_of(const dn_truth_rows *truth, int t) {
+    return dn_truth_class(dn_truth_row(truth, t)[4]);
+}
 
 /* ---- boxes ---- */
 
@@ -38,8 +40,9 @@ static void box_delta_mse(const view *v, size_t index, int list_index, int cell,
     const float *out = v->output + index, *anchor = s->anchors + 2 * list_index;
     float *delta = v->delta + index;
     size_t cells = (size_t)v->cells;
-    float target[4] = {truth.x * (float)s->w - (float)(cell % s->w), truth.y * (float)s->h - (float)(cell / s->w),
-                       logf(truth.w * (float)s->net_w / anchor[0]), logf(truth.h * (float)s->net_h / anchor[1])};
+    float target[4] = {
+        truth.x * (float)s->w - (float)(cell % s->w), truth.y * (float)s->h - (float)(cell / s->w),
+        logf(truth.w * (float)s->net_w / anchor[0]), logf(truth.h * (float)s->net_h / anchor[1])};
     if (s->new_coords) {
         target[2] = sqrtf(truth.w * (float)s->net_w / (4 * anchor[0]));
         target[3] = sqrtf(truth.h * (float)s->net_h / (4 * anchor[1]));
@@ -50,7 +53,9 @@ static void box_delta_mse(const view *v, size_t index, int list_index, int cell,
     }
 }
 
-static float clip(float value, float most) { return fmaxf(-most, fminf(most, value)); }
+static float clip(float value, float most) {
+    return fmaxf(-most, fminf(most, value));
+}
 
 /* Deltas of an IoU loss; sizes pass through exp, centres through nothing, as in the fork. */
 static void box_delta_iou(const view *v, size_t index, dn_box predicted, dn_box truth, float scale) {
@@ -74,7 +79,8 @@ static void box_delta_iou(const view *v, size_t index, dn_box predicted, dn_box 
 }
 
 /* Box deltas by the head's loss; returns the prediction before them. */
-static dn_box box_delta(const view *v, size_t index, int list_index, int cell, dn_box truth, float multiplier) {
+static dn_box box_delta(const view *v, size_t index, int list_index, int cell, dn_box truth,
+                        float multiplier) {
     const yolo_settings *s = v->s;
     dn_box predicted = dn_yolo_box(s, v->output, index, list_index, cell);
     float area_scale = 2 - truth.w * truth.h;
@@ -89,8 +95,8 @@ static dn_box box_delta(const view *v, size_t index, int list_index, int cell, d
 
 /* ---- classes ---- */
 
-/* If the delta of class 0 (the fork: of the true class) is set already, another truth has claimed this box: only the
- * true class is set, so that a box can have several labels. */
+/* If the delta of class 0 (the fork: of the true class) is set already, another truth has claimed this box:
+ * only the true class is set, so that a box can have several labels. */
 static void class_delta(const view *v, size_t index, int class_id) {
     const yolo_settings *s = v->s;
     size_t cells = (size_t)v->cells;
@@ -198,7 +204,8 @@ static void learn_truth(const view *v, int anchor, int cell, dn_box truth, int c
 }
 
 static dn_box anchor_shape(const yolo_settings *s, int list_index) {
-    return (dn_box){0, 0, s->anchors[2 * list_index] / (float)s->net_w, s->anchors[2 * list_index + 1] / (float)s->net_h};
+    return (dn_box){0, 0, s->anchors[2 * list_index] / (float)s->net_w,
+                    s->anchors[2 * list_index + 1] / (float)s->net_h};
 }
 
 static void assign_truth(const view *v, int t) {
@@ -257,9 +264,9 @@ static void report(const dn_layer *layer, dn_run *run, const tally *sums) {
     double count = sums->count, cells = (double)s->w * s->h * s->mask_count * run->batch;
     if (!run->head_lines) return;
     snprintf(run->head_lines[layer->index], sizeof run->head_lines[0],
-             "Region %d Avg IOU: %f, Class: %f, Obj: %f, No Obj: %f, .5R: %f, .75R: %f,  count: %d", layer->index,
-             sums->iou / count, sums->class_p / sums->class_count, sums->object / count, sums->any_object / cells,
-             sums->over_50 / count, sums->over_75 / count, sums->count);
+             "Region %d Avg IOU: %f, Class: %f, Obj: %f, No Obj: %f, .5R: %f, .75R: %f,  count: %d",
+             layer->index, sums->iou / count, sums->class_p / sums->class_count, sums->object / count,
+             sums->any_object / cells, sums->over_50 / count, sums->over_75 / count, sums->count);
 }
 
 /* Values per truth row: 5 or 6, whichever fits the length given (compat.md 20.3). */
@@ -269,7 +276,8 @@ static dn_status row_values(int *values, const dn_layer *layer, const dn_run *ru
     for (*values = 5; *values <= 6; ++*values)
         if (run->truths == rows * (size_t)*values || run->truths == (size_t)s->max_truths * (size_t)*values)
             return DN_OK;
-    return dn_fail(DN_ERROR_DATA, "layer %d [yolo] needs %zu truths of 5 or 6 values per image, not %zu floats",
+    return dn_fail(DN_ERROR_DATA,
+                   "layer %d [yolo] needs %zu truths of 5 or 6 values per image, not %zu floats",
                    layer->index, rows, run->truths);
 }
 
@@ -285,6 +293,7 @@ dn_status dn_yolo_loss(const dn_layer *layer, dn_run *run) {
                   dn_truth_of(run, b, values, s->max_truths),
                   s->w * s->h,
                   &sums};
+        DN_TRY(dn_truth_check(layer, &v.truth, b));
         for (int cell = 0; cell < v.cells; ++cell)
             for (int anchor = 0; anchor < s->mask_count; ++anchor) compare_prediction(&v, anchor, cell);
         for (int t = 0; t < v.truth.count; ++t) assign_truth(&v, t);

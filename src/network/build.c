@@ -1,5 +1,5 @@
-/* build.c - sections to a network: configures every layer, lays parameters out in one arena, gives them their first
- * values. */
+/* build.c - sections to a network: configures every layer, lays parameters out in one arena, gives them their
+ * first values. */
 #include "network.h"
 
 #include "../base/platform.h"
@@ -17,7 +17,8 @@ void dn_network_options_init(dn_network_options *options) {
 
 void dn_layers_free(dn_layer *layers, int count) {
     for (int i = 0; layers && i < count; ++i) {
-        if (layers[i].type && layers[i].type->release && layers[i].settings) layers[i].type->release(&layers[i]);
+        if (layers[i].type && layers[i].type->release && layers[i].settings)
+            layers[i].type->release(&layers[i]);
         dn_free(layers[i].settings);
         dn_free(layers[i].params);
         dn_free(layers[i].sources);
@@ -44,8 +45,8 @@ static dn_status configure_layer(dn_layer *layers, int index, dn_section *sectio
     layer->type = dn_layer_type_find(section->name);
     if (!layer->type) {
         const char *near = dn_layer_type_nearest(section->name);
-        return dn_option_error(section, NULL, "unknown or unsupported layer type%s%s%s", near ? "; did you mean [" : "",
-                               near ? near : "", near ? "]?" : "");
+        return dn_option_error(section, NULL, "unknown or unsupported layer type%s%s%s",
+                               near ? "; did you mean [" : "", near ? near : "", near ? "]?" : "");
     }
     layer->index = index;
     layer->line = section->line;
@@ -67,8 +68,8 @@ static dn_status configure_layer(dn_layer *layers, int index, dn_section *sectio
     if (layer->num_load) /* numload makes sense for the first dimension of every parameter */
         for (int p = 0; p < layer->param_count; ++p)
             if (layer->num_load > layer->params[p].dims[0])
-                return dn_option_error(section, "numload", "%d is more than the layer's %d filters", layer->num_load,
-                                       layer->params[p].dims[0]);
+                return dn_option_error(section, "numload", "%d is more than the layer's %d filters",
+                                       layer->num_load, layer->params[p].dims[0]);
     if (network->layers) return DN_OK; /* resized: all has been said */
     return dn_section_check_unused(section, network->options.strict);
 }
@@ -86,7 +87,8 @@ static dn_status configure_layers(dn_layer **out, const dn_network *network, con
         status = configure_layer(layers, i, section, network, net);
         if (status == DN_OK && (!dn_add(&floats, floats, layers[i].outputs) ||
                                 floats > network->options.memory_limit / sizeof(float)))
-            status = dn_option_error(section, NULL, "activations up to here need more than the limit of %llu bytes",
+            status = dn_option_error(section, NULL,
+                                     "activations up to here need more than the limit of %llu bytes",
                                      (unsigned long long)network->options.memory_limit);
     }
     if (status != DN_OK) {
@@ -105,9 +107,12 @@ static dn_status place_params(dn_network *network, dn_layer *layers, int count, 
         for (int p = 0; p < layers[i].param_count; ++p) {
             dn_param *param = &layers[i].params[p];
             param->offset = *total;
-            if (!dn_add(total, *total, param->count) || *total > network->options.memory_limit / sizeof(float))
-                return dn_fail(DN_ERROR_CONFIG, "%s:%d: [%s] %s: parameters up to here need more than the limit of %llu "
-                               "bytes", network->config->file, layers[i].line, layers[i].type->name, param->name,
+            if (!dn_add(total, *total, param->count) ||
+                *total > network->options.memory_limit / sizeof(float))
+                return dn_fail(DN_ERROR_CONFIG,
+                               "%s:%d: [%s] %s: parameters up to here need more than the limit of %llu "
+                               "bytes",
+                               network->config->file, layers[i].line, layers[i].type->name, param->name,
                                (unsigned long long)network->options.memory_limit);
         }
     return DN_OK;
@@ -161,11 +166,13 @@ static dn_status check_options(const dn_network_options *options) {
     return DN_OK;
 }
 
-dn_status dn_network_create(dn_network **out, const char *text, size_t length, const dn_network_options *options) {
+dn_status dn_network_create(dn_network **out, const char *text, size_t length,
+                            const dn_network_options *options) {
     dn_network_options defaults;
     dn_network *network = NULL;
     dn_status status;
-    if (!out || !text) return dn_fail(DN_ERROR_ARGUMENT, "dn_network_create needs a place for the network and a cfg");
+    if (!out || !text)
+        return dn_fail(DN_ERROR_ARGUMENT, "dn_network_create needs a place for the network and a cfg");
     *out = NULL;
     dn_network_options_init(&defaults);
     if (!options) options = &defaults;
@@ -208,7 +215,8 @@ dn_status dn_network_load(dn_network **out, const char *path, const dn_network_o
     dn_network_options defaults;
     char *text;
     size_t length;
-    if (!out || !path) return dn_fail(DN_ERROR_ARGUMENT, "dn_network_load needs a place for the network and a path");
+    if (!out || !path)
+        return dn_fail(DN_ERROR_ARGUMENT, "dn_network_load needs a place for the network and a path");
     *out = NULL;
     if (options)
         defaults = *options;
@@ -238,7 +246,8 @@ dn_status dn_network_resize(dn_network *network, int width, int height) {
     dn_net_settings net = network->net;
     dn_layer *layers;
     size_t total;
-    if (!net.w) return dn_fail(DN_ERROR_ARGUMENT, "a network fed with vectors has no width and height to change");
+    if (!net.w)
+        return dn_fail(DN_ERROR_ARGUMENT, "a network fed with vectors has no width and height to change");
     if (width < 1 || height < 1 || width > 1 << 16 || height > 1 << 16)
         return dn_fail(DN_ERROR_ARGUMENT, "an input of %d x %d is impossible", width, height);
     net.w = width;
@@ -251,8 +260,10 @@ dn_status dn_network_resize(dn_network *network, int width, int height) {
     for (int i = 0; status == DN_OK && i < network->count; ++i)
         for (int p = 0; status == DN_OK && p < layers[i].param_count; ++p)
             if (layers[i].params[p].count != network->layers[i].params[p].count)
-                status = dn_fail(DN_ERROR_CONFIG, "%s:%d: [%s] %s: has another size at %d x %d, so the network can't be "
-                                 "resized", network->config->file, layers[i].line, layers[i].type->name,
+                status = dn_fail(DN_ERROR_CONFIG,
+                                 "%s:%d: [%s] %s: has another size at %d x %d, so the network can't be "
+                                 "resized",
+                                 network->config->file, layers[i].line, layers[i].type->name,
                                  layers[i].params[p].name, width, height);
     if (status != DN_OK) {
         dn_layers_free(layers, network->count);

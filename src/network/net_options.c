@@ -1,4 +1,5 @@
-/* net_options.c - the [net] section: input size, batch, optimiser, learning-rate policy. compat.md section 3. */
+/* net_options.c - the [net] section: input size, batch, optimiser, learning-rate policy. compat.md section 3.
+ */
 #include "network.h"
 
 #include <limits.h>
@@ -92,14 +93,16 @@ static dn_status read_input(dn_net_settings *net, dn_section *section, const dn_
         return dn_fail(DN_ERROR_ARGUMENT, "an input of %d x %d is impossible", net->w, net->h);
     size_t pixels = (size_t)net->w * (size_t)net->h, values;
     if (!dn_mul(&values, pixels, (size_t)net->c) || values > INT_MAX)
-        return dn_option_error(section, NULL, "an input of %d x %d x %d is too large", net->w, net->h, net->c);
+        return dn_option_error(section, NULL, "an input of %d x %d x %d is too large", net->w, net->h,
+                               net->c);
     DN_TRY(dn_option_int_or(&inputs, section, "inputs", (int)values, 0, INT_MAX));
     if (values == 0) {
         net->w = net->h = net->c = 0; /* a plain vector */
         if (inputs == 0)
             return dn_option_error(section, NULL, "no input size: set width, height and channels, or inputs");
     } else if ((size_t)inputs != values) {
-        return dn_option_error(section, "inputs", "is %d, but width * height * channels is %zu", inputs, values);
+        return dn_option_error(section, "inputs", "is %d, but width * height * channels is %zu", inputs,
+                               values);
     }
     net->inputs = (size_t)inputs;
     return DN_OK;
@@ -113,7 +116,8 @@ static dn_status read_batch(dn_net_settings *net, dn_section *section, const dn_
     DN_TRY(dn_option_int(&net->time_steps, section, "time_steps", 1, MOST));
     net->batch = options->batch ? options->batch : batch / net->subdivisions;
     if (net->batch < 1 && !options->batch) {
-        dn_log(DN_LOG_WARNING, "%s:%d: [net] subdivisions: %d is more than the batch of %d; one image per pass",
+        dn_log(DN_LOG_WARNING,
+               "%s:%d: [net] subdivisions: %d is more than the batch of %d; one image per pass",
                section->file, section->line, net->subdivisions, batch);
         net->batch = 1;
     }
@@ -135,7 +139,8 @@ static dn_status read_steps(dn_net_settings *net, dn_section *section) {
     }
     if (net->steps_count == 0) return dn_option_error(section, "steps", "is required by policy=steps");
     if (scales_count < net->steps_count)
-        return dn_option_error(section, "scales", "has %d values for %d steps", scales_count, net->steps_count);
+        return dn_option_error(section, "scales", "has %d values for %d steps", scales_count,
+                               net->steps_count);
     return DN_OK;
 }
 

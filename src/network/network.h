@@ -25,12 +25,12 @@ struct dn_network {
     size_t param_count;
     uint64_t seen;
 
-    pthread_mutex_t mutex;       /* guards what follows */
-    int sessions;                /* parameters can't be set while there are any */
-    bool trained;                /* a trainer has it */
+    pthread_mutex_t mutex;        /* guards what follows */
+    int sessions;                 /* parameters can't be set while there are any */
+    bool trained;                 /* a trainer has it */
     atomic_uint_fast64_t version; /* changes with the parameters */
-    uint64_t resizes;            /* of the input: layers' sizes are no longer what a session has computed */
-    dn_plan *plan;               /* of plan_version; shared by sessions */
+    uint64_t resizes;             /* of the input: layers' sizes are no longer what a session has computed */
+    dn_plan *plan;                /* of plan_version; shared by sessions */
     uint64_t plan_version;
     void (*plan_release)(dn_plan *plan);
 };
@@ -53,16 +53,17 @@ void dn_net_settings_free(dn_net_settings *net);
 typedef struct dn_runner {
     dn_run run;
     dn_network *network;
-    int capacity;        /* images */
-    float *buffers;      /* all of the following in one block */
-    float **pointers;    /* output, delta, saved */
+    int capacity;     /* images */
+    float *buffers;   /* all of the following in one block */
+    float **pointers; /* output, delta, saved */
     size_t bytes;
 } dn_runner;
 
 dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *device, int batch, bool train,
                          bool input_delta);
 void dn_runner_free(dn_runner *runner); /* leaves it empty; safe on a cleared one */
-/* Forward through all layers. run.input, run.truth, run.batch and the rest of run's settings are the caller's. */
+/* Forward through all layers. run.input, run.truth, run.batch and the rest of run's settings are the
+ * caller's. */
 dn_status dn_runner_forward(dn_runner *runner);
 /* Backward from layer `from` down. */
 dn_status dn_runner_backward(dn_runner *runner, int from);

@@ -5,7 +5,9 @@
 
 #include <string.h>
 
-const char *dn_version(void) { return DN_VERSION; }
+const char *dn_version(void) {
+    return DN_VERSION;
+}
 
 const char *dn_build_info(void) {
 #if defined(__clang__)
@@ -20,15 +22,31 @@ const char *dn_cpu_level(void) {
     return kernels ? kernels->level : NULL;
 }
 
-int dn_cpu_count(void) { return dn_platform_processors(); }
+int dn_cpu_count(void) {
+    return dn_platform_processors();
+}
 
-int dn_network_layer_count(const dn_network *network) { return network->count; }
-int dn_network_batch(const dn_network *network) { return network->net.batch; }
-int dn_network_subdivisions(const dn_network *network) { return network->net.subdivisions; }
-int dn_network_threads(const dn_network *network) { return network->options.threads; }
-int dn_network_max_batches(const dn_network *network) { return network->net.max_batches; }
-uint64_t dn_network_seen(const dn_network *network) { return network->seen; }
-void dn_network_set_seen(dn_network *network, uint64_t seen) { network->seen = seen; }
+int dn_network_layer_count(const dn_network *network) {
+    return network->count;
+}
+int dn_network_batch(const dn_network *network) {
+    return network->net.batch;
+}
+int dn_network_subdivisions(const dn_network *network) {
+    return network->net.subdivisions;
+}
+int dn_network_threads(const dn_network *network) {
+    return network->options.threads;
+}
+int dn_network_max_batches(const dn_network *network) {
+    return network->net.max_batches;
+}
+uint64_t dn_network_seen(const dn_network *network) {
+    return network->seen;
+}
+void dn_network_set_seen(dn_network *network, uint64_t seen) {
+    network->seen = seen;
+}
 
 void dn_network_input_shape(const dn_network *network, int shape[3]) {
     bool image = network->net.w > 0;
@@ -101,8 +119,8 @@ const char *dn_layer_param(const dn_network *network, int layer, int param, int 
     return p->name;
 }
 
-static dn_status find_param(const dn_param **out, const dn_network *network, int layer, int param, const float *values,
-                            size_t count) {
+static dn_status find_param(const dn_param **out, const dn_network *network, int layer, int param,
+                            const float *values, size_t count) {
     *out = NULL;
     if (!network || !values) return dn_fail(DN_ERROR_ARGUMENT, "needs a network and an array of values");
     *out = param_at(network, layer, param);
@@ -131,7 +149,8 @@ dn_status dn_layer_param_set(dn_network *network, int layer, int param, const fl
     }
     pthread_mutex_unlock(&network->mutex);
     if (sessions)
-        return dn_fail(DN_ERROR_STATE, "parameters can't be set while %d sessions use the network; close them first",
+        return dn_fail(DN_ERROR_STATE,
+                       "parameters can't be set while %d sessions use the network; close them first",
                        sessions);
     return DN_OK;
 }
@@ -152,6 +171,11 @@ const char *dn_registry_type(int type, const char **aliases) {
     if (!t) return NULL;
     if (aliases) *aliases = t->aliases;
     return t->name;
+}
+
+const char *dn_registry_summary(int type) {
+    const dn_layer_type *t = dn_layer_type_at(type);
+    return t ? t->summary : NULL;
 }
 
 const char *dn_registry_key(int type, int key, const char **default_text, const char **meaning) {

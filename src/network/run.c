@@ -1,12 +1,14 @@
-/* run.c - unfused passes: forward and backward through the layers, each buffer kept. What a trainer runs, and the
- * oracle that plans are checked against. */
+/* run.c - unfused passes: forward and backward through the layers, each buffer kept. What a trainer runs, and
+ * the oracle that plans are checked against. */
 #include "network.h"
 
 #include <limits.h>
 #include <string.h>
 
 /* Room for one layer's buffers; each starts on a cache line. */
-static size_t padded(size_t floats) { return dn_round_up(floats, 16); }
+static size_t padded(size_t floats) {
+    return dn_round_up(floats, 16);
+}
 
 /* Walks all buffers in order; with block NULL only counts. */
 static size_t lay_out(dn_runner *runner, float *block, bool train, bool input_delta, size_t scratch) {
@@ -86,15 +88,18 @@ dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *devi
     size_t scratch = largest_scratch(network, device, batch, train);
     size_t floats = lay_out(runner, NULL, train, input_delta, scratch);
     /* Training keeps about four times the activations. */
-    uint64_t limit = network->options.memory_limit > UINT64_MAX / 4 ? UINT64_MAX : network->options.memory_limit * 4;
+    uint64_t limit =
+        network->options.memory_limit > UINT64_MAX / 4 ? UINT64_MAX : network->options.memory_limit * 4;
     runner->bytes = floats * sizeof(float);
     runner->buffers = runner->bytes / sizeof(float) == floats && runner->bytes <= limit
                           ? network->ops->allocate(device, floats)
                           : NULL;
     if (!runner->buffers) {
         dn_runner_free(runner);
-        return dn_fail(DN_ERROR_NO_MEMORY, "no memory for the buffers of %d images (%zu bytes); use a smaller batch or "
-                       "more subdivisions", batch, floats * sizeof(float));
+        return dn_fail(DN_ERROR_NO_MEMORY,
+                       "no memory for the buffers of %d images (%zu bytes); use a smaller batch or "
+                       "more subdivisions",
+                       batch, floats * sizeof(float));
     }
     lay_out(runner, runner->buffers, train, input_delta, scratch);
     return DN_OK;

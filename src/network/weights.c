@@ -1,4 +1,5 @@
-/* weights.c - .weights files, read and written from the layers' parameter lists alone. Format: compat.md section 11. */
+/* weights.c - .weights files, read and written from the layers' parameter lists alone. Format: compat.md
+ * section 11. */
 #include "network.h"
 
 #include "../base/platform.h"
@@ -28,8 +29,10 @@ static int32_t int_at(const uint8_t *p) {
 
 static dn_status read_header(header *h, const uint8_t *bytes, size_t length, const char *name) {
     if (length > 0 && (bytes[0] == '<' || (length > 9 && memcmp(bytes, "version h", 9) == 0)))
-        return dn_fail(DN_ERROR_WEIGHTS, "%s: this is a text file (a web page or a pointer), not weights: the download "
-                       "went wrong", name);
+        return dn_fail(DN_ERROR_WEIGHTS,
+                       "%s: this is a text file (a web page or a pointer), not weights: the download "
+                       "went wrong",
+                       name);
     if (length < 16)
         return dn_fail(DN_ERROR_WEIGHTS, "%s: %zu bytes are too few even for the header of 16", name, length);
     h->major = int_at(bytes);
@@ -40,7 +43,8 @@ static dn_status read_header(header *h, const uint8_t *bytes, size_t length, con
     h->transposed = h->major > 1000 || h->minor > 1000;
     h->bytes = wide ? 20 : 16;
     if (length < h->bytes)
-        return dn_fail(DN_ERROR_WEIGHTS, "%s: %zu bytes are too few for the header of %zu", name, length, h->bytes);
+        return dn_fail(DN_ERROR_WEIGHTS, "%s: %zu bytes are too few for the header of %zu", name, length,
+                       h->bytes);
     h->seen = (uint64_t)(int64_t)int_at(bytes + 12); /* the reference keeps the sign of the narrow form */
     if (wide) h->seen = (uint64_t)(uint32_t)int_at(bytes + 12) | (uint64_t)(uint32_t)int_at(bytes + 16) << 32;
     return DN_OK;
@@ -60,7 +64,8 @@ static size_t file_floats(const dn_layer *layer, const dn_param *param, dn_diale
 static size_t layer_floats(const dn_layer *layer, dn_dialect dialect) {
     size_t floats = 0;
     if (layer->dont_load) return 0;
-    for (int p = 0; p < layer->param_count; ++p) floats += file_floats(layer, &layer->params[p], dialect, true);
+    for (int p = 0; p < layer->param_count; ++p)
+        floats += file_floats(layer, &layer->params[p], dialect, true);
     return floats;
 }
 
@@ -94,12 +99,14 @@ static dn_status read_layer(dn_network *network, const dn_layer *layer, reader *
     size_t needed = layer_floats(layer, file->dialect) * sizeof(float), left = file->length - file->at;
     if (needed > left) {
         size_t total = range_floats(network, 0, network->count, file->dialect) * sizeof(float);
-        return dn_fail(DN_ERROR_WEIGHTS, "%s: ends in layer %d [%s]: its parameters need %zu bytes from offset %zu, but "
-                       "only %zu are left. The network needs %zu bytes of parameters, the file has %zu bytes: it is "
-                       "truncated or belongs to another cfg%s%s", file->name, layer->index, layer->type->name, needed,
-                       file->at, left, total, file->length,
-                       misfit_hint(network, file, file->header_bytes),
-                       left == 0 ? " (partial=True loads the layers it has)" : "");
+        return dn_fail(
+            DN_ERROR_WEIGHTS,
+            "%s: ends in layer %d [%s]: its parameters need %zu bytes from offset %zu, but "
+            "only %zu are left. The network needs %zu bytes of parameters, the file has %zu bytes: it is "
+            "truncated or belongs to another cfg%s%s",
+            file->name, layer->index, layer->type->name, needed, file->at, left, total, file->length,
+            misfit_hint(network, file, file->header_bytes),
+            left == 0 ? " (partial=True loads the layers it has)" : "");
     }
     if (layer->dont_load) return DN_OK;
     for (int p = 0; p < layer->param_count; ++p) {
@@ -133,9 +140,11 @@ static dn_status check_end(const dn_network *network, const reader *file, int cu
         dn_log(DN_LOG_INFO, "%s: %zu bytes after the last layer asked for are not read", file->name, left);
         return DN_OK;
     }
-    return dn_fail(DN_ERROR_WEIGHTS, "%s: %zu bytes are left after the last layer (%d): the network needs %zu bytes, the "
-                   "file has %zu. It belongs to another cfg%s", file->name, left, network->count - 1, file->at,
-                   file->length, misfit_hint(network, file, file->header_bytes));
+    return dn_fail(DN_ERROR_WEIGHTS,
+                   "%s: %zu bytes are left after the last layer (%d): the network needs %zu bytes, the "
+                   "file has %zu. It belongs to another cfg%s",
+                   file->name, left, network->count - 1, file->at, file->length,
+                   misfit_hint(network, file, file->header_bytes));
 }
 
 static dn_status load(dn_network *network, reader *file, int start, int cutoff) {
@@ -147,8 +156,7 @@ static dn_status load(dn_network *network, reader *file, int start, int cutoff) 
     file->at = file->header_bytes = h.bytes;
     file->transposed = h.transposed;
     file->dialect = dialect_of(network, start, end, (file->length - h.bytes) / sizeof(float));
-    if (h.transposed)
-        dn_log(DN_LOG_INFO, "%s: old layout, connected weights are transposed", file->name);
+    if (h.transposed) dn_log(DN_LOG_INFO, "%s: old layout, connected weights are transposed", file->name);
     int i = start;
     for (; i < end; ++i) {
         const dn_layer *layer = &network->layers[i];
@@ -164,14 +172,15 @@ static dn_status load(dn_network *network, reader *file, int start, int cutoff) 
 }
 
 /* Nothing of a file that does not fit is kept: the parameters are put back. */
-dn_status dn_network_load_weights_bytes(dn_network *network, const void *bytes, size_t length, const char *name,
-                                        int start, int cutoff, int partial) {
+dn_status dn_network_load_weights_bytes(dn_network *network, const void *bytes, size_t length,
+                                        const char *name, int start, int cutoff, int partial) {
     if (!network || (!bytes && length)) return dn_fail(DN_ERROR_ARGUMENT, "no network or no weights");
     pthread_mutex_lock(&network->mutex);
     int sessions = network->sessions;
     pthread_mutex_unlock(&network->mutex);
     if (sessions) return dn_fail(DN_ERROR_STATE, "weights can't be loaded while sessions use the network");
-    reader file = {.name = name ? name : "weights", .bytes = bytes, .length = length, .partial = partial != 0};
+    reader file = {
+        .name = name ? name : "weights", .bytes = bytes, .length = length, .partial = partial != 0};
     float *before;
     DN_TRY(dn_new_floats(&before, network->param_count, "parameters"));
     memcpy(before, network->params, network->param_count * sizeof *before);

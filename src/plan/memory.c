@@ -1,5 +1,5 @@
-/* memory.c - places tensors in one arena by lifetime: largest first, each at the lowest offset where it overlaps no
- * buffer alive at the same time. */
+/* memory.c - places tensors in one arena by lifetime: largest first, each at the lowest offset where it
+ * overlaps no buffer alive at the same time. */
 #include "plan.h"
 
 static bool alive_together(const dn_plan_buffer *a, const dn_plan_buffer *b) {

@@ -1,5 +1,5 @@
-/* plan.c - builds a plan in passes: lower, count readers, fuse residual additions, assign values, emit operations,
- * place buffers. */
+/* plan.c - builds a plan in passes: lower, count readers, fuse residual additions, assign values, emit
+ * operations, place buffers. */
 #include "plan.h"
 
 #include <limits.h>
@@ -13,15 +13,17 @@ typedef struct builder {
     const dn_network *network;
     dn_plan *plan;
     dn_lowered *lowered;
-    int *readers;      /* layers that read a layer's output; network outputs count as one more */
-    bool *fused;       /* a convolution whose work moved into the addition that follows */
-    int *parent;       /* root whose joined buffer contains this root, or NO_LAYER */
-    size_t *within;    /* offset there */
+    int *readers;   /* layers that read a layer's output; network outputs count as one more */
+    bool *fused;    /* a convolution whose work moved into the addition that follows */
+    int *parent;    /* root whose joined buffer contains this root, or NO_LAYER */
+    size_t *within; /* offset there */
     dn_plan_buffer *buffers;
     int *order;
 } builder;
 
-static int previous_of(const dn_layer *layer) { return layer->index - 1; } /* -1: the network's input */
+static int previous_of(const dn_layer *layer) {
+    return layer->index - 1;
+} /* -1: the network's input */
 
 /* ---- lower and count ---- */
 
@@ -48,8 +50,8 @@ static void count_readers(builder *b) {
 /* conv, then an addition that alone reads it: the convolution adds on its way out. */
 static void fuse_additions(builder *b) {
     for (int i = 1; i < b->network->count; ++i)
-        if (b->lowered[i].kind == DN_LOWERED_ADD && b->lowered[i - 1].kind == DN_LOWERED_CONV && b->readers[i - 1] == 1 &&
-            b->lowered[i].source != i - 1)
+        if (b->lowered[i].kind == DN_LOWERED_ADD && b->lowered[i - 1].kind == DN_LOWERED_CONV &&
+            b->readers[i - 1] == 1 && b->lowered[i].source != i - 1)
             b->fused[i - 1] = true;
 }
 
@@ -96,14 +98,16 @@ static void assign_values(builder *b) {
 /* ---- operations ---- */
 
 /* Folded weights and bias: w s, b - mean s with s = scale / D (compat.md 10.7). */
-static void fold(const builder *b, const dn_layer *layer, const dn_lowered *low, float *weights, float *bias) {
+static void fold(const builder *b, const dn_layer *layer, const dn_lowered *low, float *weights,
+                 float *bias) {
     const dn_network *network = b->network;
     const float *params = network->params;
     size_t count = layer->params[low->weights].count, per_filter = count / (size_t)low->conv.out_c;
     memcpy(weights, params + layer->params[low->weights].offset, count * sizeof *weights);
     memcpy(bias, params + layer->params[low->bias].offset, (size_t)low->conv.out_c * sizeof *bias);
     if (low->scale < 0) return;
-    const float *scale = params + layer->params[low->scale].offset, *mean = params + layer->params[low->mean].offset;
+    const float *scale = params + layer->params[low->scale].offset,
+                *mean = params + layer->params[low->mean].offset;
     const float *variance = params + layer->params[low->variance].offset;
     bool pjreddie_cpu = network->options.numerics == DN_NUMERICS_PJREDDIE_CPU;
     for (int f = 0; f < low->conv.out_c; ++f) {
@@ -125,10 +129,10 @@ static dn_status add_conv(builder *b, int conv, int result, int residual) {
     dn_plan_op *op = &b->plan->ops[b->plan->op_count];
     *op = (dn_plan_op){DN_PLAN_CONV, result, previous_of(layer), residual, 0, NULL, low->conv};
     /* Winograd keeps up to 64 numbers for 9; the plain algorithms do without a larger copy. */
-    bool exact = b->network->options.exact != 0 ||
-                 b->plan->packed_bytes / sizeof *weights + 8 * count > b->network->options.memory_limit / sizeof *weights;
-    dn_status status = b->network->ops->conv_prepare(&op->conv, &low->conv, weights, weights + count, low->activation,
-                                                     exact);
+    bool exact = b->network->options.exact != 0 || b->plan->packed_bytes / sizeof *weights + 8 * count >
+                                                       b->network->options.memory_limit / sizeof *weights;
+    dn_status status = b->network->ops->conv_prepare(&op->conv, &low->conv, weights, weights + count,
+                                                     low->activation, exact);
     dn_free(weights);
     if (status != DN_OK) return status;
     b->plan->packed_bytes += b->network->ops->conv_prepared_bytes(op->conv);
@@ -137,8 +141,8 @@ static dn_status add_conv(builder *b, int conv, int result, int residual) {
 }
 
 static void add_op(builder *b, dn_plan_kind kind, int layer, int input, size_t offset) {
-    b->plan->ops[b->plan->op_count++] = (dn_plan_op){.kind = kind, .layer = layer, .input = input,
-                                                     .residual = NO_LAYER, .offset = offset};
+    b->plan->ops[b->plan->op_count++] =
+        (dn_plan_op){.kind = kind, .layer = layer, .input = input, .residual = NO_LAYER, .offset = offset};
 }
 
 static void add_copies(builder *b, int i) {
@@ -222,7 +226,8 @@ static void place(builder *b) {
     }
     for (int k = 0; k < network->output_count; ++k) touch(b, network->outputs[k], INT_MAX - 1);
     b->plan->arena = dn_plan_place(b->buffers, network->count, b->order);
-    /* Roots are still needed to find the others' places, so the final values replace them in a second pass. */
+    /* Roots are still needed to find the others' places, so the final values replace them in a second pass.
+     */
     for (int i = 0; i < network->count; ++i) {
         b->order[i] = outermost(b, i, &offset);
         b->buffers[i].floats = b->order[i] >= 0 ? b->buffers[b->order[i]].offset + offset : 0;

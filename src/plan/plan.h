@@ -1,5 +1,6 @@
-/* plan.h - a network turned into operations for inference, once: batch normalisation folded, weights packed, tensors
- * placed in one arena by lifetime, joins made free. Read-only after building; shared by all sessions of a network. */
+/* plan.h - a network turned into operations for inference, once: batch normalisation folded, weights packed,
+ * tensors placed in one arena by lifetime, joins made free. Read-only after building; shared by all sessions
+ * of a network. */
 #ifndef DN_PLAN_H
 #define DN_PLAN_H
 
@@ -21,9 +22,9 @@ typedef struct dn_plan_value {
 
 typedef struct dn_plan_op {
     dn_plan_kind kind;
-    int layer;    /* whose output this computes */
-    int input;    /* layer whose value is read (-1: the network's input) */
-    int residual; /* layer added to a convolution's result; -2: none */
+    int layer;     /* whose output this computes */
+    int input;     /* layer whose value is read (-1: the network's input) */
+    int residual;  /* layer added to a convolution's result; -2: none */
     size_t offset; /* COPY: within the layer's value */
     dn_conv_prepared *conv;
     dn_conv_shape shape;
@@ -32,7 +33,7 @@ typedef struct dn_plan_op {
 struct dn_plan {
     atomic_int references;
     const dn_network *network;
-    int count; /* layers */
+    int count;             /* layers */
     dn_plan_value *values; /* per layer */
     dn_plan_op *ops;
     int op_count;
@@ -44,8 +45,8 @@ struct dn_plan {
 dn_status dn_plan_acquire(dn_plan **out, dn_network *network, uint64_t *version);
 void dn_plan_release(dn_plan *plan); /* accepts NULL */
 
-/* memory.c: places buffers that live from start to end (op indices, inclusive) so that those alive together do not
- * overlap. order: scratch, count ints. Offsets are written; returns the floats needed. */
+/* memory.c: places buffers that live from start to end (op indices, inclusive) so that those alive together
+ * do not overlap. order: scratch, count ints. Offsets are written; returns the floats needed. */
 typedef struct dn_plan_buffer {
     size_t floats, offset;
     int start, end;

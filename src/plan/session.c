@@ -1,5 +1,5 @@
-/* session.c - runs a network for one caller: planned inference, the unfused oracle, and boxes from the heads. Owns
- * every buffer; after the first call of a kind and batch size nothing is allocated. */
+/* session.c - runs a network for one caller: planned inference, the unfused oracle, and boxes from the heads.
+ * Owns every buffer; after the first call of a kind and batch size nothing is allocated. */
 #include "plan.h"
 
 #include <stdio.h>
@@ -12,15 +12,15 @@ struct dn_session {
     dn_plan *plan;
     uint64_t plan_version;
     float *arena, *scratch;
-    float **pointers;       /* run.output of the planned path */
+    float **pointers; /* run.output of the planned path */
     float *cost;
-    dn_run run;             /* planned path, one image */
-    float **outputs;        /* per network output: [capacity][count] */
-    int capacity, batch;    /* images the outputs have room for, images of the last predict */
-    dn_runner runner;       /* unfused path */
+    dn_run run;          /* planned path, one image */
+    float **outputs;     /* per network output: [capacity][count] */
+    int capacity, batch; /* images the outputs have room for, images of the last predict */
+    dn_runner runner;    /* unfused path */
     uint64_t runner_version;
     int last_activated;
-    uint64_t resizes;       /* network->resizes at the last predict or activate */
+    uint64_t resizes; /* network->resizes at the last predict or activate */
     char line[256];
 };
 
@@ -76,7 +76,9 @@ void dn_session_free(dn_session *session) {
 }
 
 /* Results whose sizes the layers no longer have, because the network was resized, can't be read any more. */
-static bool is_current(const dn_session *session) { return session->resizes == session->network->resizes; }
+static bool is_current(const dn_session *session) {
+    return session->resizes == session->network->resizes;
+}
 
 static void forget_old_sizes(dn_session *session) {
     if (is_current(session)) return;
@@ -111,15 +113,18 @@ static dn_status prepare(dn_session *session) {
     dn_status status;
     size_t scratch = scratch_floats(session);
     if (scratch > network->options.memory_limit / sizeof(float))
-        DN_TRY_GOTO(dn_fail(DN_ERROR_NO_MEMORY, "%s: a layer needs %zu bytes of memory for intermediate results, more "
-                            "than the limit of %llu", network->config->file, scratch * sizeof(float),
+        DN_TRY_GOTO(dn_fail(DN_ERROR_NO_MEMORY,
+                            "%s: a layer needs %zu bytes of memory for intermediate results, more "
+                            "than the limit of %llu",
+                            network->config->file, scratch * sizeof(float),
                             (unsigned long long)network->options.memory_limit));
     DN_TRY_GOTO(dn_new_floats(&session->arena, session->plan->arena, "activations"));
     DN_TRY_GOTO(dn_new_floats(&session->scratch, scratch, "scratch"));
     DN_TRY_GOTO(dn_new_floats(&session->cost, (size_t)network->count, "session"));
     DN_TRY_GOTO(dn_new(&session->pointers, (size_t)network->count, sizeof *session->pointers, "session"));
     for (int i = 0; i < network->count; ++i)
-        if (session->plan->values[i].root >= 0) session->pointers[i] = session->arena + session->plan->values[i].offset;
+        if (session->plan->values[i].root >= 0)
+            session->pointers[i] = session->arena + session->plan->values[i].offset;
     session->run = (dn_run){.ops = network->ops,
                             .device = session->device,
                             .layers = network->layers,
@@ -162,7 +167,8 @@ static dn_status run_op(dn_session *session, const dn_plan_op *op) {
     switch (op->kind) {
     case DN_PLAN_CONV:
         network->ops->conv_run(session->device, op->conv, value(session, op->input),
-                               op->residual >= 0 ? value(session, op->residual) : NULL, output, session->scratch);
+                               op->residual >= 0 ? value(session, op->residual) : NULL, output,
+                               session->scratch);
         break;
     case DN_PLAN_FORWARD:
         return layer->type->forward(layer, &session->run);
@@ -208,7 +214,8 @@ const float *dn_session_output(const dn_session *session, int k, size_t *count) 
 
 /* ---- unfused path ---- */
 
-dn_status dn_session_activate(dn_session *session, const float *input, int batch, const float *truth, size_t truths) {
+dn_status dn_session_activate(dn_session *session, const float *input, int batch, const float *truth,
+                              size_t truths) {
     if (!session) return dn_fail(DN_ERROR_ARGUMENT, "no session");
     DN_TRY(dn_check_input(input, batch));
     dn_runner *runner = &session->runner;
@@ -241,16 +248,15 @@ float dn_session_layer_cost(const dn_session *session, int layer) {
 }
 
 /* No layer of this version keeps state between calls, so there is nothing to forget yet. */
-void dn_session_reset(dn_session *session) { (void)session; }
+void dn_session_reset(dn_session *session) {
+    (void)session;
+}
 
 /* ---- boxes ---- */
 
 void dn_detect_options_init(dn_detect_options *options) {
-    *options = (dn_detect_options){.struct_size = sizeof *options,
-                                   .thresh = .5f,
-                                   .hier = .5f,
-                                   .nms = .45f,
-                                   .nms_kind = DN_NMS_SORT};
+    *options = (dn_detect_options){
+        .struct_size = sizeof *options, .thresh = .5f, .hier = .5f, .nms = .45f, .nms_kind = DN_NMS_SORT};
 }
 
 /* Most classes of any head, and the suppression its cfg asks for. */
@@ -272,14 +278,15 @@ static dn_head_info heads_info(const dn_network *network) {
 
 static dn_status collect(dn_session *session, const dn_detect_options *options, dn_detection_list *list) {
     const dn_network *network = session->network;
-    dn_head_options head = {options->thresh, options->hier,    options->map,
+    dn_head_options head = {options->thresh,    options->hier,  options->map,
                             options->map_count, network->net.w, network->net.h};
     bool any = false;
     for (int k = 0; k < network->output_count; ++k) {
         const dn_layer *layer = &network->layers[network->outputs[k]];
         if (!layer->type->detect) continue;
         any = true;
-        DN_TRY(layer->type->detect(layer, session->outputs[k] + (size_t)options->image * layer->outputs, &head, list));
+        DN_TRY(layer->type->detect(layer, session->outputs[k] + (size_t)options->image * layer->outputs,
+                                   &head, list));
     }
     if (!any)
         return dn_fail(DN_ERROR_STATE, "%s: the network has no detection head; classify or predict instead",
@@ -309,11 +316,12 @@ dn_status dn_session_detect(dn_detections **out, dn_session *session, const dn_d
     if (!options) options = &defaults;
     if (options->struct_size != sizeof *options)
         return dn_fail(DN_ERROR_ARGUMENT, "options were not set by dn_detect_options_init");
-    if (!is_current(session)) return dn_fail(DN_ERROR_STATE, "the network was resized after the last predict");
+    if (!is_current(session))
+        return dn_fail(DN_ERROR_STATE, "the network was resized after the last predict");
     if (session->batch == 0) return dn_fail(DN_ERROR_STATE, "there was no predict yet");
     if (options->image < 0 || options->image >= session->batch)
-        return dn_fail(DN_ERROR_ARGUMENT, "image: the last predict had images 0 to %d, not %d", session->batch - 1,
-                       options->image);
+        return dn_fail(DN_ERROR_ARGUMENT, "image: the last predict had images 0 to %d, not %d",
+                       session->batch - 1, options->image);
     dn_head_info info = heads_info(session->network);
     DN_TRY(dn_detections_create(&list, info.classes));
     dn_status status = collect(session, options, list);
@@ -355,8 +363,8 @@ const char *dn_session_plan_line(dn_session *session, int step) {
     char shape[96] = "";
     if (op->kind == DN_PLAN_CONV)
         snprintf(shape, sizeof shape, "%dx%d/%d g%d %dx%dx%d -> %dx%dx%d%s", op->shape.size, op->shape.size,
-                 op->shape.stride_x, op->shape.groups, op->shape.in_c, op->shape.in_h, op->shape.in_w, op->shape.out_c,
-                 op->shape.out_h, op->shape.out_w, op->residual >= 0 ? " +residual" : "");
+                 op->shape.stride_x, op->shape.groups, op->shape.in_c, op->shape.in_h, op->shape.in_w,
+                 op->shape.out_c, op->shape.out_h, op->shape.out_w, op->residual >= 0 ? " +residual" : "");
     else
         snprintf(shape, sizeof shape, "-> %dx%dx%d", layer->out_c, layer->out_h, layer->out_w);
     snprintf(session->line, sizeof session->line, "%4d  layer %3d  %-5s %-12s %-48s at %zu", step, op->layer,

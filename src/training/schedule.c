@@ -1,5 +1,5 @@
-/* schedule.c - the learning rate as a function of the update number. Signed arithmetic, as the fork: the reference's
- * unsigned one lets a negative step never pass. */
+/* schedule.c - the learning rate as a function of the update number. Signed arithmetic, as the fork: the
+ * reference's unsigned one lets a negative step never pass. */
 #include "schedule.h"
 
 #include <math.h>
@@ -12,7 +12,8 @@ static double cosine_rate(const dn_net_settings *net, int64_t n) {
         cycle *= net->cycle_multiplier;
     }
     double low = net->learning_rate_min;
-    return low + .5 * (net->learning_rate - low) * (1 + cos(((double)n - start) * 3.14159265358979323846 / cycle));
+    return low +
+           .5 * (net->learning_rate - low) * (1 + cos(((double)n - start) * 3.14159265358979323846 / cycle));
 }
 
 static double steps_rate(const dn_net_settings *net, int64_t n) {

@@ -1,4 +1,5 @@
-/* trainer.c - forward, backward, update (compat.md section 10). The gradients double as momentum, as in the reference. */
+/* trainer.c - forward, backward, update (compat.md section 10). The gradients double as momentum, as in the
+ * reference. */
 #include "trainer.h"
 #include "schedule.h"
 
@@ -16,7 +17,8 @@ dn_status dn_trainer_allocate(dn_trainer *trainer) {
     DN_TRY(dn_new_floats(&trainer->gradients, network->param_count, "gradients"));
     if (network->net.adam) {
         size_t floats;
-        if (!dn_mul(&floats, network->param_count, 2)) return dn_fail(DN_ERROR_NO_MEMORY, "moments are too large");
+        if (!dn_mul(&floats, network->param_count, 2))
+            return dn_fail(DN_ERROR_NO_MEMORY, "moments are too large");
         DN_TRY(dn_new_floats(&trainer->moments, floats, "moments"));
     }
     return DN_OK;
@@ -25,8 +27,8 @@ dn_status dn_trainer_allocate(dn_trainer *trainer) {
 static dn_status prepare_runner(dn_trainer *trainer) {
     dn_runner_free(&trainer->runner);
     trainer->ran = false;
-    DN_TRY(dn_runner_init(&trainer->runner, trainer->network, trainer->device, trainer->network->net.batch, true,
-                          trainer->options.input_delta != 0));
+    DN_TRY(dn_runner_init(&trainer->runner, trainer->network, trainer->device, trainer->network->net.batch,
+                          true, trainer->options.input_delta != 0));
     trainer->runner.run.gradients = trainer->gradients;
     dn_status status = dn_new(&trainer->runner.run.head_lines, (size_t)trainer->network->count,
                               sizeof *trainer->runner.run.head_lines, "log lines");
@@ -92,9 +94,10 @@ void dn_trainer_free(dn_trainer *trainer) {
 static dn_status check_costs(const dn_trainer *trainer) {
     for (int i = 0; i < trainer->network->count; ++i)
         if (!isfinite(trainer->runner.run.cost[i]))
-            return dn_fail(DN_ERROR_NUMERIC, "the loss of layer %d [%s] is %f at update %llu: training has diverged; go "
-                           "back to the last checkpoint with a lower learning_rate or a longer burn_in", i,
-                           trainer->network->layers[i].type->name, (double)trainer->runner.run.cost[i],
+            return dn_fail(DN_ERROR_NUMERIC,
+                           "the loss of layer %d [%s] is %f at update %llu: training has diverged; go "
+                           "back to the last checkpoint with a lower learning_rate or a longer burn_in",
+                           i, trainer->network->layers[i].type->name, (double)trainer->runner.run.cost[i],
                            (unsigned long long)dn_trainer_iteration(trainer));
     return DN_OK;
 }
@@ -126,7 +129,8 @@ dn_status dn_trainer_backward_from(dn_trainer *trainer, int layer, const float *
     dn_run *run = &trainer->runner.run;
     if (!trainer->ran) return dn_fail(DN_ERROR_STATE, "there was no forward pass yet");
     if (layer < 0 || layer >= trainer->network->count)
-        return dn_fail(DN_ERROR_ARGUMENT, "layer: must be 0 to %d, not %d", trainer->network->count - 1, layer);
+        return dn_fail(DN_ERROR_ARGUMENT, "layer: must be 0 to %d, not %d", trainer->network->count - 1,
+                       layer);
     for (int i = 0; i < run->count; ++i)
         run->ops->fill(run->device, run->delta[i], 0, (size_t)run->batch * run->layers[i].outputs);
     run->ops->upload(run->device, run->delta[layer], delta, (size_t)run->batch * run->layers[layer].outputs);
@@ -144,8 +148,8 @@ static void update_param(dn_trainer *trainer, const dn_layer *layer, const dn_pa
     if (net->adam) {
         float *m = trainer->moments + param->offset, *v = m + trainer->network->param_count;
         double t = (double)trainer->updates;
-        ops->adam(trainer->device, w, g, m, v, param->count, rate, net->b1, net->b2, net->eps, net->decay * images,
-                  (float)(1 - pow(net->b1, t)), (float)(1 - pow(net->b2, t)));
+        ops->adam(trainer->device, w, g, m, v, param->count, rate, net->b1, net->b2, net->eps,
+                  net->decay * images, (float)(1 - pow(net->b1, t)), (float)(1 - pow(net->b2, t)));
     } else {
         float decay = param->role == DN_PARAM_WEIGHT ? net->decay * images : 0;
         ops->sgd(trainer->device, w, g, param->count, rate / images, net->momentum, decay);
@@ -169,8 +173,8 @@ dn_status dn_trainer_update(dn_trainer *trainer) {
     return trainer->network->ops->synchronize(trainer->device);
 }
 
-dn_status dn_trainer_step(dn_trainer *trainer, const float *input, const float *truth, size_t truths, float *cost,
-                          int *updated) {
+dn_status dn_trainer_step(dn_trainer *trainer, const float *input, const float *truth, size_t truths,
+                          float *cost, int *updated) {
     if (updated) *updated = 0;
     DN_TRY(dn_trainer_backward(trainer, input, truth, truths, cost));
     if (++trainer->since_update < trainer->network->net.subdivisions) return DN_OK;
@@ -225,7 +229,8 @@ float dn_trainer_layer_cost(const dn_trainer *trainer, int layer) {
 
 const float *dn_trainer_gradient(const dn_trainer *trainer, int layer, int param, size_t *count) {
     const dn_network *network = trainer->network;
-    bool there = layer >= 0 && layer < network->count && param >= 0 && param < network->layers[layer].param_count;
+    bool there =
+        layer >= 0 && layer < network->count && param >= 0 && param < network->layers[layer].param_count;
     if (count) *count = there ? network->layers[layer].params[param].count : 0;
     return there ? trainer->gradients + network->layers[layer].params[param].offset : NULL;
 }
@@ -235,7 +240,9 @@ float *dn_trainer_gradients(dn_trainer *trainer, size_t *count) {
     return trainer->gradients;
 }
 
-dn_network *dn_trainer_network(const dn_trainer *trainer) { return trainer->network; }
+dn_network *dn_trainer_network(const dn_trainer *trainer) {
+    return trainer->network;
+}
 
 const char *dn_trainer_head_line(const dn_trainer *trainer, int layer) {
     return layer_exists(trainer, layer) && layer >= 0 ? trainer->runner.run.head_lines[layer] : "";

@@ -8,17 +8,18 @@
 
 enum { SIDE = 24, INPUTS = 3 * SIDE * SIDE, BATCH = 2, TRUTHS = 90 * 5 };
 
-static const char cfg[] = "[net]\nwidth=24\nheight=24\nchannels=3\nbatch=2\n"
-                          "[convolutional]\nfilters=8\nsize=3\nstride=1\npad=1\nbatch_normalize=1\nactivation=leaky\n"
-                          "[maxpool]\nsize=2\nstride=2\n"
-                          "[convolutional]\nfilters=16\nsize=3\nstride=1\npad=1\nbatch_normalize=1\nactivation=mish\n"
-                          "[dropout]\nprobability=.2\n"
-                          "[convolutional]\nfilters=8\nsize=1\nstride=1\nactivation=leaky\n"
-                          "[convolutional]\nfilters=16\nsize=3\nstride=1\npad=1\nactivation=linear\n"
-                          "[shortcut]\nfrom=-3\nactivation=linear\n"
-                          "[route]\nlayers=-1,1\n"
-                          "[convolutional]\nfilters=14\nsize=1\nstride=1\nactivation=linear\n"
-                          "[yolo]\nmask=0,1\nanchors=4,5, 9,8\nclasses=2\nnum=2\n";
+static const char cfg[] =
+    "[net]\nwidth=24\nheight=24\nchannels=3\nbatch=2\n"
+    "[convolutional]\nfilters=8\nsize=3\nstride=1\npad=1\nbatch_normalize=1\nactivation=leaky\n"
+    "[maxpool]\nsize=2\nstride=2\n"
+    "[convolutional]\nfilters=16\nsize=3\nstride=1\npad=1\nbatch_normalize=1\nactivation=mish\n"
+    "[dropout]\nprobability=.2\n"
+    "[convolutional]\nfilters=8\nsize=1\nstride=1\nactivation=leaky\n"
+    "[convolutional]\nfilters=16\nsize=3\nstride=1\npad=1\nactivation=linear\n"
+    "[shortcut]\nfrom=-3\nactivation=linear\n"
+    "[route]\nlayers=-1,1\n"
+    "[convolutional]\nfilters=14\nsize=1\nstride=1\nactivation=linear\n"
+    "[yolo]\nmask=0,1\nanchors=4,5, 9,8\nclasses=2\nnum=2\n";
 
 static long allocations;
 
@@ -40,7 +41,8 @@ static void check(const char *name, dn_status status, long before) {
     if (good)
         printf("ok %s\n", name);
     else
-        printf("FAIL %s: status %d (%s), %ld allocations\n", name, status, dn_error_message(), allocations - before);
+        printf("FAIL %s: status %d (%s), %ld allocations\n", name, status, dn_error_message(),
+               allocations - before);
     failures += !good;
 }
 
@@ -51,7 +53,8 @@ int main(void) {
     dn_trainer *trainer = NULL;
     float cost;
     for (int i = 0; i < BATCH * INPUTS; ++i) input[i] = (float)(i % 17) / 17;
-    for (int b = 0; b < BATCH; ++b) memcpy(truth + b * TRUTHS, (float[5]){.5f, .4f, .3f, .2f, 1}, 5 * sizeof(float));
+    for (int b = 0; b < BATCH; ++b)
+        memcpy(truth + b * TRUTHS, (float[5]){.5f, .4f, .3f, .2f, 1}, 5 * sizeof(float));
 
     dn_memory_set(allocate, release, NULL);
     dn_status status = dn_network_create(&network, cfg, sizeof cfg - 1, NULL);
@@ -61,7 +64,8 @@ int main(void) {
     long before = allocations;
     for (int i = 0; status == DN_OK && i < 3; ++i) status = dn_session_predict(session, input, BATCH - i % 2);
     check("predict allocates nothing after its first call", status, before);
-    for (int i = 0; status == DN_OK && i < 3; ++i) status = dn_session_activate(session, input, BATCH, NULL, 0);
+    for (int i = 0; status == DN_OK && i < 3; ++i)
+        status = dn_session_activate(session, input, BATCH, NULL, 0);
     check("activate allocates nothing after its first call", status, before);
 
     if (status == DN_OK) status = dn_trainer_create(&trainer, network, NULL);

@@ -198,13 +198,12 @@ static void backward_channel(const batchnorm *op, size_t channel) {
     for (size_t b = 0; b < op->batch; ++b) {
         const float *x = op->x + (b * op->c + channel) * op->s;
         float *delta = op->y + (b * op->c + channel) * op->s;
-        for (size_t i = 0; i < op->s; ++i)
-            delta[i] = delta[i] * slope + (x[i] - mean) * scaled + constant;
+        for (size_t i = 0; i < op->s; ++i) delta[i] = delta[i] * slope + (x[i] - mean) * scaled + constant;
     }
 }
 
-/* A few samples per channel, as connected layers have, cancel almost entirely: what is left is rounding, so this
- * rounds where the reference does. */
+/* A few samples per channel, as connected layers have, cancel almost entirely: what is left is rounding, so
+ * this rounds where the reference does. */
 static void backward_block(const batchnorm *op, size_t first, size_t count) {
     const float *mean = op->mean + first, *scale = op->scale + first, *variance = op->variance + first;
     float sum[CHANNELS] = {0}, mean_delta[CHANNELS] = {0}, variance_delta[CHANNELS] = {0};
@@ -232,8 +231,9 @@ static void backward_block(const batchnorm *op, size_t first, size_t count) {
         const float *x = op->x + b * op->c + first;
         float *delta = op->y + b * op->c + first;
         for (size_t i = 0; i < count; ++i)
-            delta[i] = (float)(delta[i] / sqrt((double)(variance[i] + 1e-5f)) +
-                               variance_delta[i] * 2.0 * (double)(x[i] - mean[i]) / n + (double)(mean_delta[i] / n));
+            delta[i] =
+                (float)(delta[i] / sqrt((double)(variance[i] + 1e-5f)) +
+                        variance_delta[i] * 2.0 * (double)(x[i] - mean[i]) / n + (double)(mean_delta[i] / n));
     }
 }
 

@@ -98,8 +98,8 @@ DN_INLINE vfloat activate_vector(dn_activation kind, vfloat x) {
     }
 }
 
-/* The derivative at output y, or at the pre-activation y for swish, mish and hard_mish. gelu's formula takes the
- * output where it should take the pre-activation: the fork's rule, which its trained weights carry. */
+/* The derivative at output y, or at the pre-activation y for swish, mish and hard_mish. gelu's formula takes
+ * the output where it should take the pre-activation: the fork's rule, which its trained weights carry. */
 DN_INLINE vfloat gradient_vector(dn_activation kind, vfloat y) {
     const vfloat zero = vset(0.0f), one = vset(1.0f);
     switch (kind) {
