@@ -1,6 +1,7 @@
 /* region.c - [region]: the detection head of YOLOv2 and YOLO9000 (Redmon and Farhadi 2017): settings,
  * activations, boxes. compat.md 7.2, 9.4. Training is in region_loss.c. */
 #include "region.h"
+#include "head.h"
 
 #include <math.h>
 #include <string.h>
@@ -32,18 +33,6 @@ static const dn_key keys[] = {
     {NULL, NULL, NULL},
 };
 
-static dn_status read_anchors(region_settings *s, dn_section *section) {
-    float *anchors;
-    int count;
-    DN_TRY(dn_option_int(&s->anchors_count, section, "num", 1, 4096));
-    DN_TRY(dn_new(&s->anchors, 2 * (size_t)s->anchors_count, sizeof(float), "anchors"));
-    for (int i = 0; i < 2 * s->anchors_count; ++i) s->anchors[i] = 0.5f;
-    DN_TRY(dn_option_floats(&anchors, &count, section, "anchors"));
-    if (anchors) memcpy(s->anchors, anchors, (size_t)dn_min_int(count, 2 * s->anchors_count) * sizeof(float));
-    dn_free(anchors);
-    return DN_OK;
-}
-
 static dn_status read_scales(region_settings *s, dn_section *section) {
     DN_TRY(dn_option_float(&s->thresh, section, "thresh", -1e6f, 1e6f));
     DN_TRY(dn_option_float(&s->coord_scale, section, "coord_scale", -1e6f, 1e6f));
@@ -62,7 +51,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_layer_needs_image(layer, section));
     DN_TRY(dn_option_int(&s->classes, section, "classes", 0, 1 << 20));
     DN_TRY(dn_option_int(&s->coords, section, "coords", 4, 4096));
-    DN_TRY(read_anchors(s, section));
+    DN_TRY(dn_head_anchors(&s->anchors, &s->anchors_count, section));
     long long channels = (long long)s->anchors_count * (s->coords + 1 + s->classes);
     if (layer->in_c != channels)
         return dn_option_error(section, NULL,

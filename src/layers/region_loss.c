@@ -1,7 +1,7 @@
 /* region_loss.c - training of [region] by the reference's rules (compat.md 7.2, 9.5). The deltas are
  * hand-made. */
 #include "region.h"
-#include "truth.h"
+#include "head.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,6 +2,7 @@
  * boxes. compat.md 7.3, 20.3. Training is in yolo_loss.c. */
 #include "yolo.h"
 #include "files.h"
+#include "head.h"
 
 #include <float.h>
 #include <math.h>
@@ -53,15 +54,8 @@ static bool uses_fork_keys(const dn_section *section) {
 }
 
 static dn_status read_anchors(yolo_settings *s, dn_section *section) {
-    int count, mask_count;
-    float *anchors;
-    int *mask;
-    DN_TRY(dn_option_int(&s->anchor_count, section, "num", 1, 4096));
-    DN_TRY(dn_new(&s->anchors, 2 * (size_t)s->anchor_count, sizeof(float), "anchors"));
-    for (int i = 0; i < 2 * s->anchor_count; ++i) s->anchors[i] = 0.5f;
-    DN_TRY(dn_option_floats(&anchors, &count, section, "anchors"));
-    if (anchors) memcpy(s->anchors, anchors, (size_t)dn_min_int(count, 2 * s->anchor_count) * sizeof(float));
-    dn_free(anchors);
+    int mask_count, *mask;
+    DN_TRY(dn_head_anchors(&s->anchors, &s->anchor_count, section));
     DN_TRY(dn_option_ints(&mask, &mask_count, section, "mask"));
     s->mask_count = mask ? mask_count : s->anchor_count;
     dn_status status = dn_new(&s->mask, (size_t)s->mask_count, sizeof *s->mask, "mask");

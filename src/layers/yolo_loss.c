@@ -1,6 +1,6 @@
 /* yolo_loss.c - training of [yolo]: the reference's rules (compat.md 7.3) and, for sections with the fork's
  * keys, the fork's (20.3, 20.4). Deltas are hand-made, as in both. */
-#include "truth.h"
+#include "head.h"
 #include "yolo.h"
 
 #include <float.h>

@@ -1,9 +1,12 @@
-/* truth.h - rows of truth that detection heads read: x, y, w, h (centre and size relative to the network's
- * input), then the head's own values. A row with x == 0 ends the list. */
-#ifndef DN_TRUTH_H
-#define DN_TRUTH_H
+/* head.h - what the detection heads share: anchors, and the rows of truth they read: x, y, w, h (centre and
+ * size relative to the network's input), then the head's own values. A row with x == 0 ends the list. */
+#ifndef DN_HEAD_H
+#define DN_HEAD_H
 
 #include "layer.h"
+
+/* The keys num and anchors: *count pairs of width and height, .5 where the list is shorter. */
+dn_status dn_head_anchors(float **out, int *count, dn_section *section);
 
 typedef struct dn_truth_rows {
     const float *rows;
