@@ -121,15 +121,19 @@ class DataFile:
         """Class names: from the file `names`, else `labels`; None if neither is given."""
         for key in ("names", "labels"):
             if self.get(key):
-                return read_names(self.file(key))
+                return self._first(read_names(self.file(key)))
         return None
+
+    def _first(self, lines: list[str]) -> list[str]:
+        """As many as `classes` says: the lists of ImageNet go on with classes a network need not know."""
+        return lines if self.get("classes") is None else lines[: self.integer("classes")]
 
     @property
     def labels(self) -> list[str]:
         """Strings that mark a class in an image's path: from the file `labels`, else `names`."""
         for key in ("labels", "names"):
             if self.get(key):
-                return read_names(self.file(key))
+                return self._first(read_names(self.file(key)))
         raise DataError(
             f"{self.path}: add labels = FILE, the strings that mark each class in an image's path"
         )

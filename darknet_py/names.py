@@ -62,8 +62,12 @@ def find_names(cfg: PathLike | None, weights: PathLike | None, classes: int) -> 
         chosen = data if len(data) == 1 else [path for path in data if path.stem in stems]
         for path in chosen:
             value = _data_value(path, "names")
-            if value and (listed := find_beside(value, path)) and len(names := read_names(listed)) == classes:
-                return names
+            if not value or not (listed := find_beside(value, path)):
+                continue
+            # Lists of ImageNet go on beyond the classes that the .data file states.
+            names, stated = read_names(listed), _data_value(path, "classes")
+            if len(names) == classes or (stated == str(classes) and len(names) > classes):
+                return names[:classes]
     return None
 
 

@@ -275,3 +275,11 @@ def test_reading_ahead_keeps_the_order(pictures: list[str]) -> None:
     assert [index for index, _ in found] == list(range(12))
     assert isinstance(found[2][1], Exception)
     assert found[3][1].shape == (30, 40, 3)  # type: ignore[union-attr]
+
+
+def test_lists_of_more_names_than_classes_are_cut(tmp_path: Path) -> None:
+    """Darknet's ImageNet lists have 21842 lines, of which a network of 1000 classes uses the first 1000."""
+    (tmp_path / "many.list").write_text("a\nb\nc\n")
+    (tmp_path / "x.data").write_text("classes=2\nlabels=many.list\nnames=many.list\n")
+    info = data.DataFile(tmp_path / "x.data")
+    assert info.labels == ["a", "b"] and info.names == ["a", "b"]

@@ -545,3 +545,7 @@ def test_names_of_another_number_of_classes_are_not_taken(tmp_path: Path) -> Non
     assert dn.Network(cfg).names is None
     (tmp_path / "other.names").write_text("a\nb\nc\n")
     assert dn.Network(cfg).names == ["a", "b", "c"]
+    (tmp_path / "other.names").unlink()
+    (tmp_path / "long.list").write_text("a\nb\nc\nd\n")
+    (tmp_path / "net.data").write_text("classes=3\nnames=long.list\n")
+    assert dn.Network(cfg).names == ["a", "b", "c"]
