@@ -5,6 +5,7 @@ PYTHON ?= python3
 CLANG_FORMAT ?= clang-format
 PREFIX ?= /usr/local
 DESTDIR ?=
+override PREFIX := $(abspath $(PREFIX))
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 CFLAGS ?=
@@ -118,8 +119,20 @@ if(NOT TARGET dn::dn)
 endif()
 endef
 
+define CMAKE_VERSION
+set(PACKAGE_VERSION "$(VERSION)")
+if(PACKAGE_FIND_VERSION VERSION_GREATER PACKAGE_VERSION)
+  set(PACKAGE_VERSION_COMPATIBLE FALSE)
+else()
+  set(PACKAGE_VERSION_COMPATIBLE TRUE)
+  if(PACKAGE_FIND_VERSION VERSION_EQUAL PACKAGE_VERSION)
+    set(PACKAGE_VERSION_EXACT TRUE)
+  endif()
+endif()
+endef
+
 # Rewritten only when PREFIX or the version changes the text.
-export PKG_CONFIG CMAKE_CONFIG
+export PKG_CONFIG CMAKE_CONFIG CMAKE_VERSION
 $(BUILD)/dn.pc: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' "$$PKG_CONFIG" | cmp -s - $@ || printf '%s\n' "$$PKG_CONFIG" > $@
@@ -127,22 +140,27 @@ $(BUILD)/dnConfig.cmake: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' "$$CMAKE_CONFIG" | cmp -s - $@ || printf '%s\n' "$$CMAKE_CONFIG" > $@
 
-install: lib $(BUILD)/dn.pc $(BUILD)/dnConfig.cmake ## header, libraries, pkg-config and CMake files to DESTDIR/PREFIX
+$(BUILD)/dnConfigVersion.cmake: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' "$$CMAKE_VERSION" | cmp -s - $@ || printf '%s\n' "$$CMAKE_VERSION" > $@
+
+install: lib $(BUILD)/dn.pc $(BUILD)/dnConfig.cmake $(BUILD)/dnConfigVersion.cmake ## header, libraries, pkg-config and CMake files to DESTDIR/PREFIX
 	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(LIBDIR)/cmake/dn'
 	install -m 644 include/dn.h '$(DESTDIR)$(INCLUDEDIR)/dn.h'
 	install -m 644 $(STATIC) '$(DESTDIR)$(LIBDIR)/libdn.a'
 	install -m 755 $(SHARED).$(SOVERSION) '$(DESTDIR)$(LIBDIR)/libdn.so.$(SOVERSION)'
 	ln -sf libdn.so.$(SOVERSION) '$(DESTDIR)$(LIBDIR)/libdn.so'
 	install -m 644 $(BUILD)/dn.pc '$(DESTDIR)$(LIBDIR)/pkgconfig/dn.pc'
-	install -m 644 $(BUILD)/dnConfig.cmake '$(DESTDIR)$(LIBDIR)/cmake/dn/dnConfig.cmake'
+	install -m 644 $(BUILD)/dnConfig.cmake $(BUILD)/dnConfigVersion.cmake '$(DESTDIR)$(LIBDIR)/cmake/dn/'
 
 # The two commands of the README: each makes its own environment in VENV, so nothing of the system is changed.
 VENV ?= .venv
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
+# An editable install, so that Python started in this folder finds the compiled core, too.
 demo: $(VENV)/bin/python ## installs into VENV and detects objects on the picture that ships
-	$(VENV)/bin/python -m pip install -q --disable-pip-version-check .
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e .
 	$(VENV)/bin/darknet_py detect cfg/synth.cfg weights/synth.weights data/scene.png
 
 check: $(VENV)/bin/python ## installs into VENV and runs all tests

@@ -345,7 +345,7 @@ class Network:
     def set_param(self, layer: int, name: str, array: npt.ArrayLike) -> None:
         """Overwrites a parameter of a layer; the array must have its shape.
 
-        Raises StateError while a session or trainer of yours uses the network.
+        Raises StateError while a session of yours uses the network.
         """
         one = self.layers[self._layer_index(layer)]
         if name not in one._param_names:
@@ -427,6 +427,8 @@ class Network:
         preprocess: "crop" (shorter side antialiased to 256/224 of the network's size, centre cropped),
         "letterbox" or "stretch". image and errors as in detect.
         """
+        if any(layer.head for layer in self.layers):
+            raise StateError("this network is a detector: use detect")
         x = prepare(self, images.read(image, bgr=bgr), preprocess, ("crop", "letterbox", "stretch"))
         scores = self.predict(x)[0].reshape(-1)
         best = np.argsort(-scores, kind="stable")[: max(top, 0)]

@@ -248,6 +248,10 @@ def _open(
     """The trainer, new or from NAME_last.state, and the figures to go on with."""
     name = Path(cfg).name.split(".")[0]
     if resume:
+        if clear or weights is not None:
+            raise DataError("--resume goes on from the checkpoint alone: leave out the weights and -clear")
+        if not Path(cfg).is_file():
+            raise DataNotFoundError(f"{cfg}: no such file")
         state = plan_folder / f"{name}_last.state"
         if not state.exists():
             raise DataNotFoundError(f"{state}: nothing to resume; leave out --resume to start a new run")
@@ -480,7 +484,7 @@ def _train(
     if plan.max_batches and trainer.iteration >= plan.max_batches:
         raise DataError(
             f"these weights have {trainer.iteration} updates behind them, max_batches is {plan.max_batches}: "
-            "add -clear to count from 0, or raise max_batches"
+            + ("give a larger -max_batches" if resume else "add -clear to count from 0, or raise max_batches")
         )
     report = stack.enter_context(
         TrainingReport(

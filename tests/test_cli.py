@@ -78,6 +78,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["detekt"], "did you mean 'detect'"),
         (["detector", "tain"], "did you mean 'detector train'"),
+        (["detector", "recall"], "it has: detector test, detector train, detector map"),
         (["classifier"], "predict"),
         (["detect"], "CFG"),
         (["detect", "a", "b", "c", "-thresh", "2"], "0..1"),
@@ -397,3 +398,33 @@ def test_convert_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     np.savez(tmp_path / "digits.npz", **arrays)
     assert main(["convert", str(tmp_path / "digits.npz"), "out"]) == 0
     assert Path(capsys.readouterr().out.strip()).name == "digits.data"
+
+
+def test_inputs_are_never_drawn_over(model: tuple[str, str], image: str) -> None:
+    before = Path(image).read_bytes()
+    assert main(["detect", *model, image, "-out", image]) == 0
+    assert Path(image).read_bytes() == before
+    assert Path(image).with_stem(f"{Path(image).stem}_2").exists()
+
+
+def test_what_was_found_is_printed_even_if_it_cannot_be_drawn(
+    model: tuple[str, str], image: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").write_text("")
+    assert main(["detect", *model, image, "-out", "file/x.jpg", "-thresh", ".01"]) == 1
+    output = capsys.readouterr()
+    assert "Predicted in" in output.out and "not drawn" in output.err
+
+
+def test_a_closed_output_is_no_error(model: tuple[str, str], image: str) -> None:
+    code = "import sys; sys.stdout = None; from darknet_py.cli import main; sys.exit(main(sys.argv[1:]))"
+    assert subprocess.run([sys.executable, "-c", code, "detect", *model, image], check=False).returncode == 0
+
+
+def test_resuming_takes_nothing_but_the_checkpoint(cfg: str, drawn: str, model: tuple[str, str]) -> None:
+    with pytest.raises(DataError, match="leave out the weights"):
+        training.train_detector(drawn, cfg, model[1], backup="b", quiet=True, resume=True)
+    with pytest.raises(DataError, match="leave out the weights"):
+        training.train_detector(drawn, cfg, backup="b", quiet=True, resume=True, clear=True)
+    with pytest.raises(FileNotFoundError, match=r"none\.cfg"):
+        training.train_detector(drawn, "none.cfg", backup="b", quiet=True, resume=True)

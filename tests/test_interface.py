@@ -441,6 +441,32 @@ def test_a_forked_child_can_go_on_predicting(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.cfg")], check=True, timeout=60)
 
 
+def test_a_forked_child_can_train_and_free_what_it_inherited(tmp_path: Path) -> None:
+    """Its parent's threads are not there: the child does their part itself, with the same results."""
+    code = (
+        "import gc, os, sys, numpy as np, darknet_py as dn\n"
+        "def trainer(): return dn.Trainer(dn.Network(sys.argv[1], threads=2))\n"
+        "x = np.ones((2, 3, 24, 32), np.float32)\n"
+        "truth = np.zeros((2, 90, 5), np.float32)\n"
+        "mine, other = trainer(), trainer()\n"
+        "mine.step(x, truth), other.step(x, truth)\n"
+        "want = other.step(x, truth)\n"
+        "if os.fork() == 0:\n"
+        "    found = mine.step(x, truth)\n"
+        "    del mine, other\n"
+        "    gc.collect()\n"
+        "    os._exit(int(found != want))\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+    )
+    (tmp_path / "x.cfg").write_text(TINY_CFG)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.cfg")], check=True, timeout=60)
+
+
+def test_a_detector_does_not_classify(detector: dn.Network, picture: np.ndarray) -> None:
+    with pytest.raises(dn.DarknetError, match="use detect"):
+        detector.classify(picture)
+
+
 def test_the_plan_and_the_memory_of_a_session_can_be_read(detector: dn.Network) -> None:
     with detector.session() as session:
         session.predict(some_input())

@@ -98,7 +98,8 @@ def _find(arguments: Sequence[str]) -> Command:
     known = [" ".join(command.words) for command in COMMANDS]
     group = [name for name in known if name.startswith(arguments[0] + " ")]
     given = " ".join(arguments[:2]) if group else arguments[0]
-    close = [] if given in (name.split()[0] for name in group) else difflib.get_close_matches(given, known, 1)
+    # Within a group only a slip of the finger is guessed: `detector valid` is not `detector train`.
+    close = difflib.get_close_matches(given, known, 1, 0.9 if group else 0.6)
     hint = f"; did you mean '{close[0]}'?" if close else f"; it has: {', '.join(group)}" if group else ""
     raise _UsageError(f"no command '{given}'{hint} (darknet_py --help lists them all)")
 
@@ -140,6 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit status."""
     from ..errors import DarknetError
 
+    # Python leaves None where a stream was closed (`>&-`).
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123
     try:
         status = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()

@@ -54,7 +54,7 @@ def detect(options: argparse.Namespace, names: Sequence[str] | str | None) -> in
     asking = not options.images and not options.list
     # Paths that are typed in are answered one by one; others are counted first, to know what -out means.
     paths: Iterable[str] = image_paths(options) if asking else list(image_paths(options))
-    place = _Places(options.out, not asking and several(options, list(paths)))
+    place = _Places(options.out, not asking and several(options, list(paths)), [] if asking else paths)
     documents: list[dict[str, Any]] = []
     rows: list[tuple[Any, ...]] = []
     failed = 0
@@ -62,9 +62,6 @@ def detect(options: argparse.Namespace, names: Sequence[str] | str | None) -> in
         for path in paths:
             try:
                 found = net.detect(path, options.thresh, options.hier, options.nms, preprocess)
-                drawn = place.of(path)
-                drawn.parent.mkdir(parents=True, exist_ok=True)
-                found.save(drawn)
             except ImageError as error:
                 failed += 1
                 documents.append({"image": path, "error": str(error)})
@@ -73,13 +70,17 @@ def detect(options: argparse.Namespace, names: Sequence[str] | str | None) -> in
             rows += [
                 (path, one.label, one.class_id, f"{one.confidence:.6f}", *_corners(one.xyxy)) for one in found
             ]
-            if options.json:
-                documents.append(_document(path, found, drawn))
-            else:
+            if not options.json:
                 print(f"{path}: Predicted in {found.seconds['predict']:f} seconds.")
                 for one in found:
                     print(f"{one.label}: {100 * one.confidence:.0f}%")
                 sys.stdout.flush()
+            drawn = _draw(
+                found, place, path
+            )  # what was found is out already, whatever happens to the picture
+            failed += drawn is None
+            if options.json:
+                documents.append(_document(path, found, drawn))
     if options.csv:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -93,46 +94,61 @@ def detect(options: argparse.Namespace, names: Sequence[str] | str | None) -> in
     return 1 if failed else 0
 
 
+def _draw(found: Detections, place: _Places, path: str) -> Path | None:
+    """Writes the drawn picture; None, with a message, if that can't be done."""
+    from ..errors import DarknetError
+
+    try:
+        target = place.of(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        found.save(target)
+    except (OSError, DarknetError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        print(f"darknet_py: {path}: not drawn: {reason}", file=sys.stderr)
+        return None
+    place.last = target
+    return target
+
+
 def _corners(box: tuple[float, ...]) -> list[str]:
     return [f"{value:.2f}" for value in box]
 
 
-def _document(path: str, found: Detections, drawn: Path) -> dict[str, Any]:
+def _document(path: str, found: Detections, drawn: Path | None) -> dict[str, Any]:
     width, height = found.image_size
     return {
         "image": path,
         "width": width,
         "height": height,
         "seconds": round(found.seconds["predict"], 6),
-        "drawn": str(drawn),
+        "drawn": None if drawn is None else str(drawn),
         "detections": found.to_dict(),
     }
 
 
 class _Places:
-    """Where drawn pictures go: NAME.jpg for one picture, NAME/PICTURE.jpg for several."""
+    """Where drawn pictures go: NAME.jpg for one, NAME/PICTURE.jpg for several; never onto an input."""
 
-    def __init__(self, out: str, many: bool) -> None:
+    def __init__(self, out: str, many: bool, inputs: Iterable[str]) -> None:
         from PIL import Image
 
         self._known = Image.registered_extensions()
         self._out = Path(out)
         self.folder = self._out if many else None
         self.last: Path | None = None
-        self._used: set[Path] = set()
+        self._used = {Path(path).resolve() for path in inputs}
 
     def of(self, image: str) -> Path:
-        """The place for a picture; a name that was used already gets a number."""
-        if self.folder is None:
-            self.last = self._with_ending(self._out)
-            return self.last
-        stem, number = Path(image).stem, 1
-        place = self.folder / f"{stem}.jpg"
-        while place in self._used:
+        """The place for a picture; a name that was used already, or is an input's, gets a number."""
+        first = (
+            self._with_ending(self._out) if self.folder is None else self.folder / f"{Path(image).stem}.jpg"
+        )
+        place, number = first, 1
+        while place.resolve() in self._used or place.resolve() == Path(image).resolve():
             number += 1
-            place = self.folder / f"{stem}_{number}.jpg"
-        self._used.add(place)
-        self.last = place
+            place = first.with_stem(f"{first.stem}_{number}")
+        if self.folder is not None:
+            self._used.add(place.resolve())
         return place
 
     def _with_ending(self, path: Path) -> Path:

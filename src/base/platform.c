@@ -18,6 +18,10 @@ int dn_platform_processors(void) {
     return dn_max_int(1, (int)sysconf(_SC_NPROCESSORS_ONLN));
 }
 
+long dn_platform_process(void) {
+    return (long)getpid();
+}
+
 void dn_platform_pause(void) {
 #if defined(__x86_64__)
     __builtin_ia32_pause();

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 int dn_platform_processors(void); /* usable by this process, at least 1 */
+long dn_platform_process(void);   /* this process's number: changes in a forked child */
 void dn_platform_pause(void);     /* hint inside a spin loop */
 
 /* Whole file into one allocation, with a terminating 0 after the last byte. limit: largest size accepted. */

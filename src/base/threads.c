@@ -15,6 +15,7 @@ typedef struct worker {
 
 struct dn_pool {
     int threads, started;
+    long process;    /* whose threads they are: a forked child has none of them */
     worker *workers; /* threads - 1 */
     pthread_mutex_t mutex;
     pthread_cond_t wake, done;
@@ -70,6 +71,7 @@ dn_status dn_pool_create(dn_pool **out, int threads) {
     dn_pool *pool;
     DN_TRY(dn_new(&pool, 1, sizeof *pool, "thread pool"));
     pool->threads = threads;
+    pool->process = dn_platform_process();
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
     pthread_cond_init(&pool->done, NULL);
@@ -93,6 +95,11 @@ dn_status dn_pool_create(dn_pool **out, int threads) {
 
 void dn_pool_free(dn_pool *pool) {
     if (!pool) return;
+    if (pool->process != dn_platform_process()) { /* nobody to join, and locks in whatever state */
+        dn_free(pool->workers);
+        dn_free(pool);
+        return;
+    }
     atomic_store(&pool->stop, true);
     announce(pool);
     for (int i = 0; i < pool->started; ++i) pthread_join(pool->workers[i].thread, NULL);
@@ -110,6 +117,10 @@ int dn_pool_threads(const dn_pool *pool) {
 void dn_pool_run(dn_pool *pool, dn_task task, void *context) {
     if (pool->threads == 1) {
         task(context, 0, 1);
+        return;
+    }
+    if (pool->process != dn_platform_process()) { /* the same parts, one after the other: the same results */
+        for (int part = 0; part < pool->threads; ++part) task(context, part, pool->threads);
         return;
     }
     pool->task = task;

@@ -91,18 +91,18 @@ static dn_status check(const char *path, const char *bytes, size_t length, state
     size_t need = sizeof magic + sizeof *s + sizeof(uint32_t), floats, part;
     uint32_t crc;
     if (length < need || memcmp(bytes, magic, sizeof magic) != 0)
-        return dn_fail(DN_ERROR_WEIGHTS,
+        return dn_fail(DN_ERROR_DATA,
                        "%s: not a training checkpoint (weights files are loaded with the network)", path);
     memcpy(s, bytes + sizeof magic, sizeof *s);
     bool fits = dn_mul(&floats, (size_t)s->params, 2) && dn_add(&floats, floats, (size_t)s->moments) &&
                 dn_mul(&part, floats, sizeof(float)) && dn_add(&need, need, part) &&
                 dn_add(&need, need, (size_t)s->text_bytes) && dn_add(&need, need, (size_t)s->name_bytes);
     if (!fits || need != length)
-        return dn_fail(DN_ERROR_WEIGHTS, "%s: damaged checkpoint: %zu bytes where its header asks for %s",
+        return dn_fail(DN_ERROR_DATA, "%s: damaged checkpoint: %zu bytes where its header asks for %s",
                        path, length, fits ? "another length" : "an impossible length");
     memcpy(&crc, bytes + length - sizeof crc, sizeof crc);
     if (crc != crc_update(0, bytes, length - sizeof crc))
-        return dn_fail(DN_ERROR_WEIGHTS, "%s: damaged checkpoint: its checksum does not hold", path);
+        return dn_fail(DN_ERROR_DATA, "%s: damaged checkpoint: its checksum does not hold", path);
     return DN_OK;
 }
 
@@ -143,7 +143,7 @@ static dn_status restore(dn_trainer **out, const char *path, const state *s, con
     if (network->param_count != s->params || s->moments != (network->net.adam ? 2 * s->params : 0) ||
         s->since_update < 0 || s->since_update >= network->net.subdivisions)
         status =
-            dn_fail(DN_ERROR_WEIGHTS, "%s: damaged checkpoint: its cfg and its parameters don't fit", path);
+            dn_fail(DN_ERROR_DATA, "%s: damaged checkpoint: its cfg and its parameters don't fit", path);
     if (status == DN_OK) status = dn_trainer_create(out, network, &options);
     if (status != DN_OK) {
         dn_network_free(network);
