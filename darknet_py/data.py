@@ -126,7 +126,12 @@ class DataFile:
 
     def _first(self, lines: list[str]) -> list[str]:
         """As many as `classes` says: the lists of ImageNet go on with classes a network need not know."""
-        return lines if self.get("classes") is None else lines[: self.integer("classes")]
+        if self.get("classes") is None:
+            return lines
+        classes = self.integer("classes")
+        if len(lines) < classes:
+            raise DataError(f"{self.path}: classes = {classes}, but only {len(lines)} of them have a name")
+        return lines[:classes]
 
     @property
     def labels(self) -> list[str]:

@@ -25,6 +25,7 @@ from .errors import (
     check,
     path_bytes,
 )
+from .logs import logger
 from .results import Detections
 from .session import Session, prepare
 
@@ -174,6 +175,8 @@ class Network:
             found = class_names.read_names(names)
         else:
             found = list(names)
+        if names is not None and found is not None and len(found) != self._class_count():
+            logger.warning("%d names were given for %d classes", len(found), self._class_count())
         self._labels = class_names.Labels(found)
 
     def _adopt(self, handle: Any, owner: Any) -> None:

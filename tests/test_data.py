@@ -283,3 +283,6 @@ def test_lists_of_more_names_than_classes_are_cut(tmp_path: Path) -> None:
     (tmp_path / "x.data").write_text("classes=2\nlabels=many.list\nnames=many.list\n")
     info = data.DataFile(tmp_path / "x.data")
     assert info.labels == ["a", "b"] and info.names == ["a", "b"]
+    (tmp_path / "x.data").write_text("classes=4\nlabels=many.list\n")
+    with pytest.raises(DataError, match="only 3 of them have a name"):
+        _ = data.DataFile(tmp_path / "x.data").labels
