@@ -40,7 +40,10 @@ class Parser(argparse.ArgumentParser):
 
 def part(text: str) -> float:
     """A number 0..1."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a number 0..1, found {text}")
     return value
@@ -48,7 +51,10 @@ def part(text: str) -> float:
 
 def natural(text: str) -> int:
     """A whole number, 0 or more."""
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
     if value < 0:
         raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, found {text}")
     return value
