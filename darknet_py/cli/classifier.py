@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .arguments import Parser, add_images, add_network, image_paths, load_network, positive
-from .detector import configure_training
+from .detector import configure_training, training_arguments
 
 
 def _configure_prediction(parser: Parser) -> None:
@@ -95,25 +95,7 @@ def run_train(options: argparse.Namespace) -> int:
     """Gives 130 when interrupted."""
     from ..training import train_classifier
 
-    result = train_classifier(
-        options.data,
-        options.cfg,
-        options.weights,
-        clear=options.clear,
-        resume=options.resume,
-        score=options.map,
-        score_every=options.map_every,
-        max_batches=options.max_batches,
-        backup=options.backup,
-        save_every=options.save_every,
-        threads=options.threads,
-        workers=options.workers,
-        seed=options.seed,
-        partial=options.partial,
-        quiet=options.quiet,
-        log_every=options.log_every,
-        csv=options.csv,
-    )
+    result = train_classifier(options.data, options.cfg, options.weights, **training_arguments(options))
     return 130 if result.interrupted else 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from .arguments import Parser, add_network, load_network, natural, part, positive
 from .detect import configure_output, detect
@@ -48,6 +49,26 @@ def configure_training(parser: Parser, score: str) -> None:
     parser.option("csv", metavar="FILE", help="write a line per update to this file")
 
 
+def training_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of configure_training as arguments of train_detector and train_classifier."""
+    return {
+        "clear": options.clear,
+        "resume": options.resume,
+        "score": options.map,
+        "score_every": options.map_every,
+        "max_batches": options.max_batches,
+        "backup": options.backup,
+        "save_every": options.save_every,
+        "threads": options.threads,
+        "workers": options.workers,
+        "seed": options.seed,
+        "partial": options.partial,
+        "quiet": options.quiet,
+        "log_every": options.log_every,
+        "csv": options.csv,
+    }
+
+
 def configure_train(parser: Parser) -> None:
     """DATA CFG [WEIGHTS]"""
     configure_training(parser, "mAP")
@@ -68,21 +89,8 @@ def run_train(options: argparse.Namespace) -> int:
         options.data,
         options.cfg,
         options.weights,
-        clear=options.clear,
-        resume=options.resume,
-        score=options.map,
-        score_every=options.map_every,
         iou=options.iou_thresh,
-        max_batches=options.max_batches,
-        backup=options.backup,
-        save_every=options.save_every,
-        threads=options.threads,
-        workers=options.workers,
-        seed=options.seed,
-        partial=options.partial,
-        quiet=options.quiet,
-        log_every=options.log_every,
-        csv=options.csv,
+        **training_arguments(options),
     )
     return 130 if result.interrupted else 0
 

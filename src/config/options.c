@@ -137,6 +137,13 @@ static dn_status list_count(int *out, const dn_section *section, const char *key
                : dn_option_error(section, key, "a list of %d items; at most %d are read", *out, MOST);
 }
 
+/* The text of a list and how many items it has; absent: NULL and 0. */
+static dn_status list_begin(const char **text, int *items, dn_section *section, const char *key) {
+    *items = 0;
+    DN_TRY(lookup(text, section, key));
+    return *text ? list_count(items, section, key, *text) : DN_OK;
+}
+
 static const char *list_next(const char *text) {
     const char *comma = strchr(text, ',');
     return comma ? comma + 1 : text + strlen(text);
@@ -144,12 +151,11 @@ static const char *list_next(const char *text) {
 
 dn_status dn_option_ints(int **out, int *count, dn_section *section, const char *key) {
     const char *text;
+    int items;
     *out = NULL;
     *count = 0;
-    DN_TRY(lookup(&text, section, key));
+    DN_TRY(list_begin(&text, &items, section, key));
     if (!text) return DN_OK;
-    int items;
-    DN_TRY(list_count(&items, section, key, text));
     DN_TRY(dn_new(out, (size_t)items, sizeof **out, key));
     for (int i = 0; i < items; ++i, text = list_next(text)) {
         long value = dn_parse_int(text, NULL);
@@ -161,12 +167,11 @@ dn_status dn_option_ints(int **out, int *count, dn_section *section, const char 
 
 dn_status dn_option_floats(float **out, int *count, dn_section *section, const char *key) {
     const char *text;
+    int items;
     *out = NULL;
     *count = 0;
-    DN_TRY(lookup(&text, section, key));
+    DN_TRY(list_begin(&text, &items, section, key));
     if (!text) return DN_OK;
-    int items;
-    DN_TRY(list_count(&items, section, key, text));
     DN_TRY(dn_new(out, (size_t)items, sizeof **out, key));
     for (int i = 0; i < items; ++i, text = list_next(text)) {
         (*out)[i] = (float)dn_parse_float(text, NULL);

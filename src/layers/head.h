@@ -57,4 +57,10 @@ static inline int dn_truth_class(float label) {
     return label >= 0 && label < (float)(1 << 24) ? (int)label : -1;
 }
 
+/* The class a head learns for a label, through its map if it has one; -1: none of its classes. */
+static inline int dn_head_class(const int *map, int map_count, int classes, int label) {
+    if (map) label = label >= 0 && label < map_count ? map[label] : -1;
+    return label >= 0 && label < classes ? label : -1;
+}
+
 #endif

@@ -144,8 +144,7 @@ static void learn_truth(const view *v, int t) {
     const region_settings *s = v->s;
     const float *row = dn_truth_row(&v->truth, t);
     dn_box truth = dn_truth_box(&v->truth, t);
-    int class_id = dn_truth_class(row[s->coords]);
-    if (s->map) class_id = class_id >= 0 && class_id < s->map_count ? s->map[class_id] : -1;
+    int class_id = dn_head_class(s->map, s->map_count, s->classes, dn_truth_class(row[s->coords]));
     int cell = dn_truth_cell(truth.y, s->h) * s->w + dn_truth_cell(truth.x, s->w);
     int anchor = best_anchor(v, cell, truth);
     size_t index = dn_region_index(s, anchor, cell), object = index + (size_t)s->coords * v->cells;
@@ -162,7 +161,7 @@ static void learn_truth(const view *v, int t) {
     v->sums->count++;
     float target = s->background ? 0 : s->rescore ? iou : 1;
     v->delta[object] = s->object_scale * (target - v->output[object]);
-    if (class_id >= 0 && class_id < s->classes) class_delta(v, index, class_id);
+    if (class_id >= 0) class_delta(v, index, class_id);
 }
 
 static void report(const dn_layer *layer, dn_run *run, const tally *sums) {

@@ -24,8 +24,7 @@ typedef struct view {
 } view;
 
 static int learned_class(const yolo_settings *s, int label) {
-    if (s->map) label = label >= 0 && label < s->map_count ? s->map[label] : -1;
-    return label >= 0 && label < s->classes ? label : -1;
+    return dn_head_class(s->map, s->map_count, s->classes, label);
 }
 
 static int label_of(const dn_truth_rows *truth, int t) {
