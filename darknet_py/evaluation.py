@@ -244,7 +244,9 @@ def head_classes(net: Network) -> int:
     for layer in net.layers:
         if layer.head:
             return layer.head[0]
-    raise ArgumentError("this network has no detection layer ([yolo], [region]); use the classifier commands")
+    raise ArgumentError(
+        "this network has no detection layer ([yolo], [region], [detection]); use the classifier commands"
+    )
 
 
 def evaluate_detector(

@@ -20,7 +20,7 @@ from ._native import ffi, lib
 from .errors import DataError, ImageError, check
 from .logs import logger
 
-__all__ = ["Batch", "ClassificationLoader", "DetectionLoader", "read_ahead"]
+__all__ = ["Batch", "ClassificationLoader", "DetectionLoader", "GridLoader", "read_ahead"]
 
 Floats = npt.NDArray[np.float32]
 Size = tuple[int, int]
@@ -221,26 +221,47 @@ class DetectionLoader(_Loader):
         # Colours are changed in colour: a grey network's input is made grey afterwards.
         canvas = x if len(x) == 3 else np.empty((3, height, width), np.float32)
         boxes = np.ascontiguousarray(self.labels[index])
-        check(
-            lib.dn_augment_detection(
-                _pointer(canvas),
-                width,
-                height,
-                _pointer(truth),
-                *self._rows,
-                ffi.from_buffer("float[]", source),
-                source.shape[2],
-                source.shape[1],
-                ffi.from_buffer("float[]", boxes) if len(boxes) else ffi.NULL,
-                len(boxes),
-                self._options,
-                self._seed,
-                step,
-                sample,
-            )
+        drawn = (
+            ffi.from_buffer("float[]", source),
+            source.shape[2],
+            source.shape[1],
+            ffi.from_buffer("float[]", boxes) if len(boxes) else ffi.NULL,
+            len(boxes),
+            self._options,
+            self._seed,
+            step,
+            sample,
         )
+        check(self._augment(_pointer(canvas), width, height, _pointer(truth), drawn))
         if canvas is not x:
             np.einsum("c,chw->hw", _GREY, canvas, out=x[0])
+
+    def _augment(self, canvas: Any, width: int, height: int, truth: Any, drawn: tuple[Any, ...]) -> int:
+        return int(lib.dn_augment_detection(canvas, width, height, truth, *self._rows, *drawn))
+
+
+class GridLoader(DetectionLoader):
+    """Batches for YOLOv1: pictures cropped at random and stretched, and per cell of a grid a row: 1 if it has
+    an object, the one-hot class, x and y within the cell, w, h.
+
+    side: cells per row and per column; other arguments as for DetectionLoader.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        size: Size | Callable[[int], Size],
+        batch: int,
+        *,
+        classes: int,
+        side: int,
+        **options: Any,
+    ) -> None:
+        self._side, self._classes = side, classes
+        super().__init__(paths, size, batch, classes=classes, truth=(side * side, 1 + classes + 4), **options)
+
+    def _augment(self, canvas: Any, width: int, height: int, truth: Any, drawn: tuple[Any, ...]) -> int:
+        return int(lib.dn_augment_grid(canvas, width, height, truth, self._side, self._classes, *drawn))
 
 
 class ClassificationLoader(_Loader):

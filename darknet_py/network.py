@@ -316,9 +316,12 @@ class Network:
         return layer
 
     def _default_preprocess(self) -> str:
-        """How the network was trained to see pictures: letterboxed, unless its cfg says letter_box=0."""
+        """How the network was trained to see pictures: as letter_box in its cfg says; else YOLOv1 saw them
+        stretched, all others letterboxed."""
         value = self.option("letter_box")
-        return "stretch" if value is not None and value.strip() in ("", "0") else "letterbox"
+        if value is not None:
+            return "stretch" if value.strip() in ("", "0") else "letterbox"
+        return "stretch" if any(layer.type == "detection" for layer in self.layers) else "letterbox"
 
     # ---- parameters ----------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ import numpy as np
 from . import evaluation
 from .data import DataFile, labels_of, write_whole
 from .errors import CfgError, DataError, DataNotFoundError, NumericError
-from .loaders import Batch, ClassificationLoader, DetectionLoader, mixed
+from .loaders import Batch, ClassificationLoader, DetectionLoader, GridLoader, mixed
 from .network import Network
 from .progress import TrainingReport
 from .trainer import Trainer
@@ -312,6 +312,30 @@ def _images_only(net: Network) -> None:
         )
 
 
+def _detection_loader(
+    net: Network, paths: list[str], classes: int, seed: int, workers: int, end: int
+) -> DetectionLoader:
+    """The batches that the network's heads learn from."""
+    heads = [layer for layer in net.layers if layer.head]
+    last = heads[-1]
+    rows = max(layer.head[1] for layer in heads if layer.head)
+    values = max(layer.head[2] for layer in heads if layer.head)
+    grid = last.type == "detection"
+    # `random` of YOLOv1 is about its boxes; such a network has one size.
+    random_size = 0.0 if grid else _number(last.option("random"), 0)
+    options: dict[str, Any] = {
+        "classes": classes,
+        "channels": net.input_shape[1],
+        "augment": {**_colours(net), "jitter": _number(last.option("jitter"), 0.2)},
+        "seed": seed,
+        "workers": workers,
+    }
+    size = _sizes(net, random_size, seed, end)
+    if grid:
+        return GridLoader(paths, size, net.input_shape[0], side=math.isqrt(rows), **options)
+    return DetectionLoader(paths, size, net.input_shape[0], truth=(rows, values), **options)
+
+
 def train_detector(
     data: PathLike | DataFile,
     cfg: PathLike,
@@ -356,27 +380,12 @@ def train_detector(
         )
         net = trainer.network
         _images_only(net)
-        heads = [layer for layer in net.layers if layer.head]
         classes = evaluation.head_classes(net)
         if info.get("classes") and info.classes != classes:
             raise DataError(f"{info.path}: classes = {info.classes}, but the heads of {cfg} have {classes}")
         end = net.max_batches if max_batches is None else max_batches
-        rows = max(layer.head[1] for layer in heads if layer.head)
-        values = max(layer.head[2] for layer in heads if layer.head)
         paths = info.images("train")
-        loader = stack.enter_context(
-            DetectionLoader(
-                paths,
-                _sizes(net, _number(heads[-1].option("random"), 0), seed, end),
-                net.input_shape[0],
-                classes=classes,
-                truth=(rows, values),
-                channels=net.input_shape[1],
-                augment={**_colours(net), "jitter": _number(heads[-1].option("jitter"), 0.2)},
-                seed=seed,
-                workers=workers,
-            )
-        )
+        loader = stack.enter_context(_detection_loader(net, paths, classes, seed, workers, end))
         plan = Schedule(folder, Path(cfg).name.split(".")[0], end, save_every)
         if score:
             valid = info.images("valid")

@@ -288,6 +288,13 @@ DN_API dn_status dn_augment_detection(float *out, int out_w, int out_h, float *t
                                       int values, const float *image, int w, int h, const float *boxes,
                                       int count, const dn_augment_options *options, uint64_t seed,
                                       uint64_t step, uint64_t sample);
+/* The same for [detection], the head of YOLOv1: the image is cropped with jitter (outside, the edge is
+ * repeated) and stretched. truth: side * side rows of 1 + classes + 4 floats: whether the cell has an object,
+ * its one-hot class, x and y within the cell, w and h relative to the image. */
+DN_API dn_status dn_augment_grid(float *out, int out_w, int out_h, float *truth, int side, int classes,
+                                 const float *image, int w, int h, const float *boxes, int count,
+                                 const dn_augment_options *options, uint64_t seed, uint64_t step,
+                                 uint64_t sample);
 DN_API dn_status dn_augment_classification(float *out, int out_w, int out_h, const float *image, int w, int h,
                                            int c, const dn_augment_options *options, uint64_t seed,
                                            uint64_t step, uint64_t sample);

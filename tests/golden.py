@@ -179,8 +179,10 @@ def run_detections(case: dict[str, Any], net: dn.Network, z: Any, same: Comparis
                 lib.DN_NMS_SORT if "nms" in options else lib.DN_NMS_NONE,
             )
             raw.image_width, raw.image_height = options["w"], options["h"]
-            raw.letterbox = bool(options.get("letter", case["ref"].startswith("pj")))
-            raw.relative = bool(options["relative"])
+            # The reference never corrects boxes of [detection], and gives them in pixels whatever is asked.
+            grid = any(layer.type == "detection" for layer in net.layers)
+            raw.letterbox = not grid and bool(options.get("letter", case["ref"].startswith("pj")))
+            raw.relative = not grid and bool(options["relative"])
             keep = ffi.new("int[]", class_map or [0])
             if class_map:
                 raw.map, raw.map_count = keep, len(class_map)

@@ -165,6 +165,12 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
     "region with two coords": (head("region", 8, "coords=2\nclasses=3\n"), "coords: must be 4"),
     "region whose channels overflow": (head("region", 8, "num=4096\ncoords=4096\nclasses=1048576\n"), "channels|filters"),
     "region with a tree that is not there": (head("region", 8, "classes=3\ntree=no.tree\n"), "tree: no file 'no.tree'"),
+    "detection after the wrong outputs": (
+        VECTOR + "[detection]\nside=3\nclasses=2\nnum=2\ncoords=4\n", r"need 108 values, .* has 5; .*side \* side"),
+    "detection with one coord": (VECTOR + "[detection]\nside=1\nclasses=0\n", r"coords: must be 4 .*, not 1"),
+    "detection with side 0": (VECTOR + "[detection]\nside=0\ncoords=4\n", "side: must be 1"),
+    "detection whose values overflow": (
+        VECTOR + "[detection]\nside=4096\nnum=4096\nclasses=1048576\ncoords=4\n", "layer before has 5"),
     # more than memory
     "terabytes of input": ("[net]\nwidth=1048576\nheight=2000\nchannels=1\n" + CONV, "1048576 x 2000 x 4 is too large"),
     "terabytes of activations": (
@@ -265,6 +271,7 @@ SEEDS = [
     f"{NET}{CONV}[avgpool]\n[convolutional]\nfilters=4\nsize=1\n[scale_channels]\nfrom=0\n[batchnorm]\n[activation]\n"
     "activation=mish\n[convolutional]\nfilters=16\nsize=1\nactivation=linear\n[region]\nnum=2\nclasses=3\n"
     "anchors=1,1,2,2\nsoftmax=1\n",
+    f"{NET}{CONV}[connected]\noutput=52\n[detection]\nside=2\nnum=2\nclasses=3\ncoords=4\nsoftmax=1\nrescore=1\n",
 ]
 NUMBERS = ["0", "-1", "1", "2", "3", "5", "7", "17", "255", "65536", "2147483647", "2147483648", "-2147483648", "1e9",
            "99999999999999999999", ".5", "-.5", "1e-30", "nan", "inf", "0x10", "", ",", "1,2,3", "-1,-1,-1"]  # fmt: skip

@@ -327,6 +327,46 @@ def test_training_at_several_scales(cfg: str, drawn: str) -> None:
     )
 
 
+V1_CFG = """[net]
+batch=4
+width=64
+height=64
+channels=3
+max_batches=8
+learning_rate=0.001
+[convolutional]
+filters=8
+size=3
+stride=4
+pad=1
+activation=leaky
+[connected]
+output=162
+activation=linear
+[detection]
+classes=8
+coords=4
+side=3
+num=2
+sqrt=1
+rescore=1
+random=1
+"""
+
+
+def test_a_yolov1_network_trains(cfg: str, drawn: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(cfg).write_text(V1_CFG)
+    assert (
+        main(["detector", "train", drawn, cfg, "-map", "-map_every", "4", "-backup", "b", "-log_every", "1"])
+        == 0
+    )
+    output = capsys.readouterr().out
+    assert output.count(" avg, ") == 8 and output.count("mAP@0.50") == 2
+    losses = [float(line.split()[1].rstrip(",")) for line in output.splitlines() if " avg, " in line]
+    assert losses[-1] < losses[0]
+    assert main(["detector", "map", drawn, cfg, "b/shapes_final.weights"]) == 0
+
+
 def test_divergence_names_the_step_and_a_checkpoint(cfg: str, drawn: str) -> None:
     Path(cfg).write_text(TRAINED_CFG.replace("learning_rate=0.001", "learning_rate=1e6"))
     with pytest.raises(NumericError, match=r"diverged at update \d+: .*last good checkpoint: none yet"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ pytest.importorskip("darknet_py._native", reason="the core is not built")
 
 from darknet_py import data
 from darknet_py.errors import DataError, DataNotFoundError
-from darknet_py.loaders import ClassificationLoader, DetectionLoader, read_ahead
+from darknet_py.loaders import ClassificationLoader, DetectionLoader, GridLoader, read_ahead
 
 
 def _write(path: Path, content: str | bytes) -> Path:
@@ -220,6 +221,53 @@ def test_batches_depend_on_seed_and_step_only(pictures: list[str]) -> None:
     assert truth.shape == (4, 4, 6)
     assert (truth[:, 0, 2] > 0).all() and (truth[:, 1:] == 0).all()
     assert set(truth[:, 0, 4]) <= {0.0, 1.0, 2.0}
+
+
+def test_truth_follows_the_picture(tmp_path: Path) -> None:
+    """A white box on black, jittered, cropped and mirrored: the truth says where it is to be seen."""
+    pixels = np.zeros((120, 160, 3), np.uint8)
+    pixels[48:96, 32:64] = 255
+    Image.fromarray(pixels).save(tmp_path / "1.png")
+    (tmp_path / "1.txt").write_text("1 .3 .6 .2 .4\n")
+    paths, augment = [str(tmp_path / "1.png")], {"jitter": 0.2}
+    placed: list[tuple[np.ndarray, list[float]]] = []
+    with DetectionLoader(paths, (96, 96), 16, classes=2, truth=(5, 5), augment=augment, seed=1) as rows:
+        x, truth = rows.batch(0)
+        assert (truth[:, 0, 4] == 1).all() and (truth[:, 1:] == 0).all()
+        placed += zip(x, truth[:, 0, :4].tolist(), strict=True)
+    with GridLoader(paths, (96, 96), 16, classes=2, side=3, augment=augment, seed=1) as grid:
+        x, truth = grid.batch(0)
+        np.testing.assert_array_equal(grid.batch(0).truth, truth)
+        images, cells = np.nonzero(truth[:, :, 0])
+        assert truth.shape == (16, 9, 7) and images.tolist() == list(range(16))
+        own = truth[images, cells]
+        assert (own[:, 1:3] == [0, 1]).all() and (np.delete(truth, 0, 2).any(2) == truth[:, :, 0]).all()
+        centres = (own[:, 3:5] + np.stack([cells % 3, cells // 3], 1)) / 3
+        placed += zip(x, np.hstack([centres, own[:, 5:]]).tolist(), strict=True)
+    mirrored = 0
+    for pixels, box in placed:
+        height, width = np.nonzero(pixels.mean(0) > 0.75)
+        found = [width.min() / 96, (width.max() + 1) / 96, height.min() / 96, (height.max() + 1) / 96]
+        centre, size = np.array(box[:2]), np.array(box[2:])
+        expected = np.stack([centre - size / 2, centre + size / 2], 1).ravel()
+        np.testing.assert_allclose(found, expected, atol=2.1 / 96)
+        mirrored += box[0] > 0.5
+    assert 4 < mirrored < 28
+
+
+def test_a_grid_has_one_object_per_cell(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "1.png")
+    (tmp_path / "1.txt").write_text(
+        "0 .2 .2 .1 .1\n1 .25 .25 .2 .2\n2 .8 .8 .004 .004\n1 1 1 .2 .2\n0 0 0 0 0\n"
+    )
+    options: dict[str, Any] = {"classes": 3, "side": 2, "augment": {"jitter": 0, "flip": 0}}
+    with GridLoader([str(tmp_path / "1.png")], (16, 16), 64, **options) as grid:
+        truth = grid.batch(0).truth
+    assert truth.shape == (64, 4, 8)
+    np.testing.assert_allclose(truth[:, 3], np.tile([1, 0, 1, 0, 0.9, 0.9, 0.1, 0.1], (64, 1)), atol=1e-6)
+    assert not truth[:, 1:3].any()
+    assert 16 < truth[:, 0, 1].sum() < 48  # either of the two, by lot
+    assert (truth[:, 0, 1] + truth[:, 0, 2] == 1).all()
 
 
 def test_sizes_may_change_and_grey_networks_get_grey(pictures: list[str]) -> None:

@@ -177,6 +177,7 @@ CASES: dict[str, Case] = {
 OTHERWISE: dict[str, str] = {
     "softmax": "test_softmax_loss",
     "cost": "test_cost_kinds",
+    "detection": "test_detection_loss",
     "region": "train_region_background__gpusem",
     "yolo": "train_yolo_0",
 }
@@ -355,6 +356,19 @@ def test_cost_kinds(kind: str, options: str, factor: float) -> None:
     if kind == "masked":
         truth[:, ::3] = -1234
     check_loss(f"[net]\ninputs=8\nbatch=3\n[activation]\n[cost]\ntype={kind}\n{options}\n", x, truth, factor)
+
+
+@pytest.mark.parametrize("options", ["", "sqrt=1", "forced=1"])
+def test_detection_loss(options: str) -> None:
+    """With rescore=0, and predictors too different for the step to change which is responsible."""
+    random = np.random.default_rng(8)
+    x = random.uniform(0.2, 0.8, (2, 52)).astype(np.float32)  # 2 x 2 cells of 2 boxes, 3 classes
+    truth = np.zeros((2, 4, 8), np.float32)
+    truth[:, 1:3, 0] = 1
+    truth[:, 1:3, 1:4] = np.eye(3)[random.integers(0, 3, (2, 2))]
+    truth[:, 1:3, 4:] = random.uniform(0.2, 0.8, (2, 2, 4))
+    head = f"[detection]\nclasses=3\ncoords=4\nnum=2\nside=2\n{options}\n"
+    check_loss(f"[net]\ninputs=52\nbatch=2\n{head}", x, truth, 0.5)
 
 
 # ---- optimisers ---------------------------------------------------------------------------------------

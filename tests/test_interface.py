@@ -315,6 +315,21 @@ def test_letter_box_in_the_cfg_decides_the_default_preprocessing(picture: np.nda
                 net.detect(picture, preprocess="crop")
 
 
+def test_yolov1_sees_stretched_pictures(picture: np.ndarray) -> None:
+    """Boxes are then relative to the picture: those of one predictor in one cell, which says .5 .5 .2 .4."""
+    head = "[connected]\noutput=6\nactivation=linear\n[detection]\nside=1\nclasses=1\ncoords=4\n"
+    for line, expected in (("", "stretch"), ("letter_box=1\n", "letterbox"), ("letter_box=0\n", "stretch")):
+        cfg = f"[net]\nwidth=16\nheight=16\nchannels=3\n{line}{head}"
+        with dn.Network.from_string(cfg) as net:
+            net.set_param(0, "weights", np.zeros((6, 768), np.float32))
+            net.set_param(0, "biases", np.array([0.9, 0.9, 0.5, 0.5, 0.2, 0.4], np.float32))
+            found = net.detect(picture)
+            assert found.settings["preprocess"] == expected
+            assert found.confidence == pytest.approx(0.81)
+            if expected == "stretch":
+                np.testing.assert_allclose(found.cxcywh, [[50, 30, 20, 24]], rtol=1e-5)
+
+
 def test_grey_networks_see_grey_and_others_refuse(picture: np.ndarray) -> None:
     with dn.Network.from_string(TINY_CFG.replace("channels=3", "channels=1")) as net:
         net.detect(picture)

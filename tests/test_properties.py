@@ -218,8 +218,14 @@ class Builder:
         """A detection head; the next layer reads some earlier one, as in real networks."""
         anchors, classes, region = self.number(1, 3), self.number(0, 3), self.chance(2)
         _, h, w = self.shape
+        if self.chance(4):
+            side = self.number(1, 3)
+            outputs = side * side * (5 * anchors + classes)
+            self.add("connected", (outputs, 1, 1), output=outputs, activation="linear")
+            return self.add("detection", (outputs,), side=side, num=anchors, classes=classes, coords=4,
+                            softmax=self.number(0, 1), sqrt=self.number(0, 1))  # fmt: skip
         if anchors * (classes + 5) * h * w > MOST_VALUES:
-            return
+            return None
         filters = anchors * (classes + 5)
         self.add("convolutional", (filters, h, w), filters=filters, size=1, activation="linear")
         if region:
@@ -231,6 +237,7 @@ class Builder:
         if before and not self.chance(3):
             source = self.pick(before)
             self.add("route", self.shapes[source + 1], layers=self.reference(source))
+        return None
 
     def flat(self) -> None:
         """Layers that end in a plain vector."""

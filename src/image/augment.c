@@ -84,12 +84,32 @@ static dn_status place_at_random(float *out, int out_w, int out_h, const float *
                           (int)dy, image, w, h, 3);
 }
 
+/* A window whose sides are moved by up to jitter of the image's, outwards too (there the edge is repeated),
+ * stretched to the canvas. */
+static dn_status crop_at_random(float *out, int out_w, int out_h, const float *image, int w, int h,
+                                float jitter, dn_random *random, dn_placement *placement) {
+    float most_x = truncf(jitter * (float)w), most_y = truncf(jitter * (float)h);
+    int left = (int)dn_random_uniform(random, -most_x, most_x);
+    int right = (int)dn_random_uniform(random, -most_x, most_x);
+    int top = (int)dn_random_uniform(random, -most_y, most_y);
+    int bottom = (int)dn_random_uniform(random, -most_y, most_y);
+    int crop_w = dn_max_int(w - left - right, 1), crop_h = dn_max_int(h - top - bottom, 1);
+    *placement = (dn_placement){(float)w / (float)crop_w, (float)h / (float)crop_h,
+                                -(float)left / (float)crop_w, -(float)top / (float)crop_h, false};
+    float *window;
+    DN_TRY(dn_new_floats(&window, 3 * (size_t)crop_w * (size_t)crop_h, "window of an image"));
+    dn_status status = dn_image_crop(window, crop_w, crop_h, left, top, image, w, h, 3);
+    if (status == DN_OK) status = dn_image_resize(out, out_w, out_h, window, crop_w, crop_h, 3);
+    dn_free(window);
+    return status;
+}
+
 static float clamped(float value) {
     return value < 0 ? 0 : value > 1 ? 1 : value;
 }
 
-/* False if too little of the box is left. */
-static bool place_box(float row[4], const float box[4], const dn_placement *placement) {
+/* False if less than `least` of the box's width or height is left. */
+static bool place_box(float row[4], const float box[4], const dn_placement *placement, float least) {
     float left = (box[0] - box[2] / 2) * placement->scale_x + placement->shift_x;
     float right = (box[0] + box[2] / 2) * placement->scale_x + placement->shift_x;
     float top = (box[1] - box[3] / 2) * placement->scale_y + placement->shift_y;
@@ -107,7 +127,7 @@ static bool place_box(float row[4], const float box[4], const dn_placement *plac
     row[1] = (top + bottom) / 2;
     row[2] = clamped(right - left);
     row[3] = clamped(bottom - top);
-    return row[2] >= 0.001f && row[3] >= 0.001f; /* false for NaN */
+    return row[2] >= least && row[3] >= least; /* false for NaN */
 }
 
 static void fill_truth(float *truth, int max_truths, int values, const float *boxes, int count,
@@ -118,9 +138,36 @@ static void fill_truth(float *truth, int max_truths, int values, const float *bo
         const float *box = boxes + 5 * (size_t)order[i];
         float row[5] = {class_only, class_only, class_only, class_only, box[0]};
         bool has_place = box[1] != 0 || box[2] != 0;
-        if (has_place && !place_box(row, box + 1, placement)) continue;
+        if (has_place && !place_box(row, box + 1, placement, 0.001f)) continue;
         memcpy(truth, row, sizeof row);
         truth += values;
+    }
+}
+
+/* One row per cell: 1, the one-hot class, and x and y within the cell, w, h. The first box of a cell counts.
+ */
+static void fill_grid(float *truth, int side, int classes, const float *boxes, int count, const int *order,
+                      const dn_placement *placement) {
+    size_t values = 1 + (size_t)classes + 4;
+    memset(truth, 0, (size_t)side * (size_t)side * values * sizeof *truth);
+    for (int i = 0; i < count; ++i) {
+        const float *box = boxes + 5 * (size_t)order[i];
+        float placed[4], position[2];
+        int cell[2];
+        if (!place_box(placed, box + 1, placement, 0.005f)) continue;
+        for (int e = 0; e < 2; ++e) {
+            cell[e] = dn_min_int((int)(placed[e] * (float)side), side - 1);
+            position[e] = placed[e] * (float)side - (float)cell[e];
+        }
+        float *row = truth + ((size_t)cell[1] * (size_t)side + (size_t)cell[0]) * values;
+        if (row[0] != 0) continue;
+        row[0] = 1;
+        if (box[0] >= 0 && box[0] < (float)classes) row[1 + (int)box[0]] = 1;
+        row += 1 + classes;
+        row[0] = position[0];
+        row[1] = position[1];
+        row[2] = placed[2];
+        row[3] = placed[3];
     }
 }
 
@@ -133,24 +180,31 @@ static void shuffle(int *order, int count, dn_random *random) {
     }
 }
 
-dn_status dn_augment_detection(float *out, int out_w, int out_h, float *truth, int max_truths, int values,
-                               const float *image, int w, int h, const float *boxes, int count,
-                               const dn_augment_options *options, uint64_t seed, uint64_t step,
-                               uint64_t sample) {
-    static const char function[] = "dn_augment_detection";
+/* Image, options, boxes and a truth of `rows` rows of `values` floats. */
+static dn_status check_detection(const char *function, const float *out, int out_w, int out_h,
+                                 const float *truth, int rows, int values, const float *image, int w, int h,
+                                 const float *boxes, int count, const dn_augment_options *options) {
     size_t cells;
     DN_TRY(dn_image_check(function, image, w, h, 3));
     DN_TRY(dn_image_check(function, out, out_w, out_h, 3));
     DN_TRY(check_options(function, options));
-    if (max_truths < 0 || values < 5 || !dn_mul(&cells, (size_t)max_truths, (size_t)values) ||
-        cells > SIZE_MAX / sizeof(float) || (max_truths > 0 && !truth))
+    if (rows < 0 || values < 5 || !dn_mul(&cells, (size_t)rows, (size_t)values) ||
+        cells > SIZE_MAX / sizeof(float) || (rows > 0 && !truth))
         return dn_fail(DN_ERROR_ARGUMENT,
                        "%s: %d truth rows of %d values, expected at least 5 values and an array", function,
-                       max_truths, values);
+                       rows, values);
     if (count < 0 || (count > 0 && !boxes))
         return dn_fail(DN_ERROR_ARGUMENT, "%s: %d boxes, or boxes is NULL", function, count);
+    return DN_OK;
+}
 
+dn_status dn_augment_detection(float *out, int out_w, int out_h, float *truth, int max_truths, int values,
+                               const float *image, int w, int h, const float *boxes, int count,
+                               const dn_augment_options *options, uint64_t seed, uint64_t step,
+                               uint64_t sample) {
     int *order;
+    DN_TRY(check_detection("dn_augment_detection", out, out_w, out_h, truth, max_truths, values, image, w, h,
+                           boxes, count, options));
     DN_TRY(dn_new(&order, (size_t)dn_max_int(count, 1), sizeof *order, "order of boxes"));
     dn_random random = dn_random_keyed(seed, sample, step);
     dn_placement placement;
@@ -159,6 +213,29 @@ dn_status dn_augment_detection(float *out, int out_w, int out_h, float *truth, i
     DN_TRY_GOTO(finish(out, out_w, out_h, 3, options, &random, &placement.flipped));
     shuffle(order, count, &random);
     if (max_truths > 0) fill_truth(truth, max_truths, values, boxes, count, order, &placement);
+fail:
+    dn_free(order);
+    return status;
+}
+
+dn_status dn_augment_grid(float *out, int out_w, int out_h, float *truth, int side, int classes,
+                          const float *image, int w, int h, const float *boxes, int count,
+                          const dn_augment_options *options, uint64_t seed, uint64_t step, uint64_t sample) {
+    static const char function[] = "dn_augment_grid";
+    int *order;
+    if (side < 1 || side > 4096 || classes < 0 || classes > 1 << 20)
+        return dn_fail(DN_ERROR_ARGUMENT, "%s: %d x %d cells and %d classes are impossible", function, side,
+                       side, classes);
+    DN_TRY(check_detection(function, out, out_w, out_h, truth, side * side, 1 + classes + 4, image, w, h,
+                           boxes, count, options));
+    DN_TRY(dn_new(&order, (size_t)dn_max_int(count, 1), sizeof *order, "order of boxes"));
+    dn_random random = dn_random_keyed(seed, sample, step);
+    dn_placement placement;
+    dn_status status;
+    DN_TRY_GOTO(crop_at_random(out, out_w, out_h, image, w, h, options->jitter, &random, &placement));
+    DN_TRY_GOTO(finish(out, out_w, out_h, 3, options, &random, &placement.flipped));
+    shuffle(order, count, &random);
+    fill_grid(truth, side, classes, boxes, count, order, &placement);
 fail:
     dn_free(order);
     return status;

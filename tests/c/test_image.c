@@ -252,6 +252,36 @@ static void test_augment_mirror(void) {
     check(straight, "flip=0 never mirrors");
 }
 
+static void test_augment_grid(void) {
+    static float image[3 * 30 * 20], out[3 * size * size], again[3 * size * size];
+    float truth[4 * 7], truth_again[4 * 7];
+    const float boxes[] = {1, 0.3f, 0.3f, 0.2f, 0.2f, 9, NAN, 0.5f, 1, 1};
+    fill(image, DN_COUNT(image), 0, 0.0005f);
+    dn_augment_options options;
+    dn_augment_options_init(&options);
+    options.jitter = 0.99f; /* windows of a pixel, and of nine times the image */
+    bool same = true;
+    for (uint64_t step = 0; step < 100; ++step) {
+        same = same && dn_augment_grid(out, size, size, truth, 2, 2, image, 30, 20, boxes, 2, &options, 7,
+                                       step, 3) == DN_OK;
+        dn_augment_grid(again, size, size, truth_again, 2, 2, image, 30, 20, boxes, 2, &options, 7, step, 3);
+        same = same && !memcmp(out, again, sizeof out) && !memcmp(truth, truth_again, sizeof truth);
+    }
+    check(same, "the same key gives the same crop and grid");
+    options.jitter = 0;
+    options.flip = 0;
+    dn_augment_grid(out, size, size, truth, 2, 2, image, 30, 20, boxes, 2, &options, 7, 0, 3);
+    check(truth[0] == 1 && truth[1] == 0 && truth[2] == 1 && near(truth[3], 0.6) && near(truth[4], 0.6) &&
+              near(truth[5], 0.2) && near(truth[6], 0.2) && all_equal(truth + 7, 21, 0),
+          "an object is in its cell");
+    check(dn_augment_grid(out, size, size, truth, 0, 2, image, 30, 20, boxes, 2, &options, 7, 0, 3) ==
+              DN_ERROR_ARGUMENT,
+          "no cells");
+    check(dn_augment_grid(out, size, size, NULL, 2, 2, image, 30, 20, boxes, 2, &options, 7, 0, 3) ==
+              DN_ERROR_ARGUMENT,
+          "no grid");
+}
+
 static void test_augment_classification(void) {
     static float image[3 * 40 * 30], out[3 * size * size], again[3 * size * size];
     fill(image, DN_COUNT(image), 0, 0.0002f);
@@ -320,6 +350,7 @@ int main(void) {
     test_arguments();
     test_augment_detection();
     test_augment_mirror();
+    test_augment_grid();
     test_augment_classification();
     test_no_memory();
     return failures != 0;
