@@ -98,8 +98,8 @@ static dn_status check(const char *path, const char *bytes, size_t length, state
                 dn_mul(&part, floats, sizeof(float)) && dn_add(&need, need, part) &&
                 dn_add(&need, need, (size_t)s->text_bytes) && dn_add(&need, need, (size_t)s->name_bytes);
     if (!fits || need != length)
-        return dn_fail(DN_ERROR_DATA, "%s: damaged checkpoint: %zu bytes where its header asks for %s",
-                       path, length, fits ? "another length" : "an impossible length");
+        return dn_fail(DN_ERROR_DATA, "%s: damaged checkpoint: %zu bytes where its header asks for %s", path,
+                       length, fits ? "another length" : "an impossible length");
     memcpy(&crc, bytes + length - sizeof crc, sizeof crc);
     if (crc != crc_update(0, bytes, length - sizeof crc))
         return dn_fail(DN_ERROR_DATA, "%s: damaged checkpoint: its checksum does not hold", path);
@@ -142,8 +142,7 @@ static dn_status restore(dn_trainer **out, const char *path, const state *s, con
     dn_status status = DN_OK;
     if (network->param_count != s->params || s->moments != (network->net.adam ? 2 * s->params : 0) ||
         s->since_update < 0 || s->since_update >= network->net.subdivisions)
-        status =
-            dn_fail(DN_ERROR_DATA, "%s: damaged checkpoint: its cfg and its parameters don't fit", path);
+        status = dn_fail(DN_ERROR_DATA, "%s: damaged checkpoint: its cfg and its parameters don't fit", path);
     if (status == DN_OK) status = dn_trainer_create(out, network, &options);
     if (status != DN_OK) {
         dn_network_free(network);
