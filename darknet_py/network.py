@@ -119,7 +119,8 @@ class Network:
     "alexeyab". partial: accept weights that end early, at a layer boundary, or go on after the last layer.
     start, cutoff: load layers start..cutoff-1 only. strict: unknown keys are errors. exact: no algorithm that
     rounds differently from the plain one (Winograd). memory: "fast", or "small" to do without the algorithms
-    that need a larger copy of the weights.
+    that need a larger copy of the weights. name: what messages call a cfg given as bytes; files that it names
+    are also looked for beside that path.
 
     Raises CfgError and WeightsError (both ValueErrors); for files that are not there also FileNotFoundError.
     """
@@ -143,6 +144,7 @@ class Network:
         seed: int = 0,
         start: int = 0,
         cutoff: int | None = None,
+        name: str | os.PathLike[str] | None = None,
     ) -> None:
         options = ffi.new("dn_network_options *")
         lib.dn_network_options_init(options)
@@ -158,6 +160,8 @@ class Network:
         if not 0 <= seed < 1 << 64:
             raise ArgumentError(f"expected a seed 0..2**64-1, found {seed}")
         options.seed = seed
+        called = ffi.NULL if name is None else ffi.new("char[]", path_bytes(name))
+        options.name = called
         out = ffi.new("dn_network **")
         if isinstance(cfg, (bytes, bytearray)):
             check(lib.dn_network_create(out, bytes(cfg), len(cfg), options))

@@ -41,6 +41,19 @@ COMMANDS = (
     Command(("convert",), "tools", "convert", "turn an .npz or .zip data set into files to train on"),
     Command(("summary",), "tools", "summary", "layers, shapes, parameters and costs of a .cfg"),
     Command(("plan",), "tools", "plan", "the steps in which a .cfg will be run"),
+    Command(
+        ("partial",), "surgery", "partial", "cut weights off after the first layers, to start training with"
+    ),
+    Command(("average",), "surgery", "average", "mean of several weights files, such as checkpoints"),
+    Command(
+        ("denormalize",), "surgery", "denormalize", "fold batch normalisation; weights for a .cfg without it"
+    ),
+    Command(("normalize",), "surgery", "normalize", "add batch normalisation that changes nothing yet"),
+    Command(("reset",), "surgery", "reset", "fold batch normalisation, and keep its arrays as an identity"),
+    Command(("rescale",), "surgery", "rescale", "weights for pictures 0..1 of weights for pictures -1..1"),
+    Command(("rgbgr",), "surgery", "rgbgr", "weights for BGR pictures of weights for RGB, and the reverse"),
+    Command(("oneoff",), "surgery", "oneoff", "start a YOLO9000 detector from a classifier"),
+    Command(("oneoff2",), "surgery", "oneoff2", "read weights twice, the second time from layer L on"),
 )
 
 # Options accepted before the command; those with True take a value.
