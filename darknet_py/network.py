@@ -120,7 +120,8 @@ class Network:
     start, cutoff: load layers start..cutoff-1 only. strict: unknown keys are errors. exact: no algorithm that
     rounds differently from the plain one (Winograd). memory: "fast", or "small" to do without the algorithms
     that need a larger copy of the weights. name: what messages call a cfg given as bytes; files that it names
-    are also looked for beside that path.
+    are also looked for beside that path. initialize: False leaves parameters 0 instead of random, which is
+    quicker when only shapes matter.
 
     Raises CfgError and WeightsError (both ValueErrors); for files that are not there also FileNotFoundError.
     """
@@ -142,6 +143,7 @@ class Network:
         exact: bool = False,
         memory: str = "fast",
         seed: int = 0,
+        initialize: bool = True,
         start: int = 0,
         cutoff: int | None = None,
         name: str | os.PathLike[str] | None = None,
@@ -162,6 +164,9 @@ class Network:
         options.seed = seed
         called = ffi.NULL if name is None else ffi.new("char[]", path_bytes(name))
         options.name = called
+        options.blank = not initialize or (
+            weights is not None and not start and cutoff is None and not partial
+        )
         out = ffi.new("dn_network **")
         if isinstance(cfg, (bytes, bytearray)):
             check(lib.dn_network_create(out, bytes(cfg), len(cfg), options))
@@ -294,6 +299,11 @@ class Network:
         if not 0 <= seen < 1 << 64:
             raise ArgumentError(f"expected seen 0..2**64-1, found {seen}")
         lib.dn_network_set_seen(self._use(), seen)
+
+    @property
+    def weights_bytes(self) -> int:
+        """Length of the file that save_weights writes."""
+        return int(lib.dn_network_weights_bytes(self._use()))
 
     def option(self, key: str) -> str | None:
         """Value of a [net] key as text, None if absent."""

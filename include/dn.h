@@ -96,6 +96,7 @@ typedef struct dn_network_options {
     int dialect;           /* dn_dialect: order of parameters in .weights files */
     int strict;            /* unused keys are errors, not warnings */
     int exact;             /* plan without algorithms that round differently (Winograd) */
+    int blank;             /* parameters a weights file replaces start as 0: quick, before reading one */
     uint64_t seed;         /* of the initial parameters */
     uint64_t memory_limit; /* most bytes of parameters or of activations; 0: 16 GiB */
     const char *name;      /* what messages call the cfg; files it names are also looked for beside it */
@@ -114,6 +115,7 @@ DN_API dn_status dn_network_load_weights(dn_network *network, const char *path, 
 DN_API dn_status dn_network_load_weights_bytes(dn_network *network, const void *bytes, size_t length,
                                                const char *name, int start, int cutoff, int partial);
 DN_API dn_status dn_network_save_weights(const dn_network *network, const char *path, int cutoff);
+DN_API uint64_t dn_network_weights_bytes(const dn_network *network); /* length of the file it writes */
 
 DN_API int dn_network_layer_count(const dn_network *network);
 DN_API int dn_network_batch(const dn_network *network); /* images per training pass */

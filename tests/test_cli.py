@@ -223,10 +223,16 @@ def test_summary_and_plan(model: tuple[str, str], capsys: pytest.CaptureFixture[
         and first["parameters"] == 4 * 8 + 216
     )
     assert first["mflop"] == pytest.approx(2 * 216 * 12 * 16 / 1e6)
+    assert [layer["size"] for layer in document["layers"]] == ["3/2", "2/2", "1/1", None]
+    assert [layer["filters"] for layer in document["layers"]] == [8, None, 16, None]
     assert document["total"]["parameters"] == sum(layer["parameters"] for layer in document["layers"])
+    assert document["total"]["weights_bytes"] == Path(model[1]).stat().st_size
     assert main(["summary", model[0]]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(document["layers"]) + 2 and lines[-1].startswith("total: 4 layers")
+    assert f"weights file of {Path(model[1]).stat().st_size:,} bytes" in lines[-1]
+    assert main(["summary", model[0], "-width", "64", "--height", "48", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["input"] == [3, 48, 64]
     assert main(["plan", model[0]]) == 0
     assert capsys.readouterr().out.count("\n") >= 1
 

@@ -300,3 +300,31 @@ def test_a_device_is_not_replaced_by_weights() -> None:
 def test_zero_with_a_huge_exponent_is_zero() -> None:
     with dn.Network.from_string("[net]\ninputs=2\ndecay=0e99999\n[connected]\noutput=1\n") as net:
         assert net.option("decay") == "0e99999"
+
+
+def test_the_length_of_a_file_is_known_before_it_is_written(tmp_path: Path) -> None:
+    text = CFG.replace("[batchnorm]", "[batchnorm]\ndontsave=1")
+    for cfg, floats in ((CFG, FLOATS), (text, FLOATS - 9)):
+        with dn.Network.from_string(cfg) as net:
+            net.save_weights(tmp_path / "x.weights")
+            assert net.weights_bytes == 20 + 4 * floats == (tmp_path / "x.weights").stat().st_size
+    with dn.Network.from_string(CFG, dialect="alexeyab") as net:
+        assert net.weights_bytes == 20 + 4 * (FLOATS + 3)
+
+
+def test_without_initialization_parameters_are_0() -> None:
+    with dn.Network.from_string(CFG, initialize=False) as net:
+        assert all(not values.any() for layer in net.layers for values in layer.params.values())
+    with dn.Network.from_string(CFG) as net:
+        assert net.layers[0].params["weights"].any() and net.layers[0].params["scales"].all()
+
+
+def test_layers_a_file_has_nothing_for_start_random(tmp_path: Path) -> None:
+    with dn.Network.from_string(CFG, seed=1) as net:
+        net.save_weights(tmp_path / "x.weights", cutoff=4)
+        other = net.layers[4].params["weights"]
+    text = CFG.replace("filters=2\n", "filters=2\ndontload=1\n")
+    with dn.Network.from_string(text, tmp_path / "x.weights", seed=1) as net:
+        assert np.array_equal(net.layers[4].params["weights"], other) and other.any()
+    with dn.Network.from_string(CFG, tmp_path / "x.weights", partial=True, seed=1) as net:
+        assert np.array_equal(net.layers[4].params["weights"], other)

@@ -12,6 +12,9 @@ from .arguments import Parser, add_network, natural, positive
 if TYPE_CHECKING:
     from ..network import Layer, Network
 
+FILTERED = ("convolutional", "deconvolutional", "local")
+POOLING = ("maxpool", "local_avgpool")
+
 
 def configure_synth(parser: Parser) -> None:
     """DIR"""
@@ -62,18 +65,19 @@ def run_convert(options: argparse.Namespace) -> int:
 
 def configure_summary(parser: Parser) -> None:
     """CFG"""
-    add_network(parser, weights="none")
+    _add_cfg(parser)
     parser.flag("json", help="print one JSON document and nothing else")
 
 
 def run_summary(options: argparse.Namespace) -> int:
     """Prints a row per layer, and totals."""
-    with _network(options) as net:
+    with _network(options, initialize=False) as net:
         rows = summary(net)
         totals = {
             "layers": len(rows),
             "parameters": sum(row["parameters"] for row in rows),
             "mflop": sum(row["mflop"] for row in rows),
+            "weights_bytes": net.weights_bytes,
             "bytes": sum(row["bytes"] for row in rows),
         }
         if options.json:
@@ -81,20 +85,19 @@ def run_summary(options: argparse.Namespace) -> int:
             print(json.dumps({"input": shape, "layers": rows, "total": totals}, indent=1))
             return 0
     print(
-        f"{'layer':>5} {'type':<16} {'filters':>7} {'size/str':>8} {'input':>15}    {'output':>15} ", end=""
+        f"{'layer':>5} {'type':<16} {'filters':>7} {'size/str':>8} {'input':>18}    {'output':>18} ", end=""
     )
     print(f"{'parameters':>11} {'MFLOP':>10} {'KiB':>9}")
     for row in rows:
         source = f"of {row['from']}" if row["from"] else _dimensions(row["input"])
         print(
             f"{row['index']:>5} {row['type']:<16} {row['filters'] or '':>7} {row['size'] or '':>8} "
-            f"{source:>15} -> {_dimensions(row['output']):>15} {row['parameters']:>11,} "
+            f"{source:>18} -> {_dimensions(row['output']):>18} {row['parameters']:>11,} "
             f"{row['mflop']:>10.3f} {row['bytes'] / 1024:>9.1f}"
         )
     print(
-        f"total: {totals['layers']} layers, {totals['parameters']:,} parameters "
-        f"({4 * totals['parameters'] / 1e6:.2f} MB), {totals['mflop']:,.1f} MFLOP "
-        f"({totals['mflop'] / 1000:.3f} BFLOP), "
+        f"total: {totals['layers']} layers, {totals['parameters']:,} parameters, "
+        f"weights file of {totals['weights_bytes']:,} bytes, {totals['mflop'] / 1000:,.3f} GFLOP, "
         f"{totals['bytes'] / 2**20:.2f} MiB of outputs"
     )
     return 0
@@ -104,14 +107,12 @@ def summary(net: Network) -> list[dict[str, Any]]:
     """One dictionary per layer: index, type, filters, size, from, input, output, parameters, mflop, bytes."""
     before, rows = tuple(net.input_shape[1:]), []
     for layer in net.layers:
-        size, stride = layer.option("size"), layer.option("stride")
-        convolution = "convolutional" in layer.type
         rows.append(
             {
                 "index": layer.index,
                 "type": layer.type,
-                "filters": layer.out_shape[0] if convolution else None,
-                "size": None if size is None else f"{size}/{stride or 1}",
+                "filters": layer.out_shape[0] if layer.type in FILTERED else None,
+                "size": _window(layer),
                 "from": _sources(layer),
                 "input": list(before),
                 "output": list(layer.out_shape),
@@ -124,8 +125,18 @@ def summary(net: Network) -> list[dict[str, Any]]:
     return rows
 
 
+def _window(layer: Layer) -> str | None:
+    """size/stride; upsample and reorg have a stride only."""
+    stride = layer.option("stride")
+    if layer.type in FILTERED:
+        return f"{layer.option('size') or 1}/{stride or 1}"
+    if layer.type in POOLING:
+        return f"{layer.option('size') or stride or 1}/{stride or 1}"
+    return f"/{stride}" if stride else None
+
+
 def _sources(layer: Layer) -> str | None:
-    """The layers that a route or shortcut reads, as absolute indices."""
+    """The earlier layers that its cfg names, as absolute indices; a shortcut reads the one before, too."""
     text = layer.option("layers") if layer.type == "route" else layer.option("from")
     if text is None:
         return None
@@ -142,7 +153,7 @@ def _dimensions(shape: list[int]) -> str:
 
 def configure_plan(parser: Parser) -> None:
     """CFG"""
-    add_network(parser, weights="none")
+    _add_cfg(parser)
 
 
 def run_plan(options: argparse.Namespace) -> int:
@@ -153,7 +164,20 @@ def run_plan(options: argparse.Namespace) -> int:
     return 0
 
 
-def _network(options: argparse.Namespace) -> Network:
+def _add_cfg(parser: Parser) -> None:
+    add_network(parser, weights="none")
+    for side in ("width", "height"):
+        parser.option(side, type=positive, metavar="N", help=f"input {side} instead of the cfg's")
+
+
+def _network(options: argparse.Namespace, initialize: bool = True) -> Network:
     from ..network import Network
 
-    return Network(options.cfg, threads=options.threads, dialect=options.dialect)
+    return Network(
+        options.cfg,
+        width=options.width,
+        height=options.height,
+        threads=options.threads,
+        dialect=options.dialect,
+        initialize=initialize,
+    )

@@ -30,22 +30,26 @@ void dn_memory_set(void *(*allocate)(size_t, void *), void (*release)(void *, vo
     hook.user = whole ? user : NULL;
 }
 
-void *dn_alloc(size_t bytes) {
+static void *allocate(size_t bytes, bool zero) {
     size_t total;
     if (!dn_add(&total, bytes ? bytes : 1, ALIGNMENT + sizeof(void *))) return NULL;
-    char *block = hook.allocate(total, hook.user);
+    /* calloc has fresh pages from the system, already 0 and not there until they are touched */
+    bool clear = zero && hook.allocate == default_allocate;
+    char *block = clear ? calloc(1, total) : hook.allocate(total, hook.user);
     if (!block) return NULL;
+    if (zero && !clear) memset(block, 0, total);
     uintptr_t start = ((uintptr_t)block + sizeof block + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     memcpy((char *)start - sizeof block, &block, sizeof block);
     return (void *)start;
 }
 
+void *dn_alloc(size_t bytes) {
+    return allocate(bytes, false);
+}
+
 void *dn_alloc_zero(size_t count, size_t size) {
     size_t bytes;
-    if (!dn_mul(&bytes, count, size)) return NULL;
-    void *memory = dn_alloc(bytes);
-    if (memory) memset(memory, 0, bytes);
-    return memory;
+    return dn_mul(&bytes, count, size) ? allocate(bytes, true) : NULL;
 }
 
 void dn_free(void *memory) {

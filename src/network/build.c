@@ -120,9 +120,12 @@ static dn_status place_params(dn_network *network, dn_layer *layers, int count, 
 
 /* Random numbers are keyed by layer and parameter, so a layer's start does not depend on the others. */
 static void initialize_params(dn_network *network) {
-    for (int i = 0; i < network->count; ++i)
-        for (int p = 0; p < network->layers[i].param_count; ++p) {
-            const dn_param *param = &network->layers[i].params[p];
+    for (int i = 0; i < network->count; ++i) {
+        const dn_layer *layer = &network->layers[i];
+        bool whole = !layer->dont_load && !layer->dont_load_scales && !layer->num_load;
+        if (network->options.blank && whole) continue; /* the arena is made of zeros */
+        for (int p = 0; p < layer->param_count; ++p) {
+            const dn_param *param = &layer->params[p];
             float *values = network->params + param->offset;
             dn_random random = dn_random_keyed(network->options.seed, (uint64_t)i << 8 | (uint64_t)p, 0);
             for (size_t k = 0; k < param->count; ++k) {
@@ -133,6 +136,7 @@ static void initialize_params(dn_network *network) {
                 values[k] = param->center + spread;
             }
         }
+    }
 }
 
 /* ---- network ---- */

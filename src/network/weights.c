@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { HEADER_BYTES = 20 }; /* as written; old files have 16 */
+
 typedef struct header {
     int32_t major, minor, revision;
     uint64_t seen;
@@ -204,11 +206,21 @@ dn_status dn_network_load_weights(dn_network *network, const char *path, int sta
 }
 
 static dn_status write_header(dn_writer *writer, const dn_network *network) {
-    uint8_t bytes[20] = {0};
+    uint8_t bytes[HEADER_BYTES] = {0};
     bytes[4] = 2;
     bytes[8] = network->options.dialect == DN_DIALECT_ALEXEYAB ? 5 : 0;
     for (int i = 0; i < 8; ++i) bytes[12 + i] = (uint8_t)(network->seen >> (8 * i));
     return dn_writer_write(writer, bytes, sizeof bytes);
+}
+
+uint64_t dn_network_weights_bytes(const dn_network *network) {
+    uint64_t floats = 0;
+    for (int i = 0; i < network->count; ++i) {
+        const dn_layer *layer = &network->layers[i];
+        for (int p = 0; p < layer->param_count && !layer->dont_save; ++p)
+            floats += file_floats(layer, &layer->params[p], (dn_dialect)network->options.dialect, false);
+    }
+    return HEADER_BYTES + floats * sizeof(float);
 }
 
 dn_status dn_network_save_weights(const dn_network *network, const char *path, int cutoff) {
