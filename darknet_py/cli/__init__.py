@@ -54,6 +54,7 @@ COMMANDS = (
     Command(("rgbgr",), "surgery", "rgbgr", "weights for BGR pictures of weights for RGB, and the reverse"),
     Command(("oneoff",), "surgery", "oneoff", "start a YOLO9000 detector from a classifier"),
     Command(("oneoff2",), "surgery", "oneoff2", "read weights twice, the second time from layer L on"),
+    Command(("diff",), "diff", "diff", "compare two runs layer by layer"),
 )
 
 # Options accepted before the command; those with True take a value.
