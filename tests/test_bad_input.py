@@ -96,6 +96,15 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
     "a convolution of a vector": (VECTOR + CONV, "needs an image, but its input is a plain vector of 5 values"),
     "a kernel whose weights overflow": (
         "[net]\nwidth=8\nheight=8\nchannels=65536\n[convolutional]\nfilters=16777216\nsize=1024\npad=1\n", "too large"),
+    "a deconvolution of a vector": (VECTOR + "[deconvolutional]\nsize=3\n", "needs an image"),
+    "a deconvolution that cuts everything off": (
+        f"{NET}[deconv]\nsize=3\npadding=9\n", "the output would be 0 x 0: an input of 16 x 16, stride 1, a 3 x 3 kernel, 9 cut"),
+    "a deconvolution beyond int": (
+        "[net]\nwidth=1048576\nheight=1\nchannels=1\n[deconv]\nstride=4096\n", "the output would be 4294963201 x 1"),
+    "a deconvolution beyond counting": (
+        "[net]\nwidth=1048576\nheight=1\nchannels=1\n[deconv]\nstride=1000\nfilters=1000\n", "too large"),
+    "numload beyond the filters of a deconvolution": (
+        f"{NET}[deconv]\nfilters=5\nnumload=6\n", "6 is more than the layer's 5 filters"),
     # pooling and resampling
     "maxpool with stride 0": (f"{NET}[maxpool]\nsize=2\nstride=0\n", "stride: must be 1"),
     "a negative maxpool": (f"{NET}[maxpool]\nsize=-2\n", "size: must be 1"),
@@ -112,6 +121,11 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
     "reorg by 0": (f"{NET}[reorg]\nstride=0\n", "stride: must be 1"),
     "reorg of uneven sizes": ("[net]\nwidth=15\nheight=16\nchannels=4\n[reorg]\nstride=2\n", "2 must divide the input"),
     "reorg of uneven channels": (f"{NET}[reorg]\nstride=2\n", "2 squared must divide the 3 channels"),
+    # normalisation
+    "l2norm of a vector": (VECTOR + "[l2norm]\n", "needs an image"),
+    "lrn of a vector": (VECTOR + "[lrn]\n", "needs an image"),
+    "lrn of no channels": (f"{NET}[normalization]\nsize=0\n", "size: must be 1 to"),
+    "lrn with an infinite beta": (f"{NET}[lrn]\nbeta=1e999\n", "beta: must be"),
     # references
     "route without layers": (f"{NET}{CONV}[route]\n", "layers: is required"),
     "route to itself": (f"{NET}{CONV}[route]\nlayers=1\n", "layer 1 can only refer to layers before it"),

@@ -56,6 +56,12 @@ def conv(
     return CONV.format(size=size, stride=stride, pad=pad, groups=groups, filters=filters, more=more)
 
 
+def deconv(options: str, filters: int = 5) -> str:
+    if "activation" not in options:
+        options += "\nactivation=linear"
+    return f"[deconvolutional]\nfilters={filters}\n{options}\n"
+
+
 MIX = conv(1, filters=4)  # a linear layer in front, so that layers with two sources have two
 SMOOTH = ("linear", "logistic", "loggy", "elu", "tanh", "swish", "mish")
 KINKED = {
@@ -117,6 +123,15 @@ CASES: dict[str, Case] = {
         tolerance=2e-2,
     ),
     "batchnorm": Case("[batchnorm]\n", net=WIDE, batch=4, tolerance=2e-2),
+    "deconv 2x2 stride 2": Case(deconv("size=2\nstride=2")),
+    "deconv 3x3": Case(deconv("size=3\npad=1")),
+    "deconv 3x3 unpadded": Case(deconv("size=3\nactivation=tanh")),
+    "deconv 4x4 stride 2": Case(deconv("size=4\nstride=2\npadding=1\nactivation=mish")),
+    "deconv 1x1 stride 3": Case(deconv("size=1\nstride=3")),
+    "deconv one filter": Case(deconv("size=3\nstride=2", filters=1)),
+    "deconv batch norm": Case(
+        deconv("size=3\nbatch_normalize=1\nactivation=tanh"), net=WIDE, batch=4, tolerance=2e-2
+    ),
     "maxpool 2": Case("[maxpool]\nsize=2\nstride=2\n", apart=True),
     "maxpool 3 stride 1": Case("[maxpool]\nsize=3\nstride=1\n", apart=True),
     "maxpool 3 stride 2": Case("[maxpool]\nsize=3\nstride=2\n", apart=True),
@@ -176,6 +191,9 @@ CASES: dict[str, Case] = {
 #: Types without a Jacobian to check here, and what checks them: a test of the loss below, or golden cases.
 OTHERWISE: dict[str, str] = {
     "softmax": "test_softmax_loss",
+    "logistic": "test_logistic_loss",
+    "l2norm": "train_l2norm",  # the reference hands the delta on as it is
+    "normalization": "train_normalization",  # and takes the norms as constants
     "cost": "test_cost_kinds",
     "detection": "test_detection_loss",
     "region": "train_region_background__gpusem",
@@ -331,6 +349,19 @@ def test_spatial_softmax_loss() -> None:
     truth = np.eye(5, dtype=np.float32)[classes].transpose(0, 3, 1, 2).reshape(2, 60)
     cfg = "[net]\nwidth=4\nheight=3\nchannels=5\nbatch=2\n[softmax]\nspatial=1\n"
     check_loss(cfg, random.normal(0, 1, (2, 5, 3, 4)).astype(np.float32), truth, 1)
+
+
+def test_logistic_loss() -> None:
+    random = np.random.default_rng(3)
+    x, truth = random.normal(0, 1, (3, 8)).astype(np.float32), random.random((3, 8), np.float32)
+    check_loss("[net]\ninputs=8\nbatch=3\n[activation]\n[logistic]\n", x, truth, 1)
+
+
+def test_the_loss_of_a_saturated_logistic_is_finite() -> None:
+    cfg = "[net]\ninputs=4\nbatch=1\n[logistic]\n"
+    x, truth = np.array([[200, -200, 200, -200]], np.float32), np.array([[1, 0, 0, 1]], np.float32)
+    with dn.Network.from_string(cfg) as net, dn.Trainer(net) as trainer:
+        assert trainer.backward(x, truth) == pytest.approx(-2 * np.log(1e-7), rel=1e-3)
 
 
 @pytest.mark.parametrize(

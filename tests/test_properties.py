@@ -115,6 +115,23 @@ class Builder:
             **options,
         )
 
+    def deconv(self) -> None:
+        _, h, w = self.shape
+        size, stride, filters = self.number(1, 4), self.number(1, 3), self.number(1, 8)
+        pad = self.number(0, (size - 1) // 2)
+        out = ((h - 1) * stride + size - 2 * pad, (w - 1) * stride + size - 2 * pad)
+        if filters * out[0] * out[1] > MOST_VALUES:
+            return self.maxpool()
+        activation, norm = self.pick(SMOOTH), self.number(0, 1)
+        return self.add("deconvolutional", (filters, *out), filters=filters, size=size, stride=stride,
+                        padding=pad, batch_normalize=norm, activation=activation)  # fmt: skip
+
+    def across(self) -> None:
+        """Normalisation across channels; alpha is small, as a sliding sum may turn negative."""
+        if self.chance(2):
+            return self.add("l2norm", self.shape)
+        return self.add("normalization", self.shape, size=self.number(1, 9), alpha=0.001, beta=0.75)
+
     def maxpool(self) -> None:
         c, h, w = self.shape
         if self.chance(6):
@@ -242,7 +259,7 @@ class Builder:
     def flat(self) -> None:
         """Layers that end in a plain vector."""
         total = int(np.prod(self.shape))
-        kind = self.number(1, 4)
+        kind = self.number(1, 5)
         if kind == 1 or len(self.shape) == 1:
             outputs = self.number(1, 12)
             self.add("connected", (outputs, 1, 1), output=outputs, activation=self.pick(SMOOTH),
@@ -251,6 +268,8 @@ class Builder:
             self.add("softmax", self.shape, spatial=1, temperature=self.pick([1, 2]))
         elif kind == 3:
             self.add("softmax", (total,))
+        elif kind == 4:
+            self.add("logistic", self.shape)
         else:
             self.add("avgpool", (self.shape[0], 1, 1))
 
@@ -260,7 +279,17 @@ class Builder:
             return
         same = {"activation": lambda: {"activation": self.pick(SMOOTH)}, "batchnorm": dict,
                 "dropout": lambda: {"probability": 0.5}}  # fmt: skip
-        rare = ["reorg", "squeeze_excite", "activation", "batchnorm", "head", "flat", "cost"]
+        rare = [
+            "deconv",
+            "across",
+            "reorg",
+            "squeeze_excite",
+            "activation",
+            "batchnorm",
+            "head",
+            "flat",
+            "cost",
+        ]
         common = ["conv"] * 6 + ["route"] * 5 + ["shortcut"] * 4 + ["maxpool", "resample", "dropout"] * 2
         kind = self.pick(common + rare)
         if kind == "cost":

@@ -219,6 +219,17 @@ def test_numload_reads_the_first_filters() -> None:
         check_in_order(net, values[44:], ORDER[5:])
 
 
+def test_numload_counts_the_filters_of_a_deconvolution() -> None:
+    """Its weights have the input's channels first; what is read lies at the front all the same."""
+    cfg = "[net]\nwidth=4\nheight=4\nchannels=2\n[deconvolutional]\nfilters=3\nsize=3\nnumload=2\n"
+    values = counting(2 + 2 * 2 * 9)
+    with dn.Network.from_string(cfg, header() + values.tobytes()) as net:
+        params = net.layers[0].params
+        assert params["weights"].shape == (2, 3, 3, 3)
+        np.testing.assert_array_equal(params["biases"][:2], values[:2])
+        np.testing.assert_array_equal(params["weights"].ravel()[:36], values[2:])
+
+
 def test_flipped_matrices_are_turned_while_loading() -> None:
     cfg = CFG.replace("filters=3", "filters=3\nflipped=1")
     values = counting()

@@ -113,6 +113,13 @@ typedef struct dn_ops {
                                const float *scale, float *delta, float *scale_gradient, float *bias_gradient,
                                int batch, int c, size_t s, bool pjreddie_cpu);
 
+    /* ---- normalisation across channels, at each pixel of x[batch][c][s] ---- */
+    /* y = x / sqrt(sum of x^2), or 0 where x is 0 */
+    void (*l2norm)(dn_device *device, const float *x, float *y, int batch, int c, size_t s);
+    /* y = x factor, factor = norm^-beta; factor[batch][c][s] may be NULL */
+    void (*lrn)(dn_device *device, const dn_lrn *lrn, const float *x, float *y, float *factor, int batch,
+                int c, size_t s);
+
     /* ---- pooling ---- */
     /* argmax[batch][c][out_h*out_w]: index within the plane, or NULL */
     void (*maxpool_forward)(dn_device *device, const dn_pool_shape *shape, int batch, const float *x,

@@ -63,6 +63,13 @@ typedef struct dn_winograd_row {
     size_t point_stride, panel_stride, channel_offset;
 } dn_winograd_row;
 
+/* Local response normalisation: y = x (kappa + alpha * sum of squares of a window of channels)^-beta, the
+ * window as in compat.md 6.17. */
+typedef struct dn_lrn {
+    float alpha, beta, kappa;
+    int size;
+} dn_lrn;
+
 typedef struct dn_kernels {
     const char *level; /* "generic", "avx2", "avx512", "neon" */
     int lanes;         /* floats per vector */
@@ -129,6 +136,11 @@ typedef struct dn_kernels {
      * argmax (index in the plane) may be NULL. */
     void (*maxpool)(const float *in, int h, int w, float *out, int32_t *argmax, int out_h, int out_w,
                     int size, int stride_y, int stride_x, int offset_y, int offset_x);
+
+    /* ---- local response normalisation (template/lrn.h): the first `count` pixels of c planes, `plane`
+     * floats apart; factor: what each value was multiplied by, or NULL ---- */
+    void (*lrn)(const dn_lrn *options, int c, size_t plane, size_t count, const float *x, float *y,
+                float *factor);
 
     /* ---- optimisers (template/optimize.h); formulas: compat.md 10.3, 10.4 ---- */
     /* g -= decay w (decay already times batch); w += rate g; g *= momentum */

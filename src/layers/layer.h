@@ -69,6 +69,7 @@ typedef struct dn_param {
     bool file_transposed; /* [a][b] stored as [b][a] in files of the old layout (connected layers) */
     bool file_flipped;    /* key flipped=1: stored as [b][a] in every file */
     bool alexeyab_only;   /* in weights files of that dialect only */
+    int filter_dim;       /* which of dims counts filters, for numload */
     bool normal;          /* initial values: normal, else uniform in -1..1, times spread, plus center */
     float spread, center;
 } dn_param;

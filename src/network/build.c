@@ -65,11 +65,12 @@ static dn_status configure_layer(dn_layer *layers, int index, dn_section *sectio
     section->more_keys = dn_layer_common_keys;
     DN_TRY(read_common(layer, section));
     DN_TRY(layer->type->configure(layer, section, &graph));
-    if (layer->num_load) /* numload makes sense for the first dimension of every parameter */
-        for (int p = 0; p < layer->param_count; ++p)
-            if (layer->num_load > layer->params[p].dims[0])
-                return dn_option_error(section, "numload", "%d is more than the layer's %d filters",
-                                       layer->num_load, layer->params[p].dims[0]);
+    for (int p = 0; layer->num_load && p < layer->param_count; ++p) {
+        int filters = layer->params[p].dims[layer->params[p].filter_dim];
+        if (layer->num_load > filters)
+            return dn_option_error(section, "numload", "%d is more than the layer's %d filters",
+                                   layer->num_load, filters);
+    }
     if (network->layers) return DN_OK; /* resized: all has been said */
     return dn_section_check_unused(section, network->options.strict);
 }

@@ -59,7 +59,8 @@ static size_t file_floats(const dn_layer *layer, const dn_param *param, dn_diale
     bool normalization =
         param->role == DN_PARAM_SCALE || param->role == DN_PARAM_MEAN || param->role == DN_PARAM_VARIANCE;
     if (layer->dont_load_scales && normalization) return 0;
-    if (layer->num_load) return param->count / (size_t)param->dims[0] * (size_t)layer->num_load;
+    if (layer->num_load)
+        return param->count / (size_t)param->dims[param->filter_dim] * (size_t)layer->num_load;
     return param->count;
 }
 

@@ -1,5 +1,5 @@
-/* test_kernels.c - every element-wise, reduction, pooling and optimiser kernel on every level of this machine
- * against plain loops in double, on awkward counts. */
+/* test_kernels.c - every element-wise, reduction, pooling, normalising and optimiser kernel on every level of
+ * this machine against plain loops in double, on awkward counts. */
 #include "reference.h"
 
 static const size_t counts[] = {0, 1, 3, 7, 15, 16, 17, 31, 100, 1000, 5000};
@@ -124,6 +124,61 @@ static void test_maxpool(const dn_kernels *k) {
     test_maxpool_case(k, 3, 700, 600, 1, 2, 599);
 }
 
+/* ---- local response normalisation ---- */
+
+/* Small squares beside kappa: as a channel leaves that never entered, a norm may otherwise come near 0. */
+static void test_lrn(const dn_kernels *k, const dn_lrn *lrn, int c, size_t count) {
+    const size_t plane = count + 5, n = (size_t)c * plane;
+    float *x = numbers(n, 1), *y = numbers(n, 1), *factor = copied(y, n);
+    float *before = copied(y, n), *alone = copied(y, n);
+    double worst = 0;
+    k->lrn(lrn, c, plane, count, x, y, factor);
+    k->lrn(lrn, c, plane, count, x, alone, NULL);
+    for (size_t i = 0; i < plane; ++i) {
+        double norm = (double)lrn->kappa;
+        for (int j = -1; j < c; ++j) { /* -1: the first window */
+            const int leaving = j - (lrn->size - 1) / 2 - 1;
+            const int entering = j < 0 ? 0 : j + lrn->size / 2;
+            const int entered = j < 0 ? lrn->size / 2 : j ? entering + 1 : entering;
+            if (j > 0 && leaving >= 0)
+                norm -= (double)lrn->alpha * pow((double)x[(size_t)leaving * plane + i], 2);
+            for (int e = entering; e < entered && e < c; ++e)
+                norm += (double)lrn->alpha * pow((double)x[(size_t)e * plane + i], 2);
+            if (j < 0) continue;
+            const size_t at = (size_t)j * plane + i;
+            const double want = i < count ? pow(norm, -(double)lrn->beta) : (double)before[at];
+            worst = fmax(worst, distance((double)factor[at], want));
+            worst = fmax(worst, distance((double)y[at], i < count ? (double)x[at] * want : want));
+        }
+    }
+    if (memcmp(y, alone, n * sizeof *y) != 0) worst = INFINITY;
+    report(k->level, "lrn", (int)count, worst);
+    dn_free(x), dn_free(y), dn_free(factor), dn_free(before), dn_free(alone);
+}
+
+/* Without alpha the norm is kappa: powers of anything. */
+static void test_powers(const dn_kernels *k) {
+    const float values[] = {1, 0, 1e-40f, 1e-30f, .3f, .9999999f, 1.0000001f, 7, 1e30f, INFINITY, NAN, -1};
+    const float betas[] = {.75f, .5f, -1.5f};
+    for (size_t v = 0; v < DN_COUNT(values); ++v)
+        for (size_t b = 0; b < DN_COUNT(betas); ++b) {
+            const dn_lrn lrn = {.beta = betas[b], .kappa = values[v], .size = 5};
+            float one = 1, y, factor;
+            k->lrn(&lrn, 1, 1, 1, &one, &y, &factor);
+            double want = (double)(float)pow((double)values[v], -(double)betas[b]);
+            report(k->level, "lrn power", (int)v, distance((double)y, values[v] < 0 ? (double)NAN : want));
+        }
+}
+
+static void test_lrns(const dn_kernels *k) {
+    const dn_lrn options[] = {
+        {1e-4f, .75f, 1, 5}, {.05f, .5f, 2, 3}, {.01f, 1.5f, .5f, 1}, {.03f, -1, 1, 4}, {.05f, .75f, 1, 40}};
+    for (size_t i = 0; i < DN_COUNT(counts) && counts[i] < 500; ++i)
+        for (size_t o = 0; o < DN_COUNT(options); ++o)
+            for (int c = 1; c < 12; c += 5) test_lrn(k, &options[o], c, counts[i]);
+    test_powers(k);
+}
+
 static void test_kernels(const dn_kernels *k) {
     int before = failures;
     for (size_t i = 0; i < DN_COUNT(counts); ++i) {
@@ -133,6 +188,7 @@ static void test_kernels(const dn_kernels *k) {
         test_adam(k, counts[i]);
     }
     test_maxpool(k);
+    test_lrns(k);
     char name[64];
     snprintf(name, sizeof name, "kernels %s", k->level);
     done(name, before);

@@ -229,6 +229,38 @@ static void test_batchnorm(size_t batch, size_t c, size_t s, bool pjreddie_cpu) 
 
 /* ---- pooling ---- */
 
+/* ---- normalisation across channels ---- */
+
+static void test_across(size_t batch, size_t c, size_t s) {
+    const dn_lrn options = {.alpha = .01f, .beta = .75f, .kappa = 1.5f, .size = 5};
+    size_t n = batch * c * s;
+    float *x = numbers(n, 1);
+    for (size_t k = 0; k < c; ++k) x[k * s] = 0; /* a pixel without a direction */
+    target unit = target_new("l2norm", n, 1), lrn = target_new("lrn", n, 1),
+           factor = target_new("lrn factor", n, 1);
+    ON_EVERY_DEVICE(t) {
+        ops->l2norm(devices[t], x, unit.got[t], (int)batch, (int)c, s);
+        ops->lrn(devices[t], &options, x, lrn.got[t], factor.got[t], (int)batch, (int)c, s);
+    }
+    for (size_t b = 0; b < batch; ++b) {
+        dn_kernels_get()->lrn(&options, (int)c, s, s, x + b * c * s, lrn.want + b * c * s,
+                              factor.want + b * c * s);
+        for (size_t i = 0; i < s; ++i) {
+            double squares = 0;
+            for (size_t k = 0; k < c; ++k) squares += pow((double)x[(b * c + k) * s + i], 2);
+            for (size_t k = 0; k < c; ++k)
+                unit.want[(b * c + k) * s + i] =
+                    squares == 0 ? 0 : (float)((double)x[(b * c + k) * s + i] / sqrt(squares));
+        }
+    }
+    target_check(&unit, 1);
+    target_check(&lrn, 1);
+    target_check(&factor, 1);
+    dn_free(x);
+}
+
+/* ---- pooling ---- */
+
 static void test_pool_ops(int batch, int c, int h, int w, int size, int stride) {
     dn_pool_shape p = {c,    h,      w,      (h - 1) / stride + 1, (w - 1) / stride + 1,
                        size, stride, stride, -((size - 1) / 2),    -((size - 1) / 2)};
@@ -494,6 +526,7 @@ static void test_backend(void) {
         for (int kind = DN_ACTIVATION_NORMALIZE_CHANNELS; kind < DN_ACTIVATION_COUNT; ++kind)
             test_normalize_channels((dn_activation)kind, batch, c, s);
         test_depth_and_mean(batch, c, (c + 2) / 3, s);
+        test_across(batch, c, s);
     }
     for (int kind = 0; kind <= DN_ACTIVATION_GELU; ++kind) {
         test_activate_op((dn_activation)kind, 3, 7);

@@ -136,8 +136,8 @@ size_t dn_cpu_matmul_scratch(dn_device *device, int m, int n, int k);
 void dn_cpu_matmul(dn_device *device, bool ta, bool tb, int m, int n, int k, const float *a, const float *b,
                    float *c, bool accumulate, float *scratch);
 
-/* ---- operations of cpu_backend.c, cpu_elementwise.c, cpu_activate.c, cpu_normalize.c, cpu_pool.c,
- * cpu_move.c, cpu_softmax.c, cpu_optimize.c; what each does: backend.h ---- */
+/* ---- operations of cpu_backend.c, cpu_elementwise.c, cpu_activate.c, cpu_normalize.c,
+ * cpu_across.c, cpu_pool.c, cpu_move.c, cpu_softmax.c, cpu_optimize.c; what each does: backend.h ---- */
 
 /* Runs task over the pool, or as a single part where `work` (floats touched) is too small to wake threads
  * for. */
@@ -172,6 +172,10 @@ void dn_cpu_batchnorm_forward(dn_device *device, const float *x, float *y, float
 void dn_cpu_batchnorm_backward(dn_device *device, const float *x, const float *mean, const float *variance,
                                const float *scale, float *delta, float *scale_gradient, float *bias_gradient,
                                int batch, int c, size_t s, bool pjreddie_cpu);
+
+void dn_cpu_l2norm(dn_device *device, const float *x, float *y, int batch, int c, size_t s);
+void dn_cpu_lrn(dn_device *device, const dn_lrn *lrn, const float *x, float *y, float *factor, int batch,
+                int c, size_t s);
 
 void dn_cpu_maxpool_forward(dn_device *device, const dn_pool_shape *shape, int batch, const float *x,
                             float *y, int32_t *argmax);

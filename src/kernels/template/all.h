@@ -6,6 +6,7 @@
 #include "gemm.h"
 #include "winograd.h"
 #include "pool.h"
+#include "lrn.h"
 #include "optimize.h"
 
 #define DN_PASTE2(a, b) a##b
@@ -42,6 +43,7 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .dot = dot,
     .sum_squared_difference = sum_squared_difference,
     .maxpool = maxpool,
+    .lrn = lrn,
     .sgd = sgd,
     .adam = adam,
 };
