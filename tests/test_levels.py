@@ -56,7 +56,7 @@ print(json.dumps([dn.cpu_level(), {name: same.failures for name, same in run.ite
 
 TRAINING = """
 import hashlib, numpy as np
-from test_gradients import RUN_CFG, run_steps
+from test_training_runs import RUN_CFG, run_steps
 digests = []
 for threads in (1, 2):
     net = dn.Network.from_string(RUN_CFG.format(""), seed=7)
