@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from PIL import Image, ImageFont
 
     from .results import Detection
+
+Area = tuple[float, float, float, float]  # left, top, right, bottom
 
 # Anchor colours of the reference's palette (compat 12.7), first component first.
 _ANCHORS = ((1, 0, 1), (0, 0, 1), (0, 1, 1), (0, 1, 0), (1, 1, 0), (1, 0, 0))
@@ -43,34 +45,51 @@ def draw(pixels: npt.NDArray[np.uint8], detections: Iterable[Detection], classes
     canvas = ImageDraw.Draw(picture)
     line = max(1, round(min(picture.size) * 0.006))
     size = max(_SMALLEST_FONT, round(min(picture.size) * 0.03), round(max(picture.size) * 0.02))
-    for one in reversed(list(detections)):
-        colour = class_colour(one.class_id, classes)
+    objects = list(detections)
+    labels: list[_Label] = []
+    for one in objects:  # the most confident takes its place first
+        labels.append(_Label(canvas, picture.size, one, size, [label.area for label in labels]))
+    for one in reversed(objects):
         left, top, right, bottom = one.xyxy
         box = (left, top, max(left, right - 1), max(top, bottom - 1))
-        canvas.rectangle(box, outline=colour, width=line)
-        _label(canvas, picture.size, f"{one.label} {one.confidence:.0%}", left, top, size, colour)
+        canvas.rectangle(box, outline=class_colour(one.class_id, classes), width=line)
+    for label in reversed(labels):
+        label.draw(canvas, class_colour(label.class_id, classes))
     return picture
 
 
-def _label(
-    canvas: Any,
-    extent: tuple[int, int],
-    text: str,
-    left: float,
-    top: float,
-    size: int,
-    colour: tuple[int, int, int],
-) -> None:
-    """The text on a bar above the box; below its upper edge, or further left, where the picture ends."""
-    font = _fitting(canvas, text, size, extent[0])
-    x0, y0, x1, y1 = canvas.textbbox((0, 0), text, font=font)
-    padding = max(1, size // 6)
-    width, height = x1 - x0 + 2 * padding, y1 - y0 + 2 * padding
-    x = min(max(left, 0), max(extent[0] - width, 0))
-    y = top - height if top >= height else top
-    y = min(max(y, 0), max(extent[1] - height, 0))
-    canvas.rectangle((x, y, x + width - 1, y + height - 1), fill=colour)
-    canvas.text((x + padding - x0, y + padding - y0), text, fill=text_colour(colour), font=font)
+class _Label:
+    """The name and confidence of a detection on a bar: above the box; where the picture ends or another label
+    lies there, inside the box or below it."""
+
+    def __init__(
+        self, canvas: Any, extent: tuple[int, int], one: Detection, size: int, taken: Sequence[Area]
+    ) -> None:
+        self.class_id = one.class_id
+        self._text = f"{one.label} {one.confidence:.0%}"
+        self._font = _fitting(canvas, self._text, size, extent[0])
+        x0, y0, x1, y1 = canvas.textbbox((0, 0), self._text, font=self._font)
+        padding = max(1, size // 6)
+        width, height = x1 - x0 + 2 * padding, y1 - y0 + 2 * padding
+        left, top, _, bottom = one.xyxy
+        x = min(max(left, 0), max(extent[0] - width, 0))
+        lowest = max(extent[1] - height, 0)
+        inside = min(max(top, 0), lowest)
+        above = top - height if top >= height else inside
+        places = [(x, y, x + width, y + height) for y in (above, inside, bottom) if y <= lowest]
+        free = (place for place in places if not any(_overlap(place, other) for other in taken))
+        self.area = next(free, places[0])
+        self._offset = (padding - x0, padding - y0)
+
+    def draw(self, canvas: Any, colour: tuple[int, int, int]) -> None:
+        left, top, right, bottom = self.area
+        canvas.rectangle((left, top, right - 1, bottom - 1), fill=colour)
+        place = (left + self._offset[0], top + self._offset[1])
+        canvas.text(place, self._text, fill=text_colour(colour), font=self._font)
+
+
+def _overlap(a: Area, b: Area) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _fitting(canvas: Any, text: str, size: int, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -125,7 +125,22 @@ def test_options_may_stand_anywhere(
         == 0
     )
     output = capsys.readouterr()
-    assert output.err == "" and Path("x.png").exists()
+    assert (output.out, output.err) == ("", "") and Path("x.png").exists()
+    assert main(["detect", *model, image, "-q", "--json"]) == 0
+    output = capsys.readouterr()
+    assert len(json.loads(output.out)) == 1 and output.err == ""
+
+
+def test_an_existing_folder_takes_one_picture_too(
+    model: tuple[str, str], image: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("here").mkdir()
+    assert main(["detect", *model, image, "-out", "here"]) == 0
+    assert [path.name for path in Path("here").iterdir()] == ["dog x.jpg"] and not Path("here.jpg").exists()
+    assert capsys.readouterr().err == f"drawn: {Path('here', 'dog x.jpg')}\n"
+    Path("predictions").mkdir()
+    assert main(["detect", *model, image]) == 0
+    assert Path("predictions.jpg").exists()
 
 
 def test_json_is_all_there_is_and_failures_do_not_stop_the_rest(

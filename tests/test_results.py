@@ -129,6 +129,23 @@ def test_labels_are_drawn_at_any_picture_size(size: tuple[int, int]) -> None:
     assert (np.asarray(drawn) != 100).any()
 
 
+def test_labels_of_neighbours_do_not_cover_each_other() -> None:
+    pixels = np.full((200, 200, 3), 100, np.uint8)
+    boxes = np.array([[20, 60, 120, 160], [24, 62, 124, 158], [22, 58, 118, 162]], np.float32)
+    dets = Detections(
+        boxes,
+        np.array([0.9, 0.8, 0.7]),
+        np.array([0, 1, 2]),
+        labels=Labels(["one", "two", "three"]),
+        image_size=(200, 200),
+        pixels=pixels,
+    )
+    drawn = np.asarray(dets.plot())
+    bars = [(drawn == drawing.class_colour(k, 3)).all(2).sum() for k in range(3)]
+    alone = [(np.asarray(dets[[k]].plot()) == drawing.class_colour(k, 3)).all(2).sum() for k in range(3)]
+    assert all(together > 0.8 * single for together, single in zip(bars, alone, strict=True))
+
+
 def test_class_colours_are_the_references() -> None:
     assert drawing.class_colour(0, 20) == (255, 0, 255)
     assert drawing.class_colour(0, 1) == (255, 0, 255)

@@ -11,7 +11,9 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from importlib import import_module
+from pathlib import Path
 from typing import NamedTuple
 
 from .arguments import Parser, add_common
@@ -73,7 +75,7 @@ def usage() -> str:
             *lines,
             "",
             "options of every command, with one dash or two:",
-            "  -q, -quiet      errors only",
+            "  -q, -quiet      print nothing but errors (and the document of -json)",
             "  -threads N      processors to use (default: all)",
             "  -nogpu, -i N    accepted for old scripts; this build runs on processors only",
             "  -version        version, build and instruction set",
@@ -148,7 +150,11 @@ def _run(arguments: list[str]) -> int:
     _log_to_stderr(options.quiet)
     if options.gpu is not None and not options.quiet:
         print("darknet_py: note: -i is ignored: this build runs on processors only", file=sys.stderr)
-    return int(getattr(module, f"run_{command.name}")(options) or 0)
+    run = getattr(module, f"run_{command.name}")
+    if options.quiet and not getattr(options, "json", False):
+        with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing):
+            return int(run(options) or 0)
+    return int(run(options) or 0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

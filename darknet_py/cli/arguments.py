@@ -71,7 +71,7 @@ def positive(text: str) -> int:
 def add_common(parser: Parser) -> None:
     """Options of every command."""
     group = parser.add_argument_group("common options")
-    group.add_argument("-q", "-quiet", "--quiet", action="store_true", help="errors only")
+    group.add_argument("-q", "-quiet", "--quiet", action="store_true", help="print nothing but errors")
     group.add_argument(
         "-threads", "--threads", type=positive, metavar="N", help="processors to use (default: all)"
     )

@@ -31,9 +31,8 @@ def configure_output(parser: Parser) -> None:
     add_detection(parser)
     parser.option(
         "out",
-        default="predictions",
         metavar="NAME",
-        help="drawn picture (.jpg if without ending), or folder for several (default predictions)",
+        help="drawn picture (.jpg if without ending), or folder (made for several; default predictions)",
     )
     parser.option("names", metavar="FILE", help="class names, one per line")
     parser.flag("json", help="print one JSON document and nothing else")
@@ -54,7 +53,8 @@ def detect(options: argparse.Namespace, names: Sequence[str] | str | None) -> in
     asking = not options.images and not options.list
     # Paths that are typed in are answered one by one; others are counted first, to know what -out means.
     paths: Iterable[str] = image_paths(options) if asking else list(image_paths(options))
-    place = _Places(options.out, not asking and several(options, list(paths)), [] if asking else paths)
+    many = not asking and several(options, list(paths))
+    place = _Places(options.out, many, [] if asking else paths)
     documents: list[dict[str, Any]] = []
     rows: list[tuple[Any, ...]] = []
     failed = 0
@@ -90,7 +90,7 @@ def detect(options: argparse.Namespace, names: Sequence[str] | str | None) -> in
     if options.json:
         print(json.dumps(documents, ensure_ascii=False, indent=1))
     elif place.last and not options.quiet:
-        print(f"drawn: {place.folder if place.folder else place.last}", file=sys.stderr)
+        print(f"drawn: {place.folder if many else place.last}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -127,14 +127,16 @@ def _document(path: str, found: Detections, drawn: Path | None) -> dict[str, Any
 
 
 class _Places:
-    """Where drawn pictures go: NAME.jpg for one, NAME/PICTURE.jpg for several; never onto an input."""
+    """Where drawn pictures go: NAME.jpg for one, NAME/PICTURE.jpg for several or if NAME is a folder; never
+    onto an input."""
 
-    def __init__(self, out: str, many: bool, inputs: Iterable[str]) -> None:
+    def __init__(self, out: str | None, many: bool, inputs: Iterable[str]) -> None:
         from PIL import Image
 
         self._known = Image.registered_extensions()
-        self._out = Path(out)
-        self.folder = self._out if many else None
+        self._out = Path(out or "predictions")
+        # Without -out, a folder left by an earlier call doesn't change where one picture goes.
+        self.folder = self._out if many or (out and self._out.is_dir()) else None
         self.last: Path | None = None
         self._used = {Path(path).resolve() for path in inputs}
 
