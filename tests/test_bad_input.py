@@ -149,6 +149,18 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
     "unknown normalization": (f"{NET}{CONV}[shortcut]\nfrom=0\nweights_normalization=x\n", "must be none, relu"),
     "scale_channels without from": (f"{NET}{CONV}[scale_channels]\n", "from: is required"),
     "scale_channels of another shape": (f"{NET}{CONV}{CONV}[scale_channels]\nfrom=0\n", "needs factors of 1 x 1 x 4"),
+    "sam without from": (f"{NET}{CONV}[sam]\n", "from: is required"),
+    "sam of another shape": (
+        f"{NET}{CONV}[maxpool]\nsize=2\nstride=2\n[sam]\nfrom=0\n", "from: layer 0 is 16 x 16 x 4, but .* 8 x 8 x 4"),
+    "sam of a vector": (VECTOR + "[softmax]\n[sam]\nfrom=0\n", "needs an image"),
+    "sam with mish": (f"{NET}{CONV}[sam]\nfrom=0\nactivation=mish\n", "activation: is not available"),
+    "reorg3d of uneven sizes": (f"{NET}[reorg3d]\nstride=3\n", "3 must divide the input's 16 x 16"),
+    "reorg3d of too few channels": (f"{NET}{CONV}[reorg3d]\nstride=2\nreverse=1\n", "2 to the fourth must divide the 4"),
+    "local_avgpool that does not fit": (f"{NET}[local_avgpool]\nsize=20\npadding=0\n", "20 x 20 window does not fit"),
+    "local_avgpool of a vector": (VECTOR + "[local_avg]\nsize=2\n", "needs an image"),
+    "implicit without filters": (f"{NET}{CONV}[implicit]\nfilters=0\n", "filters: must be 1"),
+    "implicit beyond counting": (f"{NET}{CONV}[implicit]\nfilters=16777216\natoms=16777216\n", "too large"),
+    "history": (f"{NET}{CONV}[history]\n", r"x.cfg:9: \[history\]: the fork's layer .* not supported"),
     # vectors
     "no outputs": (f"{NET}[connected]\noutput=0\n", "output: must be 1"),
     "outputs beyond counting": (f"{NET}[connected]\noutput=99999999999\n", "output: must be 1 to"),
@@ -285,6 +297,8 @@ SEEDS = [
     f"{NET}{CONV}[avgpool]\n[convolutional]\nfilters=4\nsize=1\n[scale_channels]\nfrom=0\n[batchnorm]\n[activation]\n"
     "activation=mish\n[convolutional]\nfilters=16\nsize=1\nactivation=linear\n[region]\nnum=2\nclasses=3\n"
     "anchors=1,1,2,2\nsoftmax=1\n",
+    f"{NET}{CONV}[sam]\nfrom=0\n[local_avgpool]\nsize=3\nstride=1\n[reorg3d]\nstride=2\n[silence]\n[implicit]\n"
+    "filters=16\n[scale_channels]\nfrom=-2\n[contrastive]\n",
     f"{NET}{CONV}[connected]\noutput=52\n[detection]\nside=2\nnum=2\nclasses=3\ncoords=4\nsoftmax=1\nrescore=1\n",
 ]
 NUMBERS = ["0", "-1", "1", "2", "3", "5", "7", "17", "255", "65536", "2147483647", "2147483648", "-2147483648", "1e9",

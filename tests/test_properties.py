@@ -231,6 +231,31 @@ class Builder:
         return self.add("scale_channels", (c, h, w), **{"from": self.reference(scaled)},
                         activation=self.pick(["linear", "relu"]))  # fmt: skip
 
+    def attention(self) -> None:
+        """Products of maps, and learned factors."""
+        c, h, w = self.shape
+        same = [i for i in range(self.count) if self.shapes[i + 1] == self.shape]
+        if self.count == 0 or not same:
+            return self.conv()
+        if self.chance(2):
+            return self.add("sam", self.shape, **{"from": self.reference(self.pick(same))},
+                            activation=self.pick(["linear", "logistic"]))  # fmt: skip
+        self.add("implicit", (c, 1, 1), filters=c, mean=1)
+        return self.add("scale_channels", (c, h, w), **{"from": self.reference(self.count - 2)})
+
+    def local_avgpool(self) -> None:
+        c, h, w = self.shape
+        size, stride = self.number(1, 4), self.number(1, 3)
+        out = ((h - 1) // stride + 1, (w - 1) // stride + 1)
+        self.add("local_avgpool", (c, *out), size=size, stride=stride)
+
+    def reorg3d(self) -> None:
+        c, h, w = self.shape
+        if h % 2 == 0 and w % 2 == 0:
+            self.add("reorg3d", (4 * c, h // 2, w // 2), stride=2)
+        else:
+            self.add("reorg3d", (c, h, w))
+
     def head(self) -> None:
         """A detection head; the next layer reads some earlier one, as in real networks."""
         anchors, classes, region = self.number(1, 3), self.number(0, 3), self.chance(2)
@@ -278,12 +303,16 @@ class Builder:
             self.pick([self.flat, self.route])()
             return
         same = {"activation": lambda: {"activation": self.pick(SMOOTH)}, "batchnorm": dict,
-                "dropout": lambda: {"probability": 0.5}}  # fmt: skip
+                "dropout": lambda: {"probability": 0.5}, "empty": dict}  # fmt: skip
         rare = [
             "deconv",
             "across",
             "reorg",
+            "reorg3d",
+            "local_avgpool",
             "squeeze_excite",
+            "attention",
+            "empty",
             "activation",
             "batchnorm",
             "head",

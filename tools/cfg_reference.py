@@ -29,6 +29,11 @@ FORK = {
     "route": "groups group_id",
     "shortcut": "weights_type weights_normalization",
     "scale_channels": "from scale_wh activation",
+    "sam": "from activation",
+    "reorg3d": "stride reverse",
+    "local_avgpool": "stride stride_x stride_y size padding",
+    "implicit": "filters atoms mean std",
+    "contrastive": "classes temperature yolo_layer cls_normalizer max_delta contrastive_neg_max steps",
 }
 
 

@@ -131,6 +131,11 @@ typedef struct dn_ops {
                                   float *y, int32_t *argmax);
     void (*maxpool_depth_backward)(dn_device *device, int batch, int c, int out_c, size_t s,
                                    const int32_t *argmax, const float *dy, float *dx); /* adds */
+    /* Mean of the part of each window inside the plane; 0 for a window outside. */
+    void (*avgpool_forward)(dn_device *device, const dn_pool_shape *shape, int batch, const float *x,
+                            float *y);
+    void (*avgpool_backward)(dn_device *device, const dn_pool_shape *shape, int batch, const float *dy,
+                             float *dx); /* adds */
     void (*mean_forward)(dn_device *device, const float *x, float *y, size_t rows,
                          size_t s); /* y[row] = mean of row */
     void (*mean_backward)(dn_device *device, const float *dy, float *dx, size_t rows,

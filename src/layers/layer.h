@@ -224,6 +224,7 @@ struct dn_layer_type {
 /* ---- registry ---- */
 
 const dn_layer_type *dn_layer_type_find(const char *name);
+const char *dn_layer_type_refused(const char *name); /* why a known type is not there; NULL: not known */
 const dn_layer_type *dn_layer_type_at(int i);        /* NULL past the end */
 const char *dn_layer_type_nearest(const char *name); /* for hints; NULL: nothing alike */
 extern const dn_key dn_layer_common_keys[];

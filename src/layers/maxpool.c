@@ -1,7 +1,7 @@
-/* maxpool.c - [maxpool]: the largest value of each window; outside the image counts as -infinity. `padding`
- * is the total, not per side. compat.md 6.6, 20.8. */
+/* maxpool.c - [maxpool]: the largest value of each window; outside the image counts as -infinity.
+ * compat.md 6.6, 20.8. */
 #include "blur.h"
-#include "layer.h"
+#include "pool.h"
 
 typedef struct maxpool_settings {
     dn_pool_shape shape;
@@ -11,11 +11,7 @@ typedef struct maxpool_settings {
 } maxpool_settings;
 
 static const dn_key keys[] = {
-    {"stride", "1", "step between windows"},
-    {"stride_x", NULL, "horizontal step; default stride"},
-    {"stride_y", NULL, "vertical step; default stride"},
-    {"size", NULL, "side of the window; default stride"},
-    {"padding", NULL, "total padding; default size - 1"},
+    DN_POOL_KEYS,
     {"maxpool_depth", "0", "take the largest over channels g, g + out_channels, ... at each pixel"},
     {"antialiasing", "0", "run at stride 1, then blur with the stride: 1 by 3x3, 2 by 2x2"},
     {"out_channels", "1", "channels left by maxpool_depth"},
@@ -36,32 +32,16 @@ static dn_status configure_depth(dn_layer *layer, dn_section *section, maxpool_s
 static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph *graph) {
     (void)graph;
     maxpool_settings *s = layer->settings;
-    int stride, x, y, size, padding;
+    dn_pool_shape *shape = &s->shape;
+    int padding;
     DN_TRY(dn_layer_needs_image(layer, section));
-    DN_TRY(dn_option_int(&stride, section, "stride", 1, 4096));
-    DN_TRY(dn_option_int_or(&x, section, "stride_x", stride, 1, 4096));
-    DN_TRY(dn_option_int_or(&y, section, "stride_y", stride, 1, 4096));
-    DN_TRY(dn_option_int_or(&size, section, "size", stride, 1, 4096));
-    DN_TRY(dn_option_int_or(&padding, section, "padding", size - 1, 0, 8192));
-    DN_TRY(dn_blur_read(&s->blur, section, &y, &x));
+    DN_TRY(dn_pool_read(shape, &padding, section));
+    DN_TRY(dn_blur_read(&s->blur, section, &shape->stride_y, &shape->stride_x));
     DN_TRY(dn_option_flag(&s->depth, section, "maxpool_depth"));
     if (s->depth && s->blur.kind)
         return dn_option_error(section, "antialiasing", "is not available together with maxpool_depth");
     if (s->depth) return configure_depth(layer, section, s);
-    if (layer->in_w + padding < size || layer->in_h + padding < size)
-        return dn_option_error(section, "size", "a %d x %d window does not fit an input of %d x %d", size,
-                               size, layer->in_w, layer->in_h);
-    s->shape = (dn_pool_shape){.c = layer->in_c,
-                               .h = layer->in_h,
-                               .w = layer->in_w,
-                               .out_h = (layer->in_h + padding - size) / y + 1,
-                               .out_w = (layer->in_w + padding - size) / x + 1,
-                               .size = size,
-                               .stride_y = y,
-                               .stride_x = x,
-                               .offset_y = -(padding / 2),
-                               .offset_x = -(padding / 2)};
-    DN_TRY(dn_layer_set_output(layer, section, s->shape.out_w, s->shape.out_h, layer->in_c));
+    DN_TRY(dn_pool_configure(shape, padding, layer, section));
     s->sharp = layer->outputs;
     layer->saved_per_image = s->sharp; /* argmax */
     if (!s->blur.kind) return DN_OK;

@@ -45,6 +45,13 @@ const dn_layer_type *dn_layer_type_find(const char *name) {
     return NULL;
 }
 
+const char *dn_layer_type_refused(const char *name) {
+    if (strcmp(name, "history") == 0)
+        return "the fork's layer that joins the last frames of a video for its tracking experiments is not "
+               "supported; no published network uses it";
+    return NULL;
+}
+
 const char *dn_layer_type_nearest(const char *name) {
     const char *best = NULL;
     int distance = dn_max_int(2, (int)strlen(name) / 3) + 1;

@@ -44,7 +44,8 @@ static dn_status configure_layer(dn_layer *layers, int index, dn_section *sectio
                       (dn_dialect)network->options.dialect};
     layer->type = dn_layer_type_find(section->name);
     if (!layer->type) {
-        const char *near = dn_layer_type_nearest(section->name);
+        const char *near = dn_layer_type_nearest(section->name), *why = dn_layer_type_refused(section->name);
+        if (why) return dn_option_error(section, NULL, "%s", why);
         return dn_option_error(section, NULL, "unknown or unsupported layer type%s%s%s",
                                near ? "; did you mean [" : "", near ? near : "", near ? "]?" : "");
     }

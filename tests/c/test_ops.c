@@ -288,6 +288,40 @@ static void test_pool_ops(int batch, int c, int h, int w, int size, int stride) 
     dn_free(x), dn_free(dy), dn_free(at), dn_free(want_at);
 }
 
+/* Windows hang over every edge; an output outside the plane altogether is 0. */
+static void test_avgpool(int batch, int c, int h, int w, int size, int stride, int offset) {
+    dn_pool_shape p = {
+        c, h, w, (h - offset) / stride + 1, (w - offset) / stride + 1, size, stride, stride, offset, offset};
+    size_t planes = (size_t)batch * (size_t)c, in = (size_t)h * (size_t)w,
+           out = (size_t)p.out_h * (size_t)p.out_w;
+    float *x = numbers(planes * in, 2), *dy = numbers(planes * out, 1);
+    target forward = target_new("avgpool_forward", planes * out, 1);
+    target backward = target_new("avgpool_backward", planes * in, 1);
+    for (size_t o = 0; o < planes * out; ++o) {
+        int top = (int)(o % out) / p.out_w * stride + offset,
+            left = (int)(o % out) % p.out_w * stride + offset;
+        double sum = 0, count = 0;
+        for (int pass = 0; pass < 2; ++pass)
+            for (int k = 0; k < size * size; ++k) {
+                int y = top + k / size, column = left + k % size;
+                if (y < 0 || y >= h || column < 0 || column >= w) continue;
+                size_t at = o / out * in + (size_t)y * (size_t)w + (size_t)column;
+                if (pass == 0)
+                    sum += (double)x[at], count += 1;
+                else
+                    backward.want[at] += dy[o] / (float)count;
+            }
+        forward.want[o] = count > 0 ? (float)(sum / count) : 0;
+    }
+    ON_EVERY_DEVICE(t) {
+        ops->avgpool_forward(devices[t], &p, batch, x, forward.got[t]);
+        ops->avgpool_backward(devices[t], &p, batch, dy, backward.got[t]);
+    }
+    target_check(&forward, 4);
+    target_check(&backward, 4);
+    dn_free(x), dn_free(dy);
+}
+
 static void test_depth_and_mean(size_t batch, size_t c, size_t out_c, size_t s) {
     float *x = numbers(batch * c * s, 2), *dy = numbers(batch * out_c * s, 1), *dmean = numbers(batch * c, 1);
     int32_t *at = dn_alloc(batch * out_c * s * sizeof *at);
@@ -533,7 +567,10 @@ static void test_backend(void) {
         test_activate_op((dn_activation)kind, 7, 5001);
     }
     for (int size = 1; size <= 5; ++size)
-        for (int stride = 1; stride <= 3; ++stride) test_pool_ops(2, size * 5, 31, 37, size, stride);
+        for (int stride = 1; stride <= 3; ++stride) {
+            test_pool_ops(2, size * 5, 31, 37, size, stride);
+            test_avgpool(2, size * 5, 31, 37, size, stride, -size);
+        }
     test_softmax(1, 1, 1, 1);
     test_softmax(80, 5, 169, 1);
     test_softmax(1000, 16, 1, 2.5f);

@@ -185,6 +185,10 @@ void dn_cpu_maxpool_depth_forward(dn_device *device, int batch, int c, int out_c
                                   float *y, int32_t *argmax);
 void dn_cpu_maxpool_depth_backward(dn_device *device, int batch, int c, int out_c, size_t s,
                                    const int32_t *argmax, const float *dy, float *dx);
+void dn_cpu_avgpool_forward(dn_device *device, const dn_pool_shape *shape, int batch, const float *x,
+                            float *y);
+void dn_cpu_avgpool_backward(dn_device *device, const dn_pool_shape *shape, int batch, const float *dy,
+                             float *dx);
 void dn_cpu_mean_forward(dn_device *device, const float *x, float *y, size_t rows, size_t s);
 void dn_cpu_mean_backward(dn_device *device, const float *dy, float *dx, size_t rows, size_t s);
 

@@ -1,4 +1,4 @@
-/* cpu_pool.c - pooling: maximum over windows and over channels, mean over planes. */
+/* cpu_pool.c - pooling: maximum over windows and over channels, mean over windows and over planes. */
 #include "cpu.h"
 
 #include <math.h>
@@ -99,6 +99,80 @@ void dn_cpu_maxpool_depth_backward(dn_device *device, int batch, int c, int out_
                                    const int32_t *argmax, const float *dy, float *dx) {
     depth op = {dy, dx, NULL, argmax, (size_t)batch, (size_t)c, (size_t)out_c, s};
     dn_cpu_parallel(device, op.batch * op.c * s, depth_backward_task, &op);
+}
+
+/* ---- mean over windows: what lies outside does not count ---- */
+
+typedef struct avgpool {
+    const dn_pool_shape *shape;
+    const float *from;
+    float *into;
+    size_t planes;
+} avgpool;
+
+/* Part [*begin, *end) of window i inside 0..size-1. */
+static void window_part(int i, int stride, int offset, int window, int size, int *begin, int *end) {
+    int first = i * stride + offset;
+    *begin = dn_max_int(first, 0);
+    *end = dn_min_int(first + window, size);
+}
+
+static float window_mean(const float *plane, int w, int top, int bottom, int left, int right) {
+    float sum = 0;
+    for (int y = top; y < bottom; ++y)
+        for (int x = left; x < right; ++x) sum += plane[(size_t)y * (size_t)w + (size_t)x];
+    return top < bottom && left < right ? sum / (float)((bottom - top) * (right - left)) : 0;
+}
+
+static void avgpool_task(void *context, int part, int parts) {
+    const avgpool *op = context;
+    const dn_pool_shape *p = op->shape;
+    size_t in = (size_t)p->h * (size_t)p->w, out = (size_t)p->out_h * (size_t)p->out_w, begin, end;
+    int top, bottom, left, right;
+    dn_pool_slice(op->planes, 1, part, parts, &begin, &end);
+    for (size_t plane = begin; plane < end; ++plane) {
+        float *y = op->into + plane * out;
+        for (int i = 0; i < p->out_h; ++i) {
+            window_part(i, p->stride_y, p->offset_y, p->size, p->h, &top, &bottom);
+            for (int j = 0; j < p->out_w; ++j) {
+                window_part(j, p->stride_x, p->offset_x, p->size, p->w, &left, &right);
+                *y++ = window_mean(op->from + plane * in, p->w, top, bottom, left, right);
+            }
+        }
+    }
+}
+
+void dn_cpu_avgpool_forward(dn_device *device, const dn_pool_shape *shape, int batch, const float *x,
+                            float *y) {
+    avgpool op = {shape, x, y, (size_t)batch * (size_t)shape->c};
+    dn_cpu_parallel(device, op.planes * (size_t)shape->h * (size_t)shape->w, avgpool_task, &op);
+}
+
+static void avgpool_backward_task(void *context, int part, int parts) {
+    const avgpool *op = context;
+    const dn_pool_shape *p = op->shape;
+    size_t in = (size_t)p->h * (size_t)p->w, out = (size_t)p->out_h * (size_t)p->out_w, begin, end;
+    int top, bottom, left, right;
+    dn_pool_slice(op->planes, 1, part, parts, &begin, &end);
+    for (size_t plane = begin; plane < end; ++plane) {
+        const float *dy = op->from + plane * out;
+        float *dx = op->into + plane * in;
+        for (int i = 0; i < p->out_h; ++i) {
+            window_part(i, p->stride_y, p->offset_y, p->size, p->h, &top, &bottom);
+            for (int j = 0; j < p->out_w; ++j) {
+                window_part(j, p->stride_x, p->offset_x, p->size, p->w, &left, &right);
+                float share = *dy++ / (float)dn_max_int((bottom - top) * (right - left), 1);
+                for (int y = top; y < bottom; ++y)
+                    for (int x = left; x < right; ++x) dx[(size_t)y * (size_t)p->w + (size_t)x] += share;
+            }
+        }
+    }
+}
+
+void dn_cpu_avgpool_backward(dn_device *device, const dn_pool_shape *shape, int batch, const float *dy,
+                             float *dx) {
+    avgpool op = {shape, dy, dx, (size_t)batch * (size_t)shape->c};
+    dn_cpu_parallel(device, op.planes * (size_t)shape->h * (size_t)shape->w, avgpool_backward_task, &op);
 }
 
 /* ---- mean of rows ---- */
