@@ -15,6 +15,8 @@ from .errors import ArgumentError, DataFileError, DataNotFoundError, check, path
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
+HIER_RULES = ("reference", "paper")
+
 
 def iou(a: npt.ArrayLike, b: npt.ArrayLike, kind: str = "iou") -> Any:
     """Intersection over union of boxes a and b, (..., 4) each and broadcast against each other.
@@ -109,6 +111,13 @@ def _boxes(boxes: Any) -> Floats:
     return array
 
 
+def hier_paper(rule: str) -> bool:
+    """Whether a hier_rule is the paper's. Raises ArgumentError for what is no rule."""
+    if rule not in HIER_RULES:
+        raise ArgumentError(f'expected hier_rule "reference" or "paper", found {rule!r}')
+    return rule == "paper"
+
+
 class WordTree:
     """A hierarchy of classes, as YOLO9000 uses it.
 
@@ -120,7 +129,17 @@ class WordTree:
         """Reads a tree file: `name parent` per line. Raises DataError."""
         out = ffi.new("dn_tree **")
         check(lib.dn_tree_load(out, path_bytes(path, DataNotFoundError)), DataFileError)
-        self._tree = ffi.gc(out[0], lib.dn_tree_free)
+        self._adopt(out[0])
+
+    @classmethod
+    def _own(cls, pointer: Any) -> WordTree:
+        """The tree at a dn_tree pointer, which is freed with it."""
+        tree = cls.__new__(cls)
+        tree._adopt(pointer)
+        return tree
+
+    def _adopt(self, pointer: Any) -> None:
+        self._tree = ffi.gc(pointer, lib.dn_tree_free)
         size, groups = lib.dn_tree_size(self._tree), lib.dn_tree_groups(self._tree)
         self.names = [
             ffi.string(lib.dn_tree_name(self._tree, node)).decode("utf-8", "replace") for node in range(size)
@@ -158,16 +177,19 @@ class WordTree:
             return result
         return float(result[0]) if rows.ndim == 1 else result[..., 0]
 
-    def top(self, absolute: npt.ArrayLike, thresh: float = 0.5) -> Any:
-        """The node that descending from the root ends at, as Darknet's hierarchy_top_prediction does.
+    def top(self, absolute: npt.ArrayLike, thresh: float = 0.5, rule: str = "reference") -> Any:
+        """The node that descending from the root ends at: the likeliest child at every split, as long as its
+        probability is above thresh.
 
-        An int for (n,), an int32 array for (..., n).
+        rule: "paper" compares absolute probabilities; "reference" multiplies those of the path once more, as
+        Darknet's hierarchy_top_prediction does. An int for (n,), an int32 array for (..., n).
         """
         rows = self._rows(absolute)
+        descend = lib.dn_tree_top_paper if hier_paper(rule) else lib.dn_tree_top
         result = np.empty(rows.shape[:-1], np.int32)
         flat = result.reshape(-1)
         for i, row in enumerate(rows.reshape(-1, len(self))):
-            flat[i] = lib.dn_tree_top(self._tree, ffi.from_buffer("float[]", row), 1, thresh)
+            flat[i] = descend(self._tree, ffi.from_buffer("float[]", row), 1, thresh)
         return result if result.ndim else int(result)
 
     def _rows(self, values: Any) -> Floats:

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from .errors import DataError, DataFileError, DataNotFoundError
+from ._native import ffi, lib
+from .errors import DataError, DataFileError, DataNotFoundError, check, path_bytes
 from .logs import logger
 from .names import find_beside, read_names
 
@@ -29,6 +30,7 @@ __all__ = [
     "label_path",
     "read_labels",
     "read_list",
+    "read_map",
     "write_whole",
 ]
 
@@ -106,6 +108,17 @@ class DataFile:
             raise DataError(f"{self.path}: {key}: expected a whole number, found {found}")
         return int(value)
 
+    def number(self, key: str, default: float) -> float:
+        """The value of a key as a number that is 0 or more. Raises DataError for anything else."""
+        value = self.get(key)
+        try:
+            number = default if value is None else float(value)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and number >= 0):
+            raise DataError(f"{self.path}: {key}: expected a number, 0 or more, found {value!r}")
+        return number
+
     @property
     def classes(self) -> int:
         """The number of classes: `classes`, else as many as there are names."""
@@ -161,6 +174,13 @@ class DataFile:
             )
         return found
 
+    def class_map(self, nodes: int) -> list[int] | None:
+        """The list in the file that `map` names: the class of the network for every class of the labels.
+
+        None without the key. nodes: the network's classes. Raises DataError with file:line.
+        """
+        return read_map(self.file("map"), nodes) if self.get("map") else None
+
     def images(self, key: str) -> list[str]:
         """The image paths in the list that a key (`train`, `valid`, ...) names."""
         return read_list(self.file(key))
@@ -212,6 +232,16 @@ def image_files(folder: PathLike) -> list[str]:
     return found
 
 
+def read_map(path: PathLike, nodes: int) -> list[int]:
+    """The numbers in a class map, one per line, all of them below nodes. Raises DataError with file:line."""
+    out, count = ffi.new("int **"), ffi.new("int *")
+    check(lib.dn_map_load(out, count, path_bytes(path, DataNotFoundError), nodes), DataFileError)
+    try:
+        return [int(out[0][i]) for i in range(count[0])]
+    finally:
+        lib.dn_map_free(out[0])
+
+
 # ---- labels of detection ----------------------------------------------------------------------------
 
 
@@ -247,11 +277,11 @@ def find_label(image: PathLike) -> str:
     )
 
 
-def read_labels(path: PathLike, classes: int | None = None) -> Floats:
+def read_labels(path: PathLike, classes: int | None = None, nodes: int | None = None) -> Floats:
     """The objects in a label file: float32 (count, 5) of class, centre x, centre y, width, height (0..1).
 
-    classes: how many there are, if that is to be checked. Sizes over 1 are cut. Raises DataError with
-    file:line.
+    classes: how many there are, if that is to be checked; nodes: the same for rows with the centre 0 0, which
+    say what a picture shows but not where (YOLO9000). Sizes over 1 are cut. Raises DataError with file:line.
     """
     rows: list[tuple[float, ...]] = []
     for number, line in enumerate(read_text(path, "label file").split("\n"), 1):
@@ -259,13 +289,13 @@ def read_labels(path: PathLike, classes: int | None = None) -> Floats:
         if not fields:
             continue
         try:
-            rows.append(_label_row(fields, classes))
+            rows.append(_label_row(fields, classes, nodes))
         except ValueError as error:
             raise DataError(f"{os.fspath(path)}:{number}: {error}") from None
     return np.array(rows, np.float32).reshape(-1, 5)
 
 
-def _label_row(fields: Sequence[str], classes: int | None) -> tuple[float, ...]:
+def _label_row(fields: Sequence[str], classes: int | None, nodes: int | None) -> tuple[float, ...]:
     if len(fields) != 5:
         raise ValueError(f"expected class x y w h, found {len(fields)} values: {' '.join(fields)!r}")
     try:
@@ -275,8 +305,9 @@ def _label_row(fields: Sequence[str], classes: int | None) -> tuple[float, ...]:
     kind, x, y, w, h = values
     if not all(math.isfinite(v) for v in values):
         raise ValueError(f"a value is not finite: {' '.join(fields)!r}")
-    if kind != int(kind) or kind < 0 or (classes is not None and kind >= classes):
-        most = "a whole number" if classes is None else f"0..{classes - 1}"
+    limit = nodes if nodes is not None and x == 0 and y == 0 else classes
+    if kind != int(kind) or kind < 0 or (limit is not None and kind >= limit):
+        most = "a whole number" if limit is None else f"0..{limit - 1}"
         raise ValueError(f"class {fields[0]} is not {most}")
     if not (0 <= x <= 1 and 0 <= y <= 1):
         raise ValueError(f"centre ({x:g}, {y:g}) is outside the picture; coordinates are relative, 0..1")
@@ -285,8 +316,16 @@ def _label_row(fields: Sequence[str], classes: int | None) -> tuple[float, ...]:
     return kind, x, y, min(w, 1.0), min(h, 1.0)
 
 
-def labels_of(images: Sequence[str], classes: int) -> list[Floats]:
+def without_place(labels: Floats) -> npt.NDArray[np.bool_]:
+    """Which rows have the centre 0 0: they say what a picture shows, but not where (YOLO9000)."""
+    mask: npt.NDArray[np.bool_] = (labels[:, 1] == 0) & (labels[:, 2] == 0)
+    return mask
+
+
+def labels_of(images: Sequence[str], classes: int, nodes: int | None = None) -> list[Floats]:
     """The labels of many images. Raises one DataError that lists the first problems and counts the rest.
+
+    Rows without a place (see read_labels) are kept if nodes is given, else left out, with a warning.
 
     Published sets leave out the files of pictures without objects: as long as they are few, these are taken
     as empty, with a warning. Many mean that the folders are not where they should be.
@@ -294,7 +333,7 @@ def labels_of(images: Sequence[str], classes: int) -> list[Floats]:
     labels, problems, missing = [], [], []
     for image in images:
         try:
-            labels.append(read_labels(find_label(image), classes))
+            labels.append(read_labels(find_label(image), classes, nodes))
         except DataNotFoundError as error:
             missing.append(str(error))
             labels.append(np.empty((0, 5), np.float32))
@@ -306,6 +345,40 @@ def labels_of(images: Sequence[str], classes: int) -> list[Floats]:
         what = "1 picture has" if len(missing) == 1 else f"{len(missing)} pictures have"
         logger.warning("%s no label file, taken as without objects; the first: %s", what, missing[0])
     _report(problems, "problems with labels")
+    if nodes is None:
+        labels = _placed_only(images, labels)
+    return labels
+
+
+def _placed_only(images: Sequence[str], labels: list[Floats]) -> list[Floats]:
+    found = [i for i, rows in enumerate(labels) if without_place(rows).any()]
+    if not found:
+        return labels
+    logger.warning(
+        "labels with the centre 0 0 of %d pictures left out: only a [region] with a tree learns a class "
+        "without a box; the first: %s",
+        len(found),
+        images[found[0]],
+    )
+    return [rows[~without_place(rows)] for rows in labels]
+
+
+def class_only_labels(images: Sequence[str], nodes: int, marks: Sequence[str] | None = None) -> list[Floats]:
+    """What images show, as rows `class 0 0 0 0`: from their label files, or, with marks, from their paths.
+
+    marks: the strings of class_of, one per node. Raises one DataError that lists the first problems.
+    """
+    if marks is not None:
+        if len(marks) != nodes:
+            raise DataError(f"{len(marks)} labels are given for the {nodes} nodes of the tree")
+        return [np.array([[kind, 0, 0, 0, 0]], np.float32) for kind in classes_of(images, marks)]
+    labels = labels_of(images, nodes, nodes)
+    wrong = [
+        f"{image}: {'has a box' if len(rows) else 'has no label'}, expected `class 0 0 0 0`"
+        for image, rows in zip(images, labels, strict=True)
+        if not len(rows) or not without_place(rows).all()
+    ]
+    _report(wrong, "pictures without a class of their own")
     return labels
 
 

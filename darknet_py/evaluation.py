@@ -249,6 +249,22 @@ def head_classes(net: Network) -> int:
     )
 
 
+def _learned(net: Network) -> list[int] | None:
+    """The classes that the heads learn for those of the labels; None if they are the same."""
+    return next((layer.class_map for layer in net.layers if layer.head and layer.class_map), None)
+
+
+def label_classes(net: Network) -> int:
+    """The number of classes that labels to train a detector may have: those of its heads' `map`, if any."""
+    return len(_learned(net) or range(head_classes(net)))
+
+
+def class_map_of(net: Network, info: data.DataFile) -> list[int] | None:
+    """The class map to evaluate a detector by: that of the .data file, if its heads have a word tree."""
+    has_tree = any(layer.tree for layer in net.layers if layer.head)
+    return info.class_map(head_classes(net)) if has_tree else None
+
+
 def evaluate_detector(
     net: Network,
     images: Sequence[str],
@@ -258,19 +274,29 @@ def evaluate_detector(
     thresh: float = 0.25,
     preprocess: str | None = None,
     labels: Sequence[Floats] | None = None,
+    class_map: Sequence[int] | None = None,
+    hier: float = 0.5,
+    hier_rule: str = "reference",
     quiet: bool = True,
 ) -> Evaluation:
     """Runs a detector over labelled images.
 
     iou: overlap that makes a box right. points: 0, 11 or 101, see average_precision. thresh: confidence of
-    the precision and recall figures. labels: those of the images, if they were read already. Images that
-    cannot be read are left out and listed. Raises DataError for missing or wrong labels, or if no image can
-    be read.
+    the precision and recall figures. labels: those of the images, if they were read already. hier, hier_rule,
+    class_map: as in Network.detect, for heads with a tree; class_map has a node for each class of the labels.
+    Without it, the `map` of the head's cfg section says which of the network's classes a label means. Images
+    that cannot be read are left out and listed. Raises DataError for missing or wrong labels, or if no image
+    can be read.
     """
     if points not in (0, 11, 101):
         raise ArgumentError(f"expected points 0, 11 or 101, found {points}")
-    classes = head_classes(net)
-    known = data.labels_of(images, classes) if labels is None else labels
+    if class_map is not None and not any(layer.tree for layer in net.layers if layer.head):
+        raise ArgumentError("a class map needs a head with a word tree")
+    classes = head_classes(net) if class_map is None else len(class_map)
+    learned = _learned(net) if class_map is None else None
+    known = data.labels_of(images, len(learned) if learned else classes) if labels is None else labels
+    if learned:
+        known = [_renumbered(rows, learned) for rows in known]
     score, unreadable = DetectionScore(classes, iou, thresh), []
     with net.session() as session, Bar("evaluating", len(images), quiet=quiet) as bar:
         for index, picture in read_ahead(images):
@@ -278,11 +304,19 @@ def evaluate_detector(
             if isinstance(picture, ImageError):
                 unreadable.append(_left_out(picture))
                 continue
-            found = session.detect(picture, CANDIDATE_THRESH, nms=NMS, preprocess=preprocess)
+            found = session.detect(
+                picture, CANDIDATE_THRESH, hier, NMS, preprocess, hier_rule=hier_rule, class_map=class_map
+            )
             score.add(found.xyxyn, found.confidence, found.class_id, known[index])
     if len(unreadable) == len(images):
         raise DataError(f"none of the {len(images)} images can be read; the last one: {unreadable[-1]}")
     return score.result(points, unreadable)
+
+
+def _renumbered(labels: Floats, class_map: Sequence[int]) -> Floats:
+    result: Floats = labels.copy()
+    result[:, 0] = np.array(class_map, np.float32)[labels[:, 0].astype(int)]
+    return result
 
 
 def _left_out(error: ImageError) -> str:

@@ -6,6 +6,7 @@ resumed run sees what an uninterrupted one would have seen.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -123,12 +124,16 @@ class _Loader:
     def _fill(self, x: Floats, truth: Floats, step: int, sample: int) -> None:
         """Fills one place of a batch; a picture that cannot be read is replaced by another draw."""
         for attempt in range(1000):
-            index = mixed(self._seed, step, sample, attempt) % len(self.paths)
+            index = self._draw(mixed(self._seed, step, sample, attempt))
             pixels = self._pixels(index)
             if pixels is not None:
                 self._make(x, truth, index, pixels, step, sample)
                 return
         raise DataError("no readable picture found among the training images")
+
+    def _draw(self, number: int) -> int:
+        """The image that a random number of 64 bits stands for."""
+        return number % len(self.paths)
 
     def _pixels(self, index: int) -> images.Pixels | None:
         path = self.paths[index]
@@ -189,6 +194,11 @@ class DetectionLoader(_Loader):
     paths: images; their labels are read at once (DataError if any is missing or wrong). size: (width,
     height), or a function of the step for training at several scales. truth: (rows, values) of the network's
     heads. augment: jitter, hue, saturation, exposure and flip, as in the cfg.
+
+    nodes: those of the heads' word tree, if they have one; then labels may say what a picture shows but not
+    where (centre 0 0), in numbers of nodes, and such a picture has the row 999999 999999 999999 999999 class.
+    class_only: further pictures, with labels of that kind (as data.class_only_labels gives them), of which
+    ratio are drawn for each of paths (YOLO9000, section 4: 4).
     """
 
     def __init__(
@@ -198,6 +208,10 @@ class DetectionLoader(_Loader):
         batch: int,
         *,
         classes: int,
+        nodes: int | None = None,
+        class_only: Sequence[str] = (),
+        class_only_labels: Sequence[Floats] = (),
+        ratio: float = 4.0,
         truth: tuple[int, int] = (90, 5),
         channels: int = 3,
         augment: dict[str, float] | None = None,
@@ -205,10 +219,25 @@ class DetectionLoader(_Loader):
         workers: int = 2,
         ahead: int = 2,
     ) -> None:
-        self.labels = data.labels_of(paths, classes)
+        if not (math.isfinite(ratio) and ratio >= 0):
+            raise DataError(
+                f"expected a ratio of 0 or more pictures without boxes per picture, found {ratio}"
+            )
+        self.labels = [*data.labels_of(paths, classes, nodes), *class_only_labels]
+        self._placed = len(paths)
+        self._class_only_part = ratio / (1 + ratio) if len(class_only) else 0.0
         self._rows = truth
         self._options = _options(augment or {})
-        super().__init__(paths, size, batch, channels, seed=seed, workers=workers, ahead=ahead)
+        everything = [*paths, *class_only]
+        super().__init__(everything, size, batch, channels, seed=seed, workers=workers, ahead=ahead)
+
+    def _draw(self, number: int) -> int:
+        if self._class_only_part == 0:
+            return number % self._placed
+        more = mixed(number)
+        if more < self._class_only_part * 2.0**64:
+            return self._placed + number % (len(self.paths) - self._placed)
+        return number % self._placed
 
     def _truth_shape(self) -> tuple[int, ...]:
         return self._rows

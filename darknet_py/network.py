@@ -15,6 +15,7 @@ import numpy.typing as npt
 from . import images
 from . import names as class_names
 from ._native import ffi, lib
+from .boxes import WordTree
 from .errors import (
     ArgumentError,
     CfgFileError,
@@ -94,6 +95,20 @@ class Layer:
         numbers = ffi.new("int[3]")
         found = lib.dn_layer_is_head(self._network._use(), self.index, numbers, numbers + 1, numbers + 2)
         return (numbers[0], numbers[1], numbers[2]) if found else None
+
+    @property
+    def tree(self) -> WordTree | None:
+        """The word tree of its classes, a copy; None if it has none."""
+        out = ffi.new("dn_tree **")
+        check(lib.dn_layer_word_tree(out, self._network._use(), self.index))
+        return None if out[0] == ffi.NULL else WordTree._own(out[0])
+
+    @property
+    def class_map(self) -> list[int] | None:
+        """The classes that a head with the key `map` learns for the labels 0, 1, ...; None without one."""
+        count = ffi.new("int *")
+        numbers = lib.dn_layer_class_map(self._network._use(), self.index, count)
+        return None if numbers == ffi.NULL else [int(numbers[i]) for i in range(count[0])]
 
     def option(self, key: str) -> str | None:
         """Value of a key of the layer's cfg section as text, None if absent."""
@@ -179,7 +194,7 @@ class Network:
         if weights is not None:
             self.load_weights(weights, start=start, cutoff=cutoff, partial=partial)
         if names is None:
-            found = class_names.find_names(cfg_path, weights_path, self._class_count())
+            found = class_names.find_names(cfg_path, weights_path, self._class_count()) or self._nodes()
         elif isinstance(names, (str, os.PathLike)):
             found = class_names.read_names(names)
         else:
@@ -324,6 +339,11 @@ class Network:
         heads = [layer.head[0] for layer in self.layers if layer.head]
         return max(heads) if heads else self.layers[self._outputs()[0]].outputs
 
+    def _nodes(self) -> list[str] | None:
+        """Names of the nodes of the word tree of the output layers, None if there is none."""
+        trees = [tree for i in self._outputs() if (tree := self.layers[i].tree)]
+        return trees[0].names if trees else None
+
     def _layer_index(self, layer: int) -> int:
         if not 0 <= layer < len(self.layers):
             raise ArgumentError(f"expected a layer 0..{len(self.layers) - 1}, found {layer}")
@@ -420,6 +440,9 @@ class Network:
         nms: float = 0.45,
         preprocess: str | None = None,
         bgr: bool = False,
+        *,
+        hier_rule: str = "reference",
+        class_map: Sequence[int] | None = None,
     ) -> Detections:
         """Finds objects in a picture, most confident first.
 
@@ -428,6 +451,10 @@ class Network:
         of a class suppress each other, 0 for none. preprocess: "letterbox" keeps the aspect ratio, "stretch"
         does not; None is what [net] letter_box says, else "letterbox". Boxes are in pixels of the upright
         picture. Raises ImageError.
+
+        With a word tree an object is the node where a descent by hier_rule ends (see WordTree.top), with its
+        objectness as confidence. class_map: nodes to report instead, as classes 0, 1, ..., each with
+        objectness times absolute probability.
         """
         self._use()
         started = time.perf_counter()
@@ -437,7 +464,7 @@ class Network:
         with self._lock:  # reading and resizing, above, need not wait for other threads
             session = self._shared()
             session.reset()
-            return session._detect(pixels, x, how, started, thresh, hier, nms)
+            return session._detect(pixels, x, how, started, thresh, hier, nms, hier_rule, class_map)
 
     def classify(
         self, image: Any, top: int = 5, preprocess: str = "crop", bgr: bool = False

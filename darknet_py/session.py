@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import images
+from . import names as class_names
 from ._native import ffi, lib
+from .boxes import hier_paper
 from .errors import ArgumentError, ImageError, StateError, check
 from .results import Detections
 
@@ -191,13 +193,16 @@ class Session:
         nms: float = 0.45,
         preprocess: str | None = None,
         bgr: bool = False,
+        *,
+        hier_rule: str = "reference",
+        class_map: Sequence[int] | None = None,
     ) -> Detections:
         """Finds objects in a picture; see Network.detect."""
         started = time.perf_counter()
         pixels = images.read(image, bgr=bgr)
         how = preprocess or self.network._default_preprocess()
         x = prepare(self.network, pixels, how)
-        return self._detect(pixels, x, how, started, thresh, hier, nms)
+        return self._detect(pixels, x, how, started, thresh, hier, nms, hier_rule, class_map)
 
     def _detect(
         self,
@@ -208,6 +213,8 @@ class Session:
         thresh: float,
         hier: float,
         nms: float,
+        hier_rule: str,
+        class_map: Sequence[int] | None,
     ) -> Detections:
         """detect after reading (pixels) and preprocessing (x, as how says), which began at started."""
         loaded = time.perf_counter()
@@ -215,6 +222,12 @@ class Session:
         options = ffi.new("dn_detect_options *")
         lib.dn_detect_options_init(options)
         options.thresh, options.hier, options.nms = thresh, hier, nms
+        options.hier_paper = hier_paper(hier_rule)
+        labels: class_names.Labels = self.network._labels
+        if class_map is not None:
+            nodes = ffi.new("int[]", list(class_map))
+            options.map, options.map_count = nodes, len(nodes)
+            labels = class_names.Labels([labels[node] for node in class_map])
         options.nms_kind = lib.DN_NMS_SORT if nms > 0 else lib.DN_NMS_NONE
         options.image_width, options.image_height = width, height
         options.letterbox = how == "letterbox"
@@ -228,7 +241,7 @@ class Session:
             objectness,
             probabilities,
             thresh=thresh,
-            labels=self.network._labels,
+            labels=labels,
             image_size=(width, height),
             pixels=pixels,
             settings={"preprocess": how, "thresh": thresh, "hier": hier, "nms": nms},

@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 
 from . import evaluation
-from .data import DataFile, labels_of, write_whole
+from .data import DataFile, class_only_labels, labels_of, write_whole
 from .errors import CfgError, DataError, DataNotFoundError, NumericError
 from .loaders import Batch, ClassificationLoader, DetectionLoader, GridLoader, mixed
-from .network import Network
+from .names import read_names
+from .network import Layer, Network
 from .progress import TrainingReport
 from .trainer import Trainer
 
@@ -312,8 +313,30 @@ def _images_only(net: Network) -> None:
         )
 
 
+def _class_only(info: DataFile, head: Layer) -> dict[str, Any]:
+    """Arguments of the loader for YOLO9000's joint training: pictures whose labels have no boxes."""
+    tree = head.tree if head.type == "region" else None
+    if tree is None:
+        if info.get("classification"):
+            raise DataError(
+                f"{info.path}: classification: only a [region] head with a tree learns from pictures without "
+                "boxes"
+            )
+        return {}
+    if not info.get("classification"):
+        return {"nodes": len(tree)}
+    images = info.images("classification")
+    marks = read_names(info.file("labels")) if info.get("labels") else None
+    return {
+        "nodes": len(tree),
+        "class_only": images,
+        "class_only_labels": class_only_labels(images, len(tree), marks),
+        "ratio": info.number("classification_ratio", 4.0),
+    }
+
+
 def _detection_loader(
-    net: Network, paths: list[str], classes: int, seed: int, workers: int, end: int
+    net: Network, info: DataFile, paths: list[str], classes: int, seed: int, workers: int, end: int
 ) -> DetectionLoader:
     """The batches that the network's heads learn from."""
     heads = [layer for layer in net.layers if layer.head]
@@ -325,6 +348,7 @@ def _detection_loader(
     random_size = 0.0 if grid else _number(last.option("random"), 0)
     options: dict[str, Any] = {
         "classes": classes,
+        **_class_only(info, last),
         "channels": net.input_shape[1],
         "augment": {**_colours(net), "jitter": _number(last.option("jitter"), 0.2)},
         "seed": seed,
@@ -381,17 +405,20 @@ def train_detector(
         net = trainer.network
         _images_only(net)
         classes = evaluation.head_classes(net)
+        limit = evaluation.label_classes(net)
         if info.get("classes") and info.classes != classes:
             raise DataError(f"{info.path}: classes = {info.classes}, but the heads of {cfg} have {classes}")
         end = net.max_batches if max_batches is None else max_batches
         paths = info.images("train")
-        loader = stack.enter_context(_detection_loader(net, paths, classes, seed, workers, end))
+        loader = stack.enter_context(_detection_loader(net, info, paths, limit, seed, workers, end))
         plan = Schedule(folder, Path(cfg).name.split(".")[0], end, save_every)
         if score:
-            valid = info.images("valid")
-            labels = labels_of(valid, classes)
+            valid, class_map = info.images("valid"), evaluation.class_map_of(net, info)
+            labels = labels_of(valid, len(class_map) if class_map else limit)
             plan.score_every = score_every or _epochs(4, len(paths), net)
-            plan.score = lambda: evaluation.evaluate_detector(net, valid, iou=iou, labels=labels).map
+            plan.score = lambda: (
+                evaluation.evaluate_detector(net, valid, iou=iou, labels=labels, class_map=class_map).map
+            )
             plan.score_name = f"mAP@{iou:.2f}"
         return _train(stack, trainer, loader.batch, plan, figures, quiet, log_every, csv, resume, None)
 

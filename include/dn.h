@@ -149,6 +149,10 @@ DN_API dn_status dn_layer_param_get(const dn_network *network, int layer, int pa
 DN_API dn_status dn_layer_param_set(dn_network *network, int layer, int param, const float *values,
                                     size_t count);
 /* Settings of a detection head: 1 and the numbers, or 0 if layer is none. */
+/* The word tree of a layer, copied: dn_tree_free frees it. *out is NULL if the layer has none. */
+DN_API dn_status dn_layer_word_tree(dn_tree **out, const dn_network *network, int layer);
+/* The classes a head learns instead of the labels', borrowed; NULL and *count 0 if it has no `map`. */
+DN_API const int *dn_layer_class_map(const dn_network *network, int layer, int *count);
 DN_API int dn_layer_is_head(const dn_network *network, int layer, int *classes, int *max_truths,
                             int *truth_values);
 /* All known layer types and the keys each understands, for tools: type i (NULL past the end), key k (NULL
@@ -194,6 +198,7 @@ typedef struct dn_detect_options {
     int image;                     /* which image of the batch */
     const int *map;                /* class map for tree heads, or NULL */
     int map_count;
+    int hier_paper; /* descend by the paper's rule: dn_tree_top_paper instead of dn_tree_top */
 } dn_detect_options;
 
 DN_API void dn_detect_options_init(dn_detect_options *options);
@@ -333,7 +338,14 @@ DN_API const int *dn_tree_group_sizes(const dn_tree *tree);   /* [groups] */
 /* In place: conditional to absolute probabilities; stride between nodes in floats. */
 DN_API void dn_tree_absolute(const dn_tree *tree, float *values, int stride, int only_leaves);
 DN_API float dn_tree_probability(const dn_tree *tree, const float *conditional, int stride, int node);
+/* The node where a descent from the first group ends: the likeliest child at every split, as long as its
+ * probability is above thresh. The paper's rule compares absolute probabilities; the reference's
+ * (dn_tree_top) multiplies those of the path once more. -1 without a tree. */
 DN_API int dn_tree_top(const dn_tree *tree, const float *absolute, int stride, float thresh);
+DN_API int dn_tree_top_paper(const dn_tree *tree, const float *absolute, int stride, float thresh);
+/* A file of node numbers, one per line, all below nodes (0: any); dn_map_free frees it. */
+DN_API dn_status dn_map_load(int **out, int *count, const char *path, int nodes);
+DN_API void dn_map_free(int *map);
 
 /* declarations end */
 

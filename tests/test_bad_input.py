@@ -197,6 +197,8 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
     "detection with side 0": (VECTOR + "[detection]\nside=0\ncoords=4\n", "side: must be 1"),
     "detection whose values overflow": (
         VECTOR + "[detection]\nside=4096\nnum=4096\nclasses=1048576\ncoords=4\n", "layer before has 5"),
+    "region with an unknown class_only": (
+        head("region", 8, "num=1\nclasses=3\nclass_only=thesis\n"), "expected reference or paper, found 'thesis'"),
     # more than memory
     "terabytes of input": ("[net]\nwidth=1048576\nheight=2000\nchannels=1\n" + CONV, "1048576 x 2000 x 4 is too large"),
     "terabytes of activations": (

@@ -97,7 +97,7 @@ def add_detection(parser: Parser, thresh: float = 0.5) -> None:
     parser.option(
         "thresh", type=part, default=thresh, metavar="P", help=f"least confidence (default {thresh:g})"
     )
-    parser.option("hier", type=part, default=0.5, metavar="P", help="threshold of class trees (default .5)")
+    add_tree(parser)
     parser.option(
         "nms", type=part, default=0.45, metavar="IOU", help="overlap that suppresses (default .45; 0: none)"
     )
@@ -107,6 +107,17 @@ def add_detection(parser: Parser, thresh: float = 0.5) -> None:
         help="how pictures are fitted (default: as the cfg says)",
     )
     parser.flag("letter_box", help="the same as -preprocess letterbox")
+
+
+def add_tree(parser: Parser) -> None:
+    """How far to descend a word tree."""
+    parser.option("hier", type=part, default=0.5, metavar="P", help="threshold of class trees (default .5)")
+    parser.option(
+        "hier_rule",
+        choices=("reference", "paper"),
+        default="reference",
+        help="descend a class tree as the reference does (default), or further, as YOLO9000's paper says",
+    )
 
 
 def add_images(parser: Parser) -> None:

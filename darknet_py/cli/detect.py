@@ -61,7 +61,14 @@ def detect(options: argparse.Namespace, names: Sequence[str] | str | None) -> in
     with load_network(options, names) as net:
         for path in paths:
             try:
-                found = net.detect(path, options.thresh, options.hier, options.nms, preprocess)
+                found = net.detect(
+                    path,
+                    options.thresh,
+                    options.hier,
+                    options.nms,
+                    preprocess,
+                    hier_rule=options.hier_rule,
+                )
             except ImageError as error:
                 failed += 1
                 documents.append({"image": path, "error": str(error)})

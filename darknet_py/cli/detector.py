@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from .arguments import Parser, add_network, load_network, natural, part, positive
+from .arguments import Parser, add_network, add_tree, load_network, natural, part, positive
 from .detect import configure_output, detect
 
 
@@ -121,6 +121,7 @@ def configure_map(parser: Parser) -> None:
         help="how pictures are fitted (default: as the cfg says)",
     )
     parser.flag("letter_box", help="the same as -preprocess letterbox")
+    add_tree(parser)
     parser.option("list", metavar="FILE", help="image list, instead of the .data file's valid")
     parser.flag("json", help="print one JSON document and nothing else")
 
@@ -128,11 +129,12 @@ def configure_map(parser: Parser) -> None:
 def run_map(options: argparse.Namespace) -> int:
     """Prints the lines of `detector map`; unreadable images are left out and make the status 1."""
     from ..data import DataFile, read_list
-    from ..evaluation import evaluate_detector
+    from ..evaluation import class_map_of, evaluate_detector
 
     info = DataFile(options.data)
     images = read_list(options.list) if options.list else info.images("valid")
     with load_network(options, info.names or None) as net:
+        class_map = class_map_of(net, info)
         result = evaluate_detector(
             net,
             images,
@@ -140,10 +142,16 @@ def run_map(options: argparse.Namespace) -> int:
             points=options.points,
             thresh=options.thresh,
             preprocess="letterbox" if options.letter_box else options.preprocess,
+            class_map=class_map,
+            hier=options.hier,
+            hier_rule=options.hier_rule,
             quiet=options.quiet,
         )
+        names = net.names
+        if names and class_map:
+            names = [names[node] for node in class_map]
         if options.json:
-            print(json.dumps(result.to_dict(net.names), ensure_ascii=False, indent=1))
+            print(json.dumps(result.to_dict(names), ensure_ascii=False, indent=1))
         else:
-            print("\n".join(result.lines(net.names)))
+            print("\n".join(result.lines(names)))
     return 1 if result.unreadable else 0

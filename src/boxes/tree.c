@@ -8,7 +8,10 @@
 #include <limits.h>
 #include <string.h>
 
-enum { largest_file = 256 << 20 };
+enum {
+    largest_file = 256 << 20,
+    longest_name = 255 /* the reference reads names into 256 bytes */
+};
 
 /* The lines of a text; blank lines at the end don't count. A line is cut out by ending it with a 0. */
 typedef struct dn_lines {
@@ -76,20 +79,37 @@ static bool whole_number(int *out, const char *text) {
     return true;
 }
 
+/* A parent must stand above its children, which also rules out cycles. */
+static dn_status check_parent(int parent, int node, int size, const dn_lines *lines) {
+    if (parent >= -1 && parent < node) return DN_OK;
+    if (parent == node)
+        return dn_fail(DN_ERROR_DATA, "%s:%d: node %d is its own parent %d: expected an earlier node, or -1",
+                       lines->name, lines->number, node, parent);
+    if (parent > node && parent < size)
+        return dn_fail(DN_ERROR_DATA,
+                       "%s:%d: parent %d of node %d comes later (or is in a cycle): parents must precede "
+                       "their children",
+                       lines->name, lines->number, parent, node);
+    return dn_fail(DN_ERROR_DATA,
+                   "%s:%d: parent %d of node %d: expected -1 or the number of an earlier node; the file has "
+                   "%d nodes, counted from 0",
+                   lines->name, lines->number, parent, node, size);
+}
+
 static dn_status parse_node(dn_tree *tree, int node, char *line, const dn_lines *lines) {
     char *end = line;
     while (*end && !is_blank(*end)) ++end;
     if (end == line)
         return dn_fail(DN_ERROR_DATA, "%s:%d: blank line inside the tree", lines->name, lines->number);
+    if (end - line > longest_name)
+        return dn_fail(DN_ERROR_DATA, "%s:%d: the name of node %d has %d bytes, more than %d", lines->name,
+                       lines->number, node, (int)(end - line), longest_name);
     char *rest = skip_blanks(end);
     int parent = -1; /* also of a line without one */
     if (*rest && !whole_number(&parent, rest))
         return dn_fail(DN_ERROR_DATA, "%s:%d: expected `name parent`, found parent \"%.40s\"", lines->name,
                        lines->number, rest);
-    if (parent < -1 || parent >= node)
-        return dn_fail(DN_ERROR_DATA,
-                       "%s:%d: parent %d of node %d: expected -1 or the number of an earlier node",
-                       lines->name, lines->number, parent, node);
+    DN_TRY(check_parent(parent, node, tree->size, lines));
     *end = 0;
     tree->names[node] = line;
     tree->parents[node] = parent;
@@ -110,6 +130,16 @@ static void find_groups(dn_tree *tree) {
     }
 }
 
+static dn_status allocate_nodes(dn_tree *tree, size_t size) {
+    tree->size = (int)size; /* fits: files are smaller than 2^31 bytes */
+    DN_TRY(dn_new(&tree->parents, size, sizeof(int), "word tree"));
+    DN_TRY(dn_new(&tree->children, size, sizeof(int), "word tree"));
+    DN_TRY(dn_new(&tree->node_groups, size, sizeof(int), "word tree"));
+    DN_TRY(dn_new(&tree->group_offsets, size, sizeof(int), "word tree"));
+    DN_TRY(dn_new(&tree->group_sizes, size, sizeof(int), "word tree"));
+    return dn_new(&tree->names, size, sizeof(char *), "word tree");
+}
+
 dn_status dn_tree_from_text(dn_tree **out, const char *text, size_t length, const char *name) {
     *out = NULL;
     dn_tree *tree = NULL;
@@ -117,14 +147,8 @@ dn_status dn_tree_from_text(dn_tree **out, const char *text, size_t length, cons
     dn_status status;
     DN_TRY(dn_new(&tree, 1, sizeof *tree, "word tree"));
     DN_TRY_GOTO(copy_text(&tree->text, &lines, text, length, name));
-    size_t size = count_lines(&lines);
-    tree->size = (int)size; /* fits: files are smaller than 2^31 bytes */
-    DN_TRY_GOTO(dn_new(&tree->parents, size, sizeof(int), "word tree"));
-    DN_TRY_GOTO(dn_new(&tree->children, size, sizeof(int), "word tree"));
-    DN_TRY_GOTO(dn_new(&tree->node_groups, size, sizeof(int), "word tree"));
-    DN_TRY_GOTO(dn_new(&tree->group_offsets, size, sizeof(int), "word tree"));
-    DN_TRY_GOTO(dn_new(&tree->group_sizes, size, sizeof(int), "word tree"));
-    DN_TRY_GOTO(dn_new(&tree->names, size, sizeof(char *), "word tree"));
+    tree->text_size = (size_t)(lines.end - lines.next) + 1;
+    DN_TRY_GOTO(allocate_nodes(tree, count_lines(&lines)));
     char *line;
     for (int node = 0; (line = next_line(&lines)); ++node) DN_TRY_GOTO(parse_node(tree, node, line, &lines));
     find_groups(tree);
@@ -135,7 +159,29 @@ fail:
     return status;
 }
 
-dn_status dn_map_from_text(int **out, int *count, const char *text, size_t length, const char *name) {
+dn_status dn_tree_copy(dn_tree **out, const dn_tree *tree) {
+    *out = NULL;
+    dn_tree *copy = NULL;
+    dn_status status;
+    DN_TRY(dn_new(&copy, 1, sizeof *copy, "word tree"));
+    DN_TRY_GOTO(dn_new(&copy->text, tree->text_size, 1, "word tree"));
+    memcpy(copy->text, tree->text, tree->text_size);
+    copy->text_size = tree->text_size;
+    DN_TRY_GOTO(allocate_nodes(copy, (size_t)tree->size));
+    for (int node = 0; node < tree->size; ++node) {
+        copy->parents[node] = tree->parents[node];
+        copy->names[node] = copy->text + (tree->names[node] - tree->text);
+    }
+    find_groups(copy);
+    *out = copy;
+    return DN_OK;
+fail:
+    dn_tree_free(copy);
+    return status;
+}
+
+dn_status dn_map_from_text(int **out, int *count, const char *text, size_t length, const char *name,
+                           int nodes) {
     *out = NULL;
     *count = 0;
     char *copy = NULL;
@@ -145,10 +191,16 @@ dn_status dn_map_from_text(int **out, int *count, const char *text, size_t lengt
     DN_TRY(copy_text(&copy, &lines, text, length, name));
     DN_TRY_GOTO(dn_new(&map, count_lines(&lines), sizeof *map, "class map"));
     for (char *line; (line = next_line(&lines)); ++used) {
-        if (whole_number(&map[used], line) && map[used] >= 0) continue;
-        status = dn_fail(DN_ERROR_DATA, "%s:%d: expected the number of a tree node, found \"%.40s\"", name,
-                         lines.number, line);
-        goto fail;
+        if (!whole_number(&map[used], line) || map[used] < 0) {
+            status = dn_fail(DN_ERROR_DATA, "%s:%d: expected the number of a class, found \"%.40s\"", name,
+                             lines.number, line);
+            goto fail;
+        }
+        if (nodes > 0 && map[used] >= nodes) {
+            status = dn_fail(DN_ERROR_DATA, "%s:%d: class %d of a map to %d classes, counted from 0", name,
+                             lines.number, map[used], nodes);
+            goto fail;
+        }
     }
     dn_free(copy);
     *out = map;
@@ -169,6 +221,22 @@ dn_status dn_tree_load(dn_tree **out, const char *path) {
     dn_status status = dn_tree_from_text(out, text, length, path);
     dn_free(text);
     return status;
+}
+
+dn_status dn_map_load(int **out, int *count, const char *path, int nodes) {
+    if (!out || !count || !path) return dn_fail(DN_ERROR_ARGUMENT, "dn_map_load: out, count or path is NULL");
+    *out = NULL;
+    *count = 0;
+    char *text;
+    size_t length;
+    DN_TRY(dn_platform_read_file(&text, &length, path, largest_file));
+    dn_status status = dn_map_from_text(out, count, text, length, path, nodes);
+    dn_free(text);
+    return status;
+}
+
+void dn_map_free(int *map) {
+    dn_free(map);
 }
 
 void dn_tree_free(dn_tree *tree) {
@@ -234,9 +302,9 @@ float dn_tree_probability(const dn_tree *tree, const float *conditional, int str
     return product;
 }
 
-/* Walks down from the first group while the path is probable enough. The values are absolute already, and the
- * reference multiplies them along the path once more: its descent stops earlier than the paper's. */
-int dn_tree_top(const dn_tree *tree, const float *absolute, int stride, float thresh) {
+/* Walks down from the first group, to the likeliest child at every split, while that is probable enough. With
+ * again the values along the path are multiplied, although each of them is absolute already. */
+static int descend(const dn_tree *tree, const float *absolute, int stride, float thresh, bool again) {
     if (!tree || !absolute || stride <= 0) return -1;
     float path = 1;
     for (int group = 0;;) {
@@ -246,11 +314,22 @@ int dn_tree_top(const dn_tree *tree, const float *absolute, int stride, float th
                 best = node;
         float value = absolute[(size_t)best * (size_t)stride];
         if (path * value > thresh) {
-            path *= value;
+            if (again) path *= value;
             group = tree->children[best];
             if (group < 0) return best;
         } else {
             return group == 0 ? best : tree->parents[tree->group_offsets[group]];
         }
     }
+}
+
+/* The reference's descent, which stops earlier than the paper's (compat.md 9.4). */
+int dn_tree_top(const dn_tree *tree, const float *absolute, int stride, float thresh) {
+    return descend(tree, absolute, stride, thresh, true);
+}
+
+/* "We traverse the tree down, taking the highest confidence path at every split until we reach some
+ * threshold" (YOLO9000, section 4): the threshold is one of absolute probability. */
+int dn_tree_top_paper(const dn_tree *tree, const float *absolute, int stride, float thresh) {
+    return descend(tree, absolute, stride, thresh, false);
 }

@@ -14,11 +14,14 @@ struct dn_tree {
     int *group_sizes;   /* [groups] */
     char **names;       /* [size], into text */
     char *text;
+    size_t text_size;
 };
 
 /* One `name parent` per line; name is what messages call the text. */
 dn_status dn_tree_from_text(dn_tree **out, const char *text, size_t length, const char *name);
-/* One integer >= 0 per line; *out is freed with dn_free. */
-dn_status dn_map_from_text(int **out, int *count, const char *text, size_t length, const char *name);
+dn_status dn_tree_copy(dn_tree **out, const dn_tree *tree);
+/* One integer >= 0, and below nodes if that is above 0, per line; *out is freed with dn_free. */
+dn_status dn_map_from_text(int **out, int *count, const char *text, size_t length, const char *name,
+                           int nodes);
 
 #endif

@@ -24,14 +24,14 @@ dn_status dn_layer_tree(dn_tree **out, dn_section *section, const char *key) {
     return status;
 }
 
-dn_status dn_layer_map(int **out, int *count, dn_section *section, const char *key) {
+dn_status dn_layer_map(int **out, int *count, dn_section *section, const char *key, int classes) {
     char *text, path[4096];
     size_t length;
     *out = NULL;
     *count = 0;
     DN_TRY(read_named(&text, &length, path, section, key));
     if (!text) return DN_OK;
-    dn_status status = dn_map_from_text(out, count, text, length, path);
+    dn_status status = dn_map_from_text(out, count, text, length, path, classes);
     dn_free(text);
     return status;
 }

@@ -8,8 +8,9 @@
 /* Truth values that are this take no part in a loss. */
 #define DN_IGNORED (-1234.0f)
 
-/* The tree or map file that a key names; absent: *out NULL. Looked for beside the cfg too. */
+/* The tree or map file that a key names; absent: *out NULL. Looked for beside the cfg too. A map's entries
+ * are below classes. */
 dn_status dn_layer_tree(dn_tree **out, dn_section *section, const char *key);
-dn_status dn_layer_map(int **out, int *count, dn_section *section, const char *key);
+dn_status dn_layer_map(int **out, int *count, dn_section *section, const char *key, int classes);
 
 #endif

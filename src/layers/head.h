@@ -8,6 +8,9 @@
 /* The keys num and anchors: *count pairs of width and height, .5 where the list is shorter. */
 dn_status dn_head_anchors(float **out, int *count, dn_section *section);
 
+/* x and y beyond this: the image shows a class, but the label doesn't say where (YOLO9000). */
+#define DN_CLASS_ONLY 100000.0f
+
 typedef struct dn_truth_rows {
     const float *rows;
     int count;  /* before the end mark */
@@ -32,11 +35,21 @@ static inline dn_box dn_truth_box(const dn_truth_rows *truth, int t) {
     return (dn_box){row[0], row[1], row[2], row[3]};
 }
 
-/* A box without an area has no logarithm to learn: labels like that are an error of the data, not a diverging
- * loss. */
+static inline bool dn_truth_class_only(const dn_truth_rows *truth, int t) {
+    const float *row = dn_truth_row(truth, t);
+    return row[0] > DN_CLASS_ONLY && row[1] > DN_CLASS_ONLY;
+}
+
+/* A box without an area has no logarithm to learn, one without a place no cell: labels like that are an error
+ * of the data, not a diverging loss. */
 static inline dn_status dn_truth_check(const dn_layer *layer, const dn_truth_rows *truth, int b) {
     for (int t = 0; t < truth->count; ++t) {
         dn_box box = dn_truth_box(truth, t);
+        if (dn_truth_class_only(truth, t))
+            return dn_fail(DN_ERROR_DATA,
+                           "layer %d [%s]: truth %d of image %d has a class but no box; only a [region] with "
+                           "a tree learns from such labels",
+                           layer->index, layer->type->name, t, b);
         if (!(box.w > 0 && box.h > 0))
             return dn_fail(DN_ERROR_DATA,
                            "layer %d [%s]: truth %d of image %d is a box of %g x %g; width and height "

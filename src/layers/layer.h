@@ -187,6 +187,7 @@ typedef struct dn_lowered {
 
 typedef struct dn_head_options {
     float thresh, hier;
+    bool hier_paper; /* as in dn_detect_options */
     const int *map;
     int map_count;
     int net_w, net_h;
@@ -196,6 +197,8 @@ typedef struct dn_head_info {
     int classes, max_truths, truth_values;
     const char *nms_kind; /* as the cfg says, or NULL */
     float beta_nms;
+    const int *map; /* classes to learn instead of the labels', or NULL */
+    int map_count;
 } dn_head_info;
 
 /* ---- the contract ---- */
@@ -219,6 +222,7 @@ struct dn_layer_type {
     dn_status (*detect)(const dn_layer *layer, const float *output, const dn_head_options *options,
                         dn_detection_list *out);
     void (*head_info)(const dn_layer *layer, dn_head_info *out);
+    const dn_tree *(*tree)(const dn_layer *layer); /* the word tree of its classes; NULL: never one */
 };
 
 /* ---- registry ---- */

@@ -26,6 +26,7 @@ static const dn_key keys[] = {
     {"class_scale", "1", "factor of the class gradient"},
     {"tree", NULL, "word tree file: hierarchical classes"},
     {"map", NULL, "file of class numbers to learn instead of the labels'"},
+    {"class_only", "reference", "with a tree: what images without boxes teach, `reference` or `paper`"},
     {"classfix", "0", "read, without effect"},
     {"absolute", "0", "read, without effect"},
     {"log", "0", "read, without effect"},
@@ -42,6 +43,14 @@ static dn_status read_scales(region_settings *s, dn_section *section) {
     DN_TRY(dn_option_int(&s->mask_scale, section, "mask_scale", -1000000, 1000000));
     static const char *const others[] = {"max", "jitter", "random", "classfix", "absolute", "log", "sqrt"};
     for (size_t i = 0; i < DN_COUNT(others); ++i) (void)dn_option_text(section, others[i]);
+    return DN_OK;
+}
+
+static dn_status read_class_only(region_settings *s, dn_section *section) {
+    const char *rule = dn_option_text(section, "class_only");
+    s->class_only_paper = strcmp(rule, "paper") == 0;
+    if (!s->class_only_paper && strcmp(rule, "reference") != 0)
+        return dn_option_error(section, "class_only", "expected reference or paper, found '%s'", rule);
     return DN_OK;
 }
 
@@ -63,8 +72,9 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&s->rescore, section, "rescore"));
     DN_TRY(dn_option_flag(&s->bias_match, section, "bias_match"));
     DN_TRY(read_scales(s, section));
+    DN_TRY(read_class_only(s, section));
     DN_TRY(dn_layer_tree(&s->tree, section, "tree"));
-    DN_TRY(dn_layer_map(&s->map, &s->map_count, section, "map"));
+    DN_TRY(dn_layer_map(&s->map, &s->map_count, section, "map", s->classes));
     if (s->tree && s->tree->size != s->classes)
         return dn_option_error(section, "tree", "has %d nodes, but there are %d classes", s->tree->size,
                                s->classes);
@@ -168,7 +178,8 @@ static void tree_classes(const region_settings *s, const dn_head_options *option
         }
         return;
     }
-    int top = dn_tree_top(s->tree, absolute, 1, options->hier);
+    int top = options->hier_paper ? dn_tree_top_paper(s->tree, absolute, 1, options->hier)
+                                  : dn_tree_top(s->tree, absolute, 1, options->hier);
     if (top >= 0 && top < classes) probabilities[top] = scale > options->thresh ? scale : 0;
 }
 
@@ -207,6 +218,13 @@ static void head_info(const dn_layer *layer, dn_head_info *out) {
     out->classes = s->classes;
     out->max_truths = REGION_TRUTHS;
     out->truth_values = s->coords + 1;
+    out->map = s->map;
+    out->map_count = s->map_count;
+}
+
+static const dn_tree *tree(const dn_layer *layer) {
+    const region_settings *s = layer->settings;
+    return s->tree;
 }
 
 const dn_layer_type dn_type_region = {
@@ -220,4 +238,5 @@ const dn_layer_type dn_type_region = {
     .backward = backward,
     .detect = detect,
     .head_info = head_info,
+    .tree = tree,
 };

@@ -12,6 +12,7 @@ typedef struct region_settings {
     bool softmax, background, rescore, bias_match;
     float thresh, coord_scale, object_scale, no_object_scale, class_scale;
     int mask_scale; /* the reference uses it as an integer */
+    bool class_only_paper;
     dn_tree *tree;
     int *map, map_count;
 } region_settings;

@@ -6,10 +6,9 @@
 #include <math.h>
 #include <stdio.h>
 
-enum {
-    PRIOR_IMAGES = 12800, /* so many images long, boxes are also pulled to their anchors */
-    CLASS_ONLY = 100000   /* x and y beyond this: the image has a class, but no box (YOLO9000) */
-};
+enum { PRIOR_IMAGES = 12800 }; /* so many images long, boxes are also pulled to their anchors */
+
+static const float ASSUMED_IOU = .3f; /* of an image's label without a box and the box that learns it */
 
 typedef struct tally {
     double iou, class_p, object, any_object;
@@ -75,22 +74,21 @@ static void class_delta(const view *v, size_t index, int class_id) {
     }
 }
 
-/* An image with a class but no box: the box where that class is likeliest learns the class. False if there is
- * no such truth. */
-static bool learn_class_only(const view *v) {
+/* The first truth that is a class without a box; -1: there is none. */
+static int find_class_only(const view *v) {
+    for (int t = 0; t < v->truth.count; ++t)
+        if (dn_truth_class_only(&v->truth, t)) return t;
+    return -1;
+}
+
+/* Index of entry 0 of the box where the class is likeliest: objectness times the path's probability. */
+static size_t likeliest_box(const view *v, int class_id) {
     const region_settings *s = v->s;
-    int class_id = -1;
-    for (int t = 0; t < v->truth.count && class_id < 0; ++t) {
-        const float *row = dn_truth_row(&v->truth, t);
-        if (row[0] > CLASS_ONLY && row[1] > CLASS_ONLY) class_id = dn_truth_class(row[s->coords]);
-    }
-    if (class_id < 0 || class_id >= s->classes) return false;
     size_t best_index = 0;
     float best = 0;
     for (int a = 0; a < s->anchors_count; ++a)
         for (int cell = 0; cell < (int)v->cells; ++cell) {
             size_t index = dn_region_index(s, a, cell), object = index + (size_t)s->coords * v->cells;
-            v->delta[object] = s->no_object_scale * (0 - v->output[object]);
             float p = v->output[object] *
                       dn_tree_probability(s->tree, v->output + object + v->cells, (int)v->cells, class_id);
             if (p > best) {
@@ -98,9 +96,31 @@ static bool learn_class_only(const view *v) {
                 best_index = index;
             }
         }
-    class_delta(v, best_index, class_id);
-    v->delta[best_index + (size_t)s->coords * v->cells] = 0;
-    return true;
+    return best_index;
+}
+
+/* An image with a class but no box (YOLO9000, section 4): the box where that class is likeliest learns the
+ * class's path, and no box learns where it should be. By the paper it is assumed to overlap the object by at
+ * least ASSUMED_IOU, so its objectness learns to be no less, and nothing else is learned. The reference
+ * computes that and overwrites it with 0; all other boxes learn that there is no object. */
+static dn_status learn_class_only(const dn_layer *layer, const view *v, int t, int b) {
+    const region_settings *s = v->s;
+    float label = dn_truth_row(&v->truth, t)[s->coords];
+    int class_id = dn_truth_class(label);
+    if (class_id < 0 || class_id >= s->classes)
+        return dn_fail(DN_ERROR_DATA,
+                       "layer %d [region]: truth %d of image %d has class %g, but the tree has %d nodes",
+                       layer->index, t, b, (double)label, s->classes);
+    size_t index = likeliest_box(v, class_id), object = index + (size_t)s->coords * v->cells;
+    for (int a = 0; a < s->anchors_count && !s->class_only_paper; ++a) {
+        size_t first = dn_region_index(s, a, 0) + (size_t)s->coords * v->cells;
+        for (size_t i = first; i < first + v->cells; ++i)
+            v->delta[i] = s->no_object_scale * (0 - v->output[i]);
+    }
+    class_delta(v, index, class_id);
+    float missing = ASSUMED_IOU - v->output[object];
+    v->delta[object] = s->class_only_paper && missing > 0 ? s->object_scale * missing : 0;
+    return DN_OK;
 }
 
 static void compare_prediction(const view *v, int anchor, int cell, bool pull_to_prior) {
@@ -190,8 +210,12 @@ dn_status dn_region_loss(const dn_layer *layer, dn_run *run) {
                   dn_truth_of(run, b, s->coords + 1, REGION_TRUTHS),
                   (size_t)s->w * (size_t)s->h,
                   &sums};
+        int class_only = s->tree ? find_class_only(&v) : -1;
+        if (class_only >= 0) {
+            DN_TRY(learn_class_only(layer, &v, class_only, b));
+            continue;
+        }
         DN_TRY(dn_truth_check(layer, &v.truth, b));
-        if (s->tree && learn_class_only(&v)) continue;
         for (int cell = 0; cell < (int)v.cells; ++cell)
             for (int anchor = 0; anchor < s->anchors_count; ++anchor)
                 compare_prediction(&v, anchor, cell, run->seen < PRIOR_IMAGES);

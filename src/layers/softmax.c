@@ -97,6 +97,11 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     return DN_OK;
 }
 
+static const dn_tree *tree(const dn_layer *layer) {
+    const softmax_settings *s = layer->settings;
+    return s->tree;
+}
+
 const dn_layer_type dn_type_softmax = {
     .name = "softmax",
     .aliases = "soft",
@@ -107,4 +112,5 @@ const dn_layer_type dn_type_softmax = {
     .release = release,
     .forward = forward,
     .backward = backward,
+    .tree = tree,
 };

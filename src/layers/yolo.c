@@ -137,7 +137,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_int_or(&s->max_truths, section, "max", s->fork ? 200 : 90, 1, 1 << 20));
     DN_TRY(dn_option_float(&s->ignore_thresh, section, "ignore_thresh", -1e6f, 1e6f));
     DN_TRY(dn_option_float(&s->truth_thresh, section, "truth_thresh", -1e6f, 1e6f));
-    DN_TRY(dn_layer_map(&s->map, &s->map_count, section, "map"));
+    DN_TRY(dn_layer_map(&s->map, &s->map_count, section, "map", s->classes));
     DN_TRY(read_fork_keys(s, section));
     (void)dn_option_text(section, "jitter"); /* the loader's */
     (void)dn_option_text(section, "random");
@@ -225,6 +225,8 @@ static void head_info(const dn_layer *layer, dn_head_info *out) {
     out->classes = s->classes;
     out->max_truths = s->fork ? s->max_truths : dn_max_int(90, s->max_truths);
     out->truth_values = s->fork ? 6 : 5;
+    out->map = s->map;
+    out->map_count = s->map_count;
     out->nms_kind = s->nms_kind;
     out->beta_nms = s->beta_nms;
 }

@@ -2,6 +2,7 @@
 #include "network.h"
 
 #include "../base/platform.h"
+#include "../boxes/tree.h"
 
 #include <string.h>
 
@@ -164,6 +165,22 @@ int dn_layer_is_head(const dn_network *network, int layer, int *classes, int *ma
     if (max_truths) *max_truths = info.max_truths;
     if (truth_values) *truth_values = info.truth_values;
     return 1;
+}
+
+dn_status dn_layer_word_tree(dn_tree **out, const dn_network *network, int layer) {
+    if (!out) return dn_fail(DN_ERROR_ARGUMENT, "dn_layer_word_tree: out is NULL");
+    *out = NULL;
+    const dn_layer *l = layer_at(network, layer);
+    const dn_tree *tree = l && l->type->tree ? l->type->tree(l) : NULL;
+    return tree ? dn_tree_copy(out, tree) : DN_OK;
+}
+
+const int *dn_layer_class_map(const dn_network *network, int layer, int *count) {
+    const dn_layer *l = layer_at(network, layer);
+    dn_head_info info = {0};
+    if (l && l->type->head_info) l->type->head_info(l, &info);
+    if (count) *count = info.map_count;
+    return info.map;
 }
 
 const char *dn_registry_type(int type, const char **aliases) {

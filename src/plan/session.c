@@ -259,15 +259,17 @@ void dn_detect_options_init(dn_detect_options *options) {
         .struct_size = sizeof *options, .thresh = .5f, .hier = .5f, .nms = .45f, .nms_kind = DN_NMS_SORT};
 }
 
-/* Most classes of any head, and the suppression its cfg asks for. */
-static dn_head_info heads_info(const dn_network *network) {
+/* Most classes of any head, which are those of a map where a tree is mapped; and the suppression its cfg asks
+ * for. */
+static dn_head_info heads_info(const dn_network *network, const dn_detect_options *options) {
     dn_head_info all = {0};
     for (int k = 0; k < network->output_count; ++k) {
         const dn_layer *layer = &network->layers[network->outputs[k]];
         dn_head_info info = {0};
         if (!layer->type->head_info) continue;
         layer->type->head_info(layer, &info);
-        all.classes = dn_max_int(all.classes, info.classes);
+        bool mapped = options->map && layer->type->tree && layer->type->tree(layer);
+        all.classes = dn_max_int(all.classes, mapped ? options->map_count : info.classes);
         if (info.nms_kind) {
             all.nms_kind = info.nms_kind;
             all.beta_nms = info.beta_nms;
@@ -278,8 +280,9 @@ static dn_head_info heads_info(const dn_network *network) {
 
 static dn_status collect(dn_session *session, const dn_detect_options *options, dn_detection_list *list) {
     const dn_network *network = session->network;
-    dn_head_options head = {options->thresh,    options->hier,  options->map,
-                            options->map_count, network->net.w, network->net.h};
+    dn_head_options head = {options->thresh, options->hier,      options->hier_paper != 0,
+                            options->map,    options->map_count, network->net.w,
+                            network->net.h};
     bool any = false;
     for (int k = 0; k < network->output_count; ++k) {
         const dn_layer *layer = &network->layers[network->outputs[k]];
@@ -322,7 +325,7 @@ dn_status dn_session_detect(dn_detections **out, dn_session *session, const dn_d
     if (options->image < 0 || options->image >= session->batch)
         return dn_fail(DN_ERROR_ARGUMENT, "image: the last predict had images 0 to %d, not %d",
                        session->batch - 1, options->image);
-    dn_head_info info = heads_info(session->network);
+    dn_head_info info = heads_info(session->network, options);
     DN_TRY(dn_detections_create(&list, info.classes));
     dn_status status = collect(session, options, list);
     if (status != DN_OK) {

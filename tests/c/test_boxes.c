@@ -208,8 +208,11 @@ static void test_tree_files(void) {
         const char *text, *message;
     } hostile[] = {{"", "empty"},
                    {"\n \r\n", "empty"},
-                   {"a 0\n", "t:1: parent 0"},
-                   {"a -1\nb 7\n", "t:2:"},
+                   {"a 0\n", "t:1: node 0 is its own parent 0"},
+                   {"a -1\nb 7\n", "t:2: parent 7 of node 1: expected -1 or the number of an earlier node; "
+                                   "the file has 2 nodes"},
+                   {"a -1\nb 2\nc 1\n", "t:2: parent 2 of node 1 comes later"},
+                   {"a -1\nb 1\n", "t:2: node 1 is its own parent 1"},
                    {"a -2\n", "parent -2"},
                    {"a -1\n\nb 0\n", "t:2: blank"},
                    {"a -1\nb x\n", "\"x\""},
@@ -222,6 +225,13 @@ static void test_tree_files(void) {
     }
     check(dn_tree_from_text(&tree, "a -1\nb\0c 0", 11, "t") == DN_ERROR_DATA && message_has("t:2: a zero"),
           "zero byte");
+    char longest[300];
+    memset(longest, 'n', sizeof longest);
+    check(dn_tree_from_text(&tree, longest, 255, "t") == DN_OK, "a name of 255 bytes");
+    dn_tree_free(tree);
+    check(dn_tree_from_text(&tree, longest, 256, "t") == DN_ERROR_DATA &&
+              message_has("t:1: the name of node 0 has 256 bytes, more than 255"),
+          "a name of 256 bytes");
     check(dn_tree_load(&tree, "/nonexistent/a.tree") == DN_ERROR_FILE && !tree, "missing file");
     check(dn_tree_load(NULL, NULL) == DN_ERROR_ARGUMENT, "NULL path");
     dn_tree_free(NULL);
@@ -245,24 +255,43 @@ static void test_tree_probabilities(void) {
     check(dn_tree_top(tree, values, 1, 0.5f) == 2, "descent multiplies absolute values again");
     check(dn_tree_top(tree, values, 1, 0.3f) == 4, "descent to a leaf");
     check(dn_tree_top(tree, values, 1, 0.95f) == 0, "no descent");
+    check(dn_tree_top_paper(tree, values, 1, 0.5f) == 4, "the paper's descent compares absolute values");
+    check(dn_tree_top_paper(tree, values, 1, 0.51f) == 2 && dn_tree_top_paper(tree, values, 1, 0.8f) == 0,
+          "the paper's descent ends above the threshold");
     const float nothing[6] = {NAN, NAN, NAN, NAN, NAN, NAN};
     check(dn_tree_top(tree, nothing, 1, 0.5f) == 0, "NaN values end at the first root");
-    check(dn_tree_top(NULL, values, 1, 0.5f) == -1, "NULL tree");
+    check(dn_tree_top(NULL, values, 1, 0.5f) == -1 && dn_tree_top_paper(tree, NULL, 1, 0.5f) == -1,
+          "NULL tree or values");
+    dn_tree *copy;
+    check(dn_tree_copy(&copy, tree) == DN_OK && dn_tree_size(copy) == 6 && dn_tree_groups(copy) == 3 &&
+              strcmp(dn_tree_name(copy, 5), "f") == 0 && dn_tree_name(copy, 5) != dn_tree_name(tree, 5),
+          "a copy of a tree");
+    check(memcmp(dn_tree_children(copy), dn_tree_children(tree), 6 * sizeof(int)) == 0 &&
+              dn_tree_top(copy, values, 1, 0.3f) == 4,
+          "a copy works as the tree does");
+    dn_tree_free(copy);
     dn_tree_free(tree);
 }
 
 static void test_map(void) {
     int *map, count;
     const char good[] = "5\r\n0\n 17", bad[] = "1\nx\n", negative[] = "-3\n";
-    check(dn_map_from_text(&map, &count, good, strlen(good), "m") == DN_OK && count == 3 && map[0] == 5 &&
+    check(dn_map_from_text(&map, &count, good, strlen(good), "m", 0) == DN_OK && count == 3 && map[0] == 5 &&
               map[2] == 17,
           "a class map");
     dn_free(map);
-    check(dn_map_from_text(&map, &count, bad, strlen(bad), "m") == DN_ERROR_DATA && !map &&
+    check(dn_map_from_text(&map, &count, bad, strlen(bad), "m", 0) == DN_ERROR_DATA && !map &&
               message_has("m:2:"),
           "a word in a map");
-    check(dn_map_from_text(&map, &count, negative, strlen(negative), "m") == DN_ERROR_DATA,
+    check(dn_map_from_text(&map, &count, negative, strlen(negative), "m", 0) == DN_ERROR_DATA,
           "a negative node in a map");
+    check(dn_map_from_text(&map, &count, good, strlen(good), "m", 17) == DN_ERROR_DATA && !map &&
+              message_has("m:3: class 17 of a map to 17 classes"),
+          "a node beyond the tree in a map");
+    check(dn_map_from_text(&map, &count, good, strlen(good), "m", 18) == DN_OK, "the last node in a map");
+    dn_map_free(map);
+    check(dn_map_load(&map, &count, "/nonexistent/a.map", 0) == DN_ERROR_FILE && !map, "missing map");
+    check(dn_map_load(NULL, &count, "a.map", 0) == DN_ERROR_ARGUMENT, "map without an address");
 }
 
 int main(void) {
