@@ -127,8 +127,8 @@ class Network:
     """A Darknet network. Any number of threads may use one.
 
     cfg: path or bytes of a .cfg. weights: path or bytes of a .weights file; None leaves random parameters,
-    made from seed. batch, width, height: instead of the cfg's (batch only matters to a Trainer). names: class
-    names, a sequence or the path of a .names file; by default they are looked for beside the files. threads:
+    made from seed. batch, time_steps, width, height: instead of the cfg's (batch only matters to a Trainer;
+    time_steps to recurrent networks, whose rows are [time_steps][streams]). names: class names, a sequence or the path of a .names file; by default they are looked for beside the files. threads:
     processors to use, None for all. numerics: "default" or "pjreddie-cpu" (batch normalisation as the
     reference's CPU build). dialect: order of parameters in weights files, "pjreddie" (also None) or
     "alexeyab". partial: accept weights that end early, at a layer boundary, or go on after the last layer.
@@ -147,6 +147,7 @@ class Network:
         weights: Source | None = None,
         *,
         batch: int | None = None,
+        time_steps: int | None = None,
         width: int | None = None,
         height: int | None = None,
         names: Sequence[str] | str | os.PathLike[str] | None = None,
@@ -166,6 +167,7 @@ class Network:
         options = ffi.new("dn_network_options *")
         lib.dn_network_options_init(options)
         options.batch = _natural("batch", batch)
+        options.time_steps = _natural("time_steps", time_steps)
         options.width = _natural("width", width)
         options.height = _natural("height", height)
         options.threads = _natural("threads", threads)
@@ -293,6 +295,11 @@ class Network:
     def subdivisions(self) -> int:
         """Training passes per update."""
         return int(lib.dn_network_subdivisions(self._use()))
+
+    @property
+    def time_steps(self) -> int:
+        """Steps of a sequence: a recurrent network takes rows [time_steps][streams]."""
+        return int(lib.dn_network_time_steps(self._use()))
 
     @property
     def max_batches(self) -> int:

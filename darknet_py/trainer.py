@@ -127,6 +127,14 @@ class Trainer:
             self.network._drop_shared()
             check(lib.dn_trainer_resize(self._use(), width, height))
 
+    def reset(self, stream: int | None = None) -> None:
+        """Sets the state of recurrent layers to zero, of all streams or of one.
+
+        A batch is [time_steps][streams]; between passes every stream carries its state on.
+        """
+        with self._lock:
+            lib.dn_trainer_reset(self._use(), -1 if stream is None else stream)
+
     def _arguments(self, x: Any, truth: Any) -> tuple[Any, Any, int, Any]:
         """Pointers to the input and the truth, truth floats per image, and the arrays that must outlive
         them."""

@@ -91,6 +91,7 @@ typedef struct dn_network_options {
     size_t struct_size;    /* sizeof(dn_network_options), set by dn_network_options_init */
     int width, height;     /* 0: as the cfg says */
     int batch;             /* images per forward pass when training; 0: batch / subdivisions of the cfg */
+    int time_steps;        /* steps of a sequence for recurrent layers; 0: as the cfg says */
     int threads;           /* 0: one per processor */
     int numerics;          /* dn_numerics */
     int dialect;           /* dn_dialect: order of parameters in .weights files */
@@ -118,7 +119,8 @@ DN_API dn_status dn_network_save_weights(const dn_network *network, const char *
 DN_API uint64_t dn_network_weights_bytes(const dn_network *network); /* length of the file it writes */
 
 DN_API int dn_network_layer_count(const dn_network *network);
-DN_API int dn_network_batch(const dn_network *network); /* images per training pass */
+DN_API int dn_network_batch(const dn_network *network);      /* images per training pass */
+DN_API int dn_network_time_steps(const dn_network *network); /* of a sequence, in recurrent networks */
 DN_API int dn_network_subdivisions(const dn_network *network);
 DN_API int dn_network_threads(const dn_network *network);
 DN_API int dn_network_max_batches(const dn_network *network);
@@ -236,6 +238,8 @@ DN_API uint64_t dn_trainer_iteration(const dn_trainer *trainer); /* floor(seen /
 DN_API float dn_trainer_rate(const dn_trainer *trainer);         /* learning rate now */
 DN_API float dn_trainer_rate_at(const dn_trainer *trainer, int64_t iteration);
 DN_API dn_status dn_trainer_resize(dn_trainer *trainer, int width, int height); /* multi-scale training */
+/* Recurrent state of a stream to zero; stream -1: of all. Streams: dn_network_batch / time_steps. */
+DN_API void dn_trainer_reset(dn_trainer *trainer, int stream);
 /* Borrowed until the trainer's next call. layer -1: the network's input (delta only with input_delta). */
 DN_API const float *dn_trainer_output(const dn_trainer *trainer, int layer, size_t *count);
 DN_API const float *dn_trainer_delta(const dn_trainer *trainer, int layer, size_t *count);

@@ -151,6 +151,7 @@ def run_forward(path: Path, case: dict[str, Any], z: Any) -> Comparison:
         for k, i in enumerate(net.output_layers):
             same(f"planned layer {i}", net.predict(z["input"])[k], z[f"layer_{i:02d}_output"])
         run_detections(case, net, z, same)
+        run_second_call(net, z, same)
     with inside(path), load(path, case, exact=True) as net:
         for i, found in zip(net.output_layers, net.predict(z["input"]), strict=True):
             same(f"exactly planned layer {i}", found, z[f"layer_{i:02d}_output"])
@@ -160,6 +161,22 @@ def run_forward(path: Path, case: dict[str, Any], z: Any) -> Comparison:
             for i, found in enumerate(net.activations(z["resized_input"])):
                 same(f"resized_layer_{i:02d}_output", found, z[f"resized_layer_{i:02d}_output"])
     return same
+
+
+def run_second_call(net: dn.Network, z: Any, same: Comparison) -> None:
+    """Recurrent layers carry their state to the next call of a session, on both paths."""
+    keys = [f"layer_{i:02d}_output_call2" for i in range(len(net.layers))]
+    if not any(key in z for key in keys):
+        return
+    with net.session() as session:
+        session.activations(z["input"])
+        for key, found in zip(keys, session.activations(z["input"]), strict=True):
+            if key in z:
+                same(key, found, z[key])
+        session.reset()
+        session.predict(z["input"])
+        for i, found in zip(net.output_layers, session.predict(z["input"]), strict=True):
+            same(f"planned {keys[i]}", found, z[keys[i]])
 
 
 def run_detections(case: dict[str, Any], net: dn.Network, z: Any, same: Comparison) -> None:
@@ -201,7 +218,7 @@ def run_detections(case: dict[str, Any], net: dn.Network, z: Any, same: Comparis
             same(f"dets{k}", mine[nearest], row)
 
 
-UPDATES = {"weight_updates": "weights", "bias_updates": "biases", "scale_updates": "scales"}
+UPDATES = {"weights": "weight_updates", "biases": "bias_updates", "scales": "scale_updates"}
 
 
 def run_train(path: Path, case: dict[str, Any], z: Any) -> Comparison:
@@ -239,10 +256,11 @@ def compare_first_pass(net: dn.Network, trainer: dn.Trainer, z: Any, same: Compa
             same(prefix + "delta", trainer.delta(i), z[prefix + "delta"])
         if prefix + "cost" in z:
             same(prefix + "cost", trainer.layer_cost(i), z[prefix + "cost"])
-        gradients = trainer.gradients(i)
-        for key, name in UPDATES.items():
-            if prefix + key in z:
-                same(prefix + key, gradients[name], z[prefix + key])
+        for name, values in trainer.gradients(i).items():
+            inner, _, last = name.rpartition("_")  # "uz_biases" of a layer inside a layer
+            key = prefix + f"{inner}_" * bool(inner) + UPDATES.get(last, last)
+            if key in z:
+                same(key, values, z[key])
 
 
 def fill_params(net: dn.Network, value: float) -> None:

@@ -13,7 +13,7 @@ static const dn_key keys[] = {
 static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph *graph) {
     (void)graph;
     activation_settings *s = layer->settings;
-    DN_TRY(dn_layer_activation(&s->activation, section));
+    DN_TRY(dn_layer_activation(&s->activation, section, "activation"));
     layer->out_w = layer->in_w;
     layer->out_h = layer->in_h;
     layer->out_c = layer->in_c;

@@ -1,5 +1,5 @@
 /* connected.c - [connected]: y = activation(W x + b), optionally batch-normalised. compat.md 6.4. */
-#include "layer.h"
+#include "connected.h"
 
 #include <math.h>
 
@@ -37,11 +37,20 @@ static dn_status declare_params(dn_layer *layer, connected_settings *s, int outp
 
 static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph *graph) {
     (void)graph;
-    connected_settings *s = layer->settings;
     int outputs;
+    dn_activation activation;
+    bool batch_normalize;
     DN_TRY(dn_option_int(&outputs, section, "output", 1, 1 << 28));
-    DN_TRY(dn_layer_activation(&s->activation, section));
-    DN_TRY(dn_option_flag(&s->batch_normalize, section, "batch_normalize"));
+    DN_TRY(dn_layer_activation(&activation, section, "activation"));
+    DN_TRY(dn_option_flag(&batch_normalize, section, "batch_normalize"));
+    return dn_connected_configure(layer, section, outputs, activation, batch_normalize);
+}
+
+dn_status dn_connected_configure(dn_layer *layer, dn_section *section, int outputs, dn_activation activation,
+                                 bool batch_normalize) {
+    connected_settings *s = layer->settings;
+    s->activation = activation;
+    s->batch_normalize = batch_normalize;
     if (layer->inputs > 1u << 30)
         return dn_option_error(section, NULL, "%zu inputs are too many", layer->inputs);
     DN_TRY(dn_layer_set_output(layer, section, 1, 1, outputs));

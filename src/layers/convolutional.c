@@ -2,7 +2,7 @@
  * normalisation, bias, activation, antialiasing; and its binary forms (XNOR-Net, float arithmetic).
  * compat.md 6.1, 6.2, 20.7. */
 #include "blur.h"
-#include "layer.h"
+#include "convolutional.h"
 
 #include <limits.h>
 #include <math.h>
@@ -74,34 +74,15 @@ static dn_status declare_params(dn_layer *layer, convolutional_settings *s, bool
     return DN_OK;
 }
 
-static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph *graph) {
-    (void)graph;
+/* From the choices in settings to shapes, parameters and memory. padding: zeros on a side, without dilation.
+ */
+static dn_status set_up(dn_layer *layer, dn_section *section, int padding, bool flipped) {
     convolutional_settings *s = layer->settings;
     dn_conv_shape *shape = &s->shape;
-    bool pad, flipped;
-    int padding;
     DN_TRY(dn_layer_needs_image(layer, section));
     shape->in_c = layer->in_c;
     shape->in_h = layer->in_h;
     shape->in_w = layer->in_w;
-    DN_TRY(dn_option_int(&shape->out_c, section, "filters", 1, 1 << 24));
-    DN_TRY(dn_option_int(&shape->size, section, "size", 1, 1024));
-    DN_TRY(read_strides(shape, section));
-    DN_TRY(dn_blur_read(&s->blur, section, &shape->stride_y, &shape->stride_x));
-    DN_TRY(dn_option_flag(&pad, section, "pad"));
-    DN_TRY(dn_option_int(&padding, section, "padding", 0, 4096));
-    DN_TRY(dn_option_int(&shape->dilation, section, "dilation", 1, 1024));
-    DN_TRY(dn_option_int(&shape->groups, section, "groups", 1, INT_MAX));
-    DN_TRY(dn_option_flag(&s->batch_normalize, section, "batch_normalize"));
-    DN_TRY(dn_layer_activation(&s->activation, section));
-    DN_TRY(dn_option_flag(&s->binary, section, "binary"));
-    DN_TRY(dn_option_flag(&s->xnor, section, "xnor"));
-    DN_TRY(dn_option_flag(&flipped, section, "flipped"));
-    (void)dn_option_text(section, "dot");
-    if (dn_option_text(section, "share_index")) /* 0 is a layer, too */
-        return dn_option_error(section, "share_index",
-                               "is not supported yet; without it the results would be wrong");
-
     if (shape->size == 1) shape->dilation = 1;
     if (s->xnor) shape->groups = 1;
     if (shape->in_c % shape->groups || shape->out_c % shape->groups)
@@ -111,7 +92,6 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     if ((int64_t)shape->size * shape->size * deepest > INT_MAX)
         return dn_option_error(section, "size", "kernels of %d x %d x %d are too large", shape->size,
                                shape->size, deepest);
-    if (pad) padding = shape->size / 2;
     shape->pad = padding * shape->dilation;
     /* As in the fork, dilation does not enter the output's size: the extra padding makes up for it. */
     if (layer->in_w + 2 * padding < shape->size || layer->in_h + 2 * padding < shape->size)
@@ -135,6 +115,49 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     if (s->binary || s->xnor) layer->saved_fixed += layer->params[s->weights].count; /* binary weights */
     if (s->xnor) layer->saved_per_image += layer->inputs;                            /* binary input */
     return DN_OK;
+}
+
+static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph *graph) {
+    (void)graph;
+    convolutional_settings *s = layer->settings;
+    dn_conv_shape *shape = &s->shape;
+    bool pad, flipped;
+    int padding;
+    DN_TRY(dn_option_int(&shape->out_c, section, "filters", 1, 1 << 24));
+    DN_TRY(dn_option_int(&shape->size, section, "size", 1, 1024));
+    DN_TRY(read_strides(shape, section));
+    DN_TRY(dn_blur_read(&s->blur, section, &shape->stride_y, &shape->stride_x));
+    DN_TRY(dn_option_flag(&pad, section, "pad"));
+    DN_TRY(dn_option_int(&padding, section, "padding", 0, 4096));
+    DN_TRY(dn_option_int(&shape->dilation, section, "dilation", 1, 1024));
+    DN_TRY(dn_option_int(&shape->groups, section, "groups", 1, INT_MAX));
+    DN_TRY(dn_option_flag(&s->batch_normalize, section, "batch_normalize"));
+    DN_TRY(dn_layer_activation(&s->activation, section, "activation"));
+    DN_TRY(dn_option_flag(&s->binary, section, "binary"));
+    DN_TRY(dn_option_flag(&s->xnor, section, "xnor"));
+    DN_TRY(dn_option_flag(&flipped, section, "flipped"));
+    (void)dn_option_text(section, "dot");
+    if (dn_option_text(section, "share_index")) /* 0 is a layer, too */
+        return dn_option_error(section, "share_index",
+                               "is not supported yet; without it the results would be wrong");
+
+    if (pad) padding = shape->size / 2;
+    return set_up(layer, section, padding, flipped);
+}
+
+dn_status dn_convolutional_configure(dn_layer *layer, dn_section *section, const dn_convolution *choice) {
+    convolutional_settings *s = layer->settings;
+    s->shape = (dn_conv_shape){.out_c = choice->filters,
+                               .size = choice->size,
+                               .stride_y = choice->stride,
+                               .stride_x = choice->stride,
+                               .dilation = choice->dilation,
+                               .groups = choice->groups};
+    s->activation = choice->activation;
+    s->batch_normalize = choice->batch_normalize;
+    s->binary = choice->binary;
+    s->xnor = choice->xnor;
+    return set_up(layer, section, choice->padding, false);
 }
 
 /* What training keeps from forward to backward, in this order. */

@@ -96,8 +96,11 @@ struct dn_layer {
     dn_param *params;
     int param_count;
     size_t saved_per_image, saved_fixed; /* floats kept from forward to backward in training */
-    double flops;                        /* one image, forward, 2 per multiply-add */
-    void *settings;                      /* the type's own struct, cleared before configure */
+    size_t saved_per_stream;             /* as well, in recurrent layers */
+    size_t
+        state_per_stream; /* floats that recurrent layers carry from one time step, and pass, to the next */
+    double flops;         /* one image, forward, 2 per multiply-add */
+    void *settings;       /* the type's own struct, cleared before configure */
 };
 
 /* Adds a parameter to layer->params; dims end at the first 0. */
@@ -111,8 +114,8 @@ dn_status dn_layer_needs_image(const dn_layer *layer, const dn_section *section)
 /* An absolute index for a cfg's layer reference (negative: relative to `layer`), checked. */
 dn_status dn_layer_reference(int *out, const dn_layer *layer, const dn_section *section, const char *key,
                              int value);
-/* The key `activation`; unknown names are relu, with a warning, as in the reference. */
-dn_status dn_layer_activation(dn_activation *out, dn_section *section);
+/* An activation's name; unknown ones are relu, with a warning, as in the reference. */
+dn_status dn_layer_activation(dn_activation *out, dn_section *section, const char *key);
 bool dn_activation_needs_pre(dn_activation kind); /* its gradient takes the pre-activation */
 bool dn_activation_across_channels(dn_activation kind);
 
@@ -123,7 +126,8 @@ typedef struct dn_run {
     dn_device *device;
     const dn_layer *layers;
     int count;
-    int batch; /* images in this pass */
+    int batch; /* images in this pass; with recurrent layers rows [steps][streams] */
+    int steps; /* time steps of recurrent layers in this pass */
     bool train;
     bool pjreddie_cpu;  /* numerics */
     float *params;      /* the network's arena; written only by batch normalisation's running statistics */
@@ -132,7 +136,9 @@ typedef struct dn_run {
     float *input_delta; /* NULL unless asked for */
     float **output;     /* per layer: [batch][outputs] */
     float **delta;      /* per layer; NULL unless training */
-    float **saved;      /* per layer: [batch][saved_per_image], then [saved_fixed]; NULL unless training */
+    float **saved;      /* per layer: [batch][saved_per_image], [streams][saved_per_stream], [saved_fixed];
+                         * NULL unless training */
+    float **state;      /* per layer: [streams][state_per_stream]; NULL without recurrent layers */
     float *scratch;     /* as large as the largest layer's scratch() */
     const float *truth; /* [batch][truths], or NULL */
     size_t truths;
@@ -140,6 +146,11 @@ typedef struct dn_run {
     char (*head_lines)[192];   /* per layer: numbers of the last training pass, or NULL */
     uint64_t seen, seed, step; /* step keys random numbers */
 } dn_run;
+
+/* Sequences that recurrent layers run side by side. */
+static inline int dn_run_streams(const dn_run *run) {
+    return run->batch / run->steps;
+}
 
 static inline const float *dn_run_input(const dn_run *run, const dn_layer *layer) {
     return layer->index ? run->output[layer->index - 1] : run->input;

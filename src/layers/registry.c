@@ -151,16 +151,16 @@ static const char *const activation_names[DN_ACTIVATION_COUNT] = {
     [DN_ACTIVATION_NORMALIZE_CHANNELS_SOFTMAX_MAXVAL] = "normalize_channels_softmax_maxval",
 };
 
-dn_status dn_layer_activation(dn_activation *out, dn_section *section) {
-    const char *name = dn_option_text(section, "activation");
-    if (!name) return dn_option_error(section, "activation", "is required");
+dn_status dn_layer_activation(dn_activation *out, dn_section *section, const char *key) {
+    const char *name = dn_option_text(section, key);
+    if (!name) return dn_option_error(section, key, "is required");
     for (int i = 0; i < DN_ACTIVATION_COUNT; ++i)
         if (strcmp(activation_names[i], name) == 0) {
             *out = (dn_activation)i;
             return DN_OK;
         }
-    dn_log(DN_LOG_WARNING, "%s:%d: [%s] activation: '%s' is unknown; relu is used, as the reference does",
-           section->file, section->line, section->name, name);
+    dn_log(DN_LOG_WARNING, "%s:%d: [%s] %s: '%s' is unknown; relu is used, as the reference does",
+           section->file, section->line, section->name, key, name);
     *out = DN_ACTIVATION_RELU;
     return DN_OK;
 }

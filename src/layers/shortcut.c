@@ -77,7 +77,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     shortcut_settings *s = layer->settings;
     int *from, count;
     DN_TRY(dn_layer_needs_image(layer, section));
-    DN_TRY(dn_layer_activation(&s->activation, section));
+    DN_TRY(dn_layer_activation(&s->activation, section, "activation"));
     DN_TRY(dn_option_float(&s->alpha, section, "alpha", -1e30f, 1e30f));
     DN_TRY(dn_option_float(&s->beta, section, "beta", -1e30f, 1e30f));
     DN_TRY(dn_option_ints(&from, &count, section, "from"));

@@ -163,8 +163,8 @@ static dn_status check_options(const dn_network_options *options) {
         return dn_fail(DN_ERROR_ARGUMENT, "options were not set by dn_network_options_init");
     if (options->threads < 0 || options->threads > 1024)
         return dn_fail(DN_ERROR_ARGUMENT, "threads: must be 0 to 1024, not %d", options->threads);
-    if (options->batch < 0 || options->width < 0 || options->height < 0)
-        return dn_fail(DN_ERROR_ARGUMENT, "batch, width and height must not be negative");
+    if (options->batch < 0 || options->time_steps < 0 || options->width < 0 || options->height < 0)
+        return dn_fail(DN_ERROR_ARGUMENT, "batch, time_steps, width and height must not be negative");
     if (options->numerics != DN_NUMERICS_DEFAULT && options->numerics != DN_NUMERICS_PJREDDIE_CPU)
         return dn_fail(DN_ERROR_ARGUMENT, "numerics: %d is not one of dn_numerics", options->numerics);
     if (options->dialect != DN_DIALECT_PJREDDIE && options->dialect != DN_DIALECT_ALEXEYAB)
@@ -205,6 +205,8 @@ dn_status dn_network_create(dn_network **out, const char *text, size_t length,
     if (network->config->count < 2) DN_TRY_GOTO(dn_option_error(first, NULL, "no layers follow"));
     network->count = network->config->count - 1;
     DN_TRY_GOTO(configure_layers(&network->layers, network, &network->net));
+    for (int i = 0; i < network->count; ++i)
+        network->recurrent = network->recurrent || network->layers[i].state_per_stream > 0;
     DN_TRY_GOTO(place_params(network, network->layers, network->count, &network->param_count));
     DN_TRY_GOTO(dn_new_floats(&network->params, network->param_count, "parameters"));
     initialize_params(network);

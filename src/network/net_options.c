@@ -114,6 +114,7 @@ static dn_status read_batch(dn_net_settings *net, dn_section *section, const dn_
     DN_TRY(dn_option_int(&batch, section, "batch", 1, MOST));
     DN_TRY(dn_option_int(&net->subdivisions, section, "subdivisions", 1, MOST));
     DN_TRY(dn_option_int(&net->time_steps, section, "time_steps", 1, MOST));
+    if (options->time_steps) net->time_steps = options->time_steps;
     net->batch = options->batch ? options->batch : batch / net->subdivisions;
     if (net->batch < 1 && !options->batch) {
         dn_log(DN_LOG_WARNING,

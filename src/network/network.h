@@ -20,6 +20,7 @@ struct dn_network {
     int count;
     int *outputs; /* indices of the output layers */
     int output_count;
+    bool recurrent; /* some layer carries state: a pass has time steps */
     const dn_ops *ops;
     float *params;
     size_t param_count;
@@ -47,6 +48,26 @@ extern const dn_key dn_net_keys[];
 dn_status dn_net_settings_read(dn_net_settings *net, dn_section *section, const dn_network_options *options);
 void dn_net_settings_free(dn_net_settings *net);
 
+/* ---- state.c: recurrent state ---- */
+
+/* All zero: nothing carried yet. */
+typedef struct dn_states {
+    const dn_network *network;
+    dn_device *device;
+    float *values;
+    float **layers; /* per layer: [streams][state_per_stream] */
+    int streams;
+    bool carried; /* set by who has run a pass: streams can't change before a reset */
+    size_t floats;
+} dn_states;
+
+/* Makes a cleared state unless there is one; what is carried must be of as many streams. Nothing to do
+ * without recurrent layers. */
+dn_status dn_states_reserve(dn_states *states, const dn_network *network, dn_device *device, int streams);
+void dn_states_reset(dn_states *states);             /* all streams to zero */
+void dn_states_clear(dn_states *states, int stream); /* one stream to zero */
+void dn_states_free(dn_states *states);              /* leaves it empty; safe on an empty one */
+
 /* ---- run.c: unfused passes ---- */
 
 /* Buffers of unfused passes over a network, for a batch of fixed size. */
@@ -73,5 +94,7 @@ float dn_runner_cost(const dn_runner *runner);
 /* ---- shared checks ---- */
 
 dn_status dn_check_input(const float *input, int batch);
+/* Rows of a recurrent network are whole sequences of time_steps. */
+dn_status dn_check_steps(const dn_network *network, int rows);
 
 #endif

@@ -33,6 +33,9 @@ int dn_network_layer_count(const dn_network *network) {
 int dn_network_batch(const dn_network *network) {
     return network->net.batch;
 }
+int dn_network_time_steps(const dn_network *network) {
+    return network->net.time_steps;
+}
 int dn_network_subdivisions(const dn_network *network) {
     return network->net.subdivisions;
 }
@@ -205,6 +208,14 @@ const char *dn_registry_key(int type, int key, const char **default_text, const 
             return keys->name;
         }
     return NULL;
+}
+
+dn_status dn_check_steps(const dn_network *network, int rows) {
+    if (!network->recurrent || rows % network->net.time_steps == 0) return DN_OK;
+    return dn_fail(DN_ERROR_ARGUMENT,
+                   "%s: %d rows are no whole sequences of %d time steps; load the network with time_steps "
+                   "as many as you want to run at a time",
+                   network->config->file, rows, network->net.time_steps);
 }
 
 dn_status dn_check_input(const float *input, int batch) {

@@ -30,7 +30,8 @@ static size_t lay_out(dn_runner *runner, float *block, bool train, bool input_de
         }
         if (train) {
             if (block) run->saved[i] = block + used;
-            used += padded(batch * layer->saved_per_image + layer->saved_fixed);
+            used += padded(batch * layer->saved_per_image + layer->saved_fixed +
+                           (size_t)dn_run_streams(run) * layer->saved_per_stream);
         }
     }
     if (train && input_delta) {
@@ -70,6 +71,7 @@ dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *devi
                          bool input_delta) {
     *runner = (dn_runner){0}; /* what a failure leaves */
     DN_TRY(check_pixels(network, batch));
+    DN_TRY(dn_check_steps(network, batch));
     size_t count = (size_t)network->count;
     DN_TRY(dn_new(&runner->pointers, 3 * count, sizeof *runner->pointers, "buffers"));
     runner->network = network;
@@ -79,6 +81,7 @@ dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *devi
                            .layers = network->layers,
                            .count = network->count,
                            .batch = batch,
+                           .steps = network->recurrent ? network->net.time_steps : 1,
                            .train = train,
                            .pjreddie_cpu = network->options.numerics == DN_NUMERICS_PJREDDIE_CPU,
                            .params = network->params,

@@ -20,7 +20,9 @@ struct dn_session {
     dn_runner runner;    /* unfused path */
     uint64_t runner_version;
     int last_activated;
-    uint64_t resizes; /* network->resizes at the last predict or activate */
+    dn_states states;  /* of recurrent layers: carried from call to call */
+    float **row_state; /* run.state of the planned path: one stream's */
+    uint64_t resizes;  /* network->resizes at the last predict or activate */
     char line[256];
 };
 
@@ -31,6 +33,8 @@ static void free_plan_buffers(dn_session *session) {
     dn_free(session->scratch);
     dn_free(session->pointers);
     dn_free(session->cost);
+    dn_free(session->row_state);
+    session->row_state = NULL;
     session->arena = session->scratch = session->cost = NULL;
     session->pointers = NULL;
     dn_plan_release(session->plan);
@@ -68,6 +72,7 @@ void dn_session_free(dn_session *session) {
     free_outputs(session);
     free_plan_buffers(session);
     dn_runner_free(&session->runner);
+    dn_states_free(&session->states);
     session->network->ops->close(session->device);
     pthread_mutex_lock(&session->network->mutex);
     session->network->sessions--;
@@ -83,6 +88,7 @@ static bool is_current(const dn_session *session) {
 static void forget_old_sizes(dn_session *session) {
     if (is_current(session)) return;
     session->batch = session->last_activated = 0;
+    dn_states_free(&session->states);
     session->resizes = session->network->resizes;
 }
 
@@ -122,6 +128,7 @@ static dn_status prepare(dn_session *session) {
     DN_TRY_GOTO(dn_new_floats(&session->scratch, scratch, "scratch"));
     DN_TRY_GOTO(dn_new_floats(&session->cost, (size_t)network->count, "session"));
     DN_TRY_GOTO(dn_new(&session->pointers, (size_t)network->count, sizeof *session->pointers, "session"));
+    DN_TRY_GOTO(dn_new(&session->row_state, (size_t)network->count, sizeof *session->row_state, "session"));
     for (int i = 0; i < network->count; ++i)
         if (session->plan->values[i].root >= 0)
             session->pointers[i] = session->arena + session->plan->values[i].offset;
@@ -130,9 +137,11 @@ static dn_status prepare(dn_session *session) {
                             .layers = network->layers,
                             .count = network->count,
                             .batch = 1,
+                            .steps = 1,
                             .pjreddie_cpu = network->options.numerics == DN_NUMERICS_PJREDDIE_CPU,
                             .params = network->params,
                             .output = session->pointers,
+                            .state = session->row_state,
                             .scratch = session->scratch,
                             .cost = session->cost};
     return DN_OK;
@@ -183,6 +192,15 @@ static dn_status run_op(dn_session *session, const dn_plan_op *op) {
     return DN_OK;
 }
 
+/* Rows go through the plan one after the other, steps outermost, so each finds the state its stream left. */
+static void choose_stream(dn_session *session, int row) {
+    const dn_states *states = &session->states;
+    if (!states->values) return;
+    size_t stream = (size_t)(row % states->streams);
+    for (int i = 0; i < session->network->count; ++i)
+        session->row_state[i] = states->layers[i] + stream * session->network->layers[i].state_per_stream;
+}
+
 dn_status dn_session_predict(dn_session *session, const float *input, int batch) {
     if (!session) return dn_fail(DN_ERROR_ARGUMENT, "no session");
     DN_TRY(dn_check_input(input, batch));
@@ -191,7 +209,11 @@ dn_status dn_session_predict(dn_session *session, const float *input, int batch)
     forget_old_sizes(session);
     DN_TRY(reserve_outputs(session, batch));
     const dn_network *network = session->network;
+    DN_TRY(dn_check_steps(network, batch));
+    DN_TRY(dn_states_reserve(&session->states, network, session->device, batch / network->net.time_steps));
+    session->states.carried = true;
     for (int b = 0; b < batch; ++b) {
+        choose_stream(session, b);
         session->run.input = input + (size_t)b * network->net.inputs;
         for (int k = 0; k < session->plan->op_count; ++k) DN_TRY(run_op(session, &session->plan->ops[k]));
         for (int k = 0; k < network->output_count; ++k) {
@@ -227,6 +249,10 @@ dn_status dn_session_activate(dn_session *session, const float *input, int batch
         DN_TRY(dn_runner_init(runner, session->network, session->device, batch, false, false));
         session->runner_version = version;
     }
+    const dn_network *network = session->network;
+    DN_TRY(dn_states_reserve(&session->states, network, session->device, batch / network->net.time_steps));
+    session->states.carried = true;
+    runner->run.state = session->states.layers;
     runner->run.input = input;
     runner->run.truth = truth;
     runner->run.truths = truth ? truths : 0;
@@ -247,9 +273,8 @@ float dn_session_layer_cost(const dn_session *session, int layer) {
     return there ? session->runner.run.cost[layer] : 0;
 }
 
-/* No layer of this version keeps state between calls, so there is nothing to forget yet. */
 void dn_session_reset(dn_session *session) {
-    (void)session;
+    dn_states_reset(&session->states);
 }
 
 /* ---- boxes ---- */
@@ -351,6 +376,7 @@ void dn_session_memory(const dn_session *session, size_t *own, size_t *shared) {
     if (session->plan) floats += session->plan->arena + scratch_floats(session);
     for (int k = 0; k < session->network->output_count; ++k)
         floats += (size_t)session->capacity * session->network->layers[session->network->outputs[k]].outputs;
+    floats += session->states.floats;
     if (own) *own = floats * sizeof(float) + session->runner.bytes;
     if (shared) *shared = session->plan ? session->plan->packed_bytes : 0;
 }

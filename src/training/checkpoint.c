@@ -1,19 +1,19 @@
 /* checkpoint.c - a trainer's state as one file, restored bit for bit. Layout, little-endian:
- *   "DNTRAIN1"; state (struct below); cfg; name; parameters; gradients; moments if Adam; u32 CRC-32 of
- * everything before it. */
+ *   "DNTRAIN2"; state (struct below); cfg; name; parameters; gradients; moments if Adam; recurrent state;
+ * u32 CRC-32 of everything before it. */
 #include "trainer.h"
 
 #include "../base/platform.h"
 
 #include <string.h>
 
-static const char magic[8] = "DNTRAIN1";
+static const char magic[8] = "DNTRAIN2";
 
 /* Fixed-size part. Only fixed-width types, no padding: the same bytes everywhere we run. */
 typedef struct state {
-    uint64_t text_bytes, name_bytes, params, moments;
+    uint64_t text_bytes, name_bytes, params, moments, carried;
     uint64_t seen, updates, passes, trainer_seed, network_seed, memory_limit;
-    int32_t since_update, width, height, batch, numerics, dialect, strict, exact, input_delta, reserved;
+    int32_t since_update, width, height, batch, numerics, dialect, strict, exact, input_delta, time_steps;
 } state;
 
 /* CRC-32 (ISO 3309), bit by bit over a table of 16 entries. */
@@ -46,6 +46,7 @@ static dn_status put_all(sink *out, const dn_trainer *trainer) {
                .name_bytes = strlen(network->options.name),
                .params = params,
                .moments = trainer->moments ? 2 * (uint64_t)params : 0,
+               .carried = trainer->states.floats,
                .seen = network->seen,
                .updates = trainer->updates,
                .passes = trainer->passes,
@@ -60,7 +61,8 @@ static dn_status put_all(sink *out, const dn_trainer *trainer) {
                .dialect = network->options.dialect,
                .strict = network->options.strict,
                .exact = network->options.exact,
-               .input_delta = trainer->options.input_delta};
+               .input_delta = trainer->options.input_delta,
+               .time_steps = network->net.time_steps};
     DN_TRY(put(out, magic, sizeof magic));
     DN_TRY(put(out, &s, sizeof s));
     DN_TRY(put(out, network->text, network->text_length));
@@ -68,6 +70,7 @@ static dn_status put_all(sink *out, const dn_trainer *trainer) {
     DN_TRY(put(out, network->params, params * sizeof(float)));
     DN_TRY(put(out, trainer->gradients, params * sizeof(float)));
     if (trainer->moments) DN_TRY(put(out, trainer->moments, 2 * params * sizeof(float)));
+    if (s.carried) DN_TRY(put(out, trainer->states.values, trainer->states.floats * sizeof(float)));
     uint32_t crc = out->crc;
     return dn_writer_write(out->writer, &crc, sizeof crc);
 }
@@ -95,8 +98,9 @@ static dn_status check(const char *path, const char *bytes, size_t length, state
                        "%s: not a training checkpoint (weights files are loaded with the network)", path);
     memcpy(s, bytes + sizeof magic, sizeof *s);
     bool fits = dn_mul(&floats, (size_t)s->params, 2) && dn_add(&floats, floats, (size_t)s->moments) &&
-                dn_mul(&part, floats, sizeof(float)) && dn_add(&need, need, part) &&
-                dn_add(&need, need, (size_t)s->text_bytes) && dn_add(&need, need, (size_t)s->name_bytes);
+                dn_add(&floats, floats, (size_t)s->carried) && dn_mul(&part, floats, sizeof(float)) &&
+                dn_add(&need, need, part) && dn_add(&need, need, (size_t)s->text_bytes) &&
+                dn_add(&need, need, (size_t)s->name_bytes);
     if (!fits || need != length)
         return dn_fail(DN_ERROR_DATA, "%s: damaged checkpoint: %zu bytes where its header asks for %s", path,
                        length, fits ? "another length" : "an impossible length");
@@ -115,6 +119,7 @@ static dn_status restore_network(dn_network **out, const state *s, const char *t
     options.width = s->width;
     options.height = s->height;
     options.batch = s->batch;
+    options.time_steps = s->time_steps;
     options.threads = threads;
     options.numerics = s->numerics;
     options.dialect = s->dialect;
@@ -150,13 +155,21 @@ static dn_status restore(dn_trainer **out, const char *path, const state *s, con
     }
     dn_trainer *trainer = *out;
     trainer->owns_network = true;
+    if (trainer->states.floats != s->carried) {
+        dn_trainer_free(trainer);
+        *out = NULL;
+        return dn_fail(DN_ERROR_DATA, "%s: damaged checkpoint: its recurrent state does not fit its cfg",
+                       path);
+    }
     trainer->updates = s->updates;
     trainer->passes = s->passes;
     trainer->since_update = s->since_update;
     network->seen = s->seen;
     memcpy(network->params, params, bytes);
     memcpy(trainer->gradients, params + bytes, bytes);
+    const char *carried = params + 2 * bytes + s->moments * sizeof(float);
     if (trainer->moments) memcpy(trainer->moments, params + 2 * bytes, 2 * bytes);
+    if (s->carried) memcpy(trainer->states.values, carried, (size_t)s->carried * sizeof(float));
     atomic_fetch_add(&network->version, 1);
     return DN_OK;
 }

@@ -25,11 +25,16 @@ dn_status dn_trainer_allocate(dn_trainer *trainer) {
 }
 
 static dn_status prepare_runner(dn_trainer *trainer) {
+    const dn_net_settings *net = &trainer->network->net;
     dn_runner_free(&trainer->runner);
     trainer->ran = false;
+    dn_states_free(&trainer->states); /* of another input size, when the network was resized */
+    DN_TRY(
+        dn_states_reserve(&trainer->states, trainer->network, trainer->device, net->batch / net->time_steps));
     DN_TRY(dn_runner_init(&trainer->runner, trainer->network, trainer->device, trainer->network->net.batch,
                           true, trainer->options.input_delta != 0));
     trainer->runner.run.gradients = trainer->gradients;
+    trainer->runner.run.state = trainer->states.layers;
     dn_status status = dn_new(&trainer->runner.run.head_lines, (size_t)trainer->network->count,
                               sizeof *trainer->runner.run.head_lines, "log lines");
     if (status != DN_OK) dn_runner_free(&trainer->runner);
@@ -79,6 +84,7 @@ fail:
 void dn_trainer_free(dn_trainer *trainer) {
     if (!trainer) return;
     free_runner(trainer);
+    dn_states_free(&trainer->states);
     if (trainer->device) trainer->network->ops->close(trainer->device);
     dn_free(trainer->gradients);
     dn_free(trainer->moments);
@@ -135,6 +141,12 @@ dn_status dn_trainer_backward_from(dn_trainer *trainer, int layer, const float *
         run->ops->fill(run->device, run->delta[i], 0, (size_t)run->batch * run->layers[i].outputs);
     run->ops->upload(run->device, run->delta[layer], delta, (size_t)run->batch * run->layers[layer].outputs);
     return dn_runner_backward(&trainer->runner, layer);
+}
+
+void dn_trainer_reset(dn_trainer *trainer, int stream) {
+    dn_states *states = &trainer->states;
+    for (int s = 0; s < states->streams; ++s)
+        if (stream < 0 || s == stream) dn_states_clear(states, s);
 }
 
 /* ---- update ---- */

@@ -10,6 +10,7 @@ struct dn_trainer {
     dn_trainer_options options;
     dn_device *device;
     dn_runner runner;
+    dn_states states; /* of recurrent layers: carried from pass to pass */
     float *gradients; /* in the order of the network's parameters; also the momentum */
     float *moments;   /* Adam: first, then second; else NULL */
     uint64_t updates; /* Adam's t */
