@@ -128,13 +128,14 @@ class Network:
 
     cfg: path or bytes of a .cfg. weights: path or bytes of a .weights file; None leaves random parameters,
     made from seed. batch, time_steps, width, height: instead of the cfg's (batch only matters to a Trainer;
-    time_steps to recurrent networks, whose rows are [time_steps][streams]). names: class names, a sequence or the path of a .names file; by default they are looked for beside the files. threads:
-    processors to use, None for all. numerics: "default" or "pjreddie-cpu" (batch normalisation as the
-    reference's CPU build). dialect: order of parameters in weights files, "pjreddie" (also None) or
-    "alexeyab". partial: accept weights that end early, at a layer boundary, or go on after the last layer.
-    start, cutoff: load layers start..cutoff-1 only. strict: unknown keys are errors. exact: no algorithm that
-    rounds differently from the plain one (Winograd). memory: "fast", or "small" to do without the algorithms
-    that need a larger copy of the weights. name: what messages call a cfg given as bytes; files that it names
+    time_steps to recurrent networks, whose rows are [time_steps][streams]). names: class names, a sequence
+    or the path of a .names file; by default they are looked for beside the files. threads: processors to
+    use, None for all. numerics: "default" or "pjreddie-cpu" (batch normalisation as the reference's CPU
+    build). dialect: order of parameters in weights files, "pjreddie" (also None) or "alexeyab". partial:
+    accept weights that end early, at a layer boundary, or go on after the last layer. start, cutoff: load
+    layers start..cutoff-1 only. strict: unknown keys are errors. exact: no algorithm that rounds
+    differently from the plain one (Winograd). memory: "fast", or "small" to do without the algorithms that
+    need a larger copy of the weights. name: what messages call a cfg given as bytes; files that it names
     are also looked for beside that path. initialize: False leaves parameters 0 instead of random, which is
     quicker when only shapes matter.
 

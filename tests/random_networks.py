@@ -262,8 +262,10 @@ class Builder:
     def flat(self) -> None:
         """Layers that end in a plain vector."""
         total = int(np.prod(self.shape))
-        kind = self.number(1, 5)
-        if kind == 1 or len(self.shape) == 1:
+        kind = self.number(1, 6)
+        if kind == 6:
+            self.recurrent()
+        elif kind == 1 or len(self.shape) == 1:
             outputs = self.number(1, 12)
             self.add("connected", (outputs, 1, 1), output=outputs, activation=self.pick(SMOOTH),
                      batch_normalize=self.number(0, 1))  # fmt: skip
@@ -276,6 +278,23 @@ class Builder:
         else:
             self.add("avgpool", (self.shape[0], 1, 1))
 
+    def recurrent(self) -> None:
+        outputs, normalize = self.number(1, 9), self.number(0, 1)
+        kind = self.pick(["rnn", "gru", "lstm"])
+        options = {"activation": "tanh", "shortcut": self.number(0, 1)} if kind == "rnn" else {}
+        self.add(kind, (outputs,), output=outputs, batch_normalize=normalize, **options)
+
+    def recurrent_map(self) -> None:
+        _, h, w = self.shape
+        filters, size = self.number(1, 6), self.pick([1, 3])
+        options = {"size": size, "batch_normalize": self.number(0, 1)}
+        if self.chance(2):
+            options |= {"output": filters, "peephole": self.number(0, 1), "activation": self.pick(SMOOTH)}
+            self.add("conv_lstm", (filters, h, w), **options)
+        else:
+            options |= {"output_filters": filters, "hidden_filters": self.number(1, 6)}
+            self.add("crnn", (filters, h, w), activation=self.pick(SMOOTH), **options)
+
     def step(self) -> None:
         if len(self.shape) == 1:
             self.pick([self.flat, self.route])()
@@ -286,6 +305,7 @@ class Builder:
             "deconv",
             "across",
             "reorg",
+            "recurrent_map",
             "reorg3d",
             "local_avgpool",
             "squeeze_excite",

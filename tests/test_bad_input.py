@@ -171,6 +171,21 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
     "dropout of more than everything": (f"{NET}[dropout]\nprobability=2\n", "probability: must be 0 to 1, not 2"),
     "only a cost": (f"{NET}[cost]\n", "no layer has an output"),
     "label smoothing beyond 1": (f"{NET}{CONV}[cost]\nsmooth=2\n", "smooth: must be 0 to 1"),
+    # recurrent layers
+    "rnn without outputs": (VECTOR + "[rnn]\noutput=0\n", r"x.cfg:4: \[rnn\] output: must be 1"),
+    "gru without outputs": (VECTOR + "[gru]\noutput=-1\n", "output: must be 1"),
+    "lstm beyond counting": (VECTOR + "[lstm]\noutput=99999999999\n", "output: must be 1 to"),
+    "lstm of terabytes": (VECTOR + "[lstm]\noutput=200000000\n", "too many to count|more than the limit"),
+    "a convolution after an rnn": (VECTOR + "[rnn]\noutput=4\n" + CONV, "needs an image"),
+    "crnn of a vector": (VECTOR + "[crnn]\n", r"x.cfg:3: \[crnn\]: needs an image"),
+    "crnn with a stride": (f"{NET}[crnn]\nstride=2\n", "stride: must be 1, not 2"),
+    "crnn with an even kernel": (f"{NET}[crnn]\nsize=2\n", "size: must be odd, with pad=1, not 2"),
+    "crnn without padding": (f"{NET}[crnn]\npad=0\n", "size: must be odd, with pad=1, not 3 with pad=0"),
+    "crnn with groups that do not divide": (f"{NET}[crnn]\ngroups=2\n", "2 must divide the 3 input channels"),
+    "conv_lstm of a vector": (VECTOR + "[conv_lstm]\n", "needs an image"),
+    "conv_lstm with a bottleneck": (f"{NET}[conv_lstm]\nbottleneck=1\n", "bottleneck: must be 0"),
+    "conv_lstm with an activation that needs its input": (
+        f"{NET}[conv_lstm]\nlstm_activation=mish\n", "lstm_activation: 'mish' can't be used here"),
     # heads
     "yolo after the wrong filters": (
         head("yolo", 75, "mask=0,1,2\nnum=9\nclasses=3\n"), r"set its filters=24 \(that is \(classes \+ 5\) \* anchors"),

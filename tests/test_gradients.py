@@ -200,6 +200,26 @@ CASES: dict[str, Case] = {
     "rnn batch norm": Case(
         "[rnn]\noutput=4\nbatch_normalize=1\nactivation=tanh\n", net=SEQUENCES, batch=200, tolerance=3e-2
     ),
+    "gru": Case("[gru]\noutput=5\ntanh=1\n", net=SEQUENCES, batch=3),
+    "gru logistic": Case("[gru]\noutput=5\n", net=SEQUENCES, batch=1),
+    "gru batch norm": Case("[gru]\noutput=4\nbatch_normalize=1\n", net=SEQUENCES, batch=200, tolerance=3e-2),
+    "lstm": Case("[lstm]\noutput=5\n", net=SEQUENCES, batch=3),
+    "lstm after a layer": Case(
+        "[connected]\noutput=6\nactivation=tanh\n[lstm]\noutput=5\n", net=SEQUENCES, batch=3
+    ),
+    "crnn": Case(
+        "[crnn]\noutput_filters=3\nhidden_filters=4\nactivation=tanh\n",
+        net="width=5\nheight=4\nchannels=3\ntime_steps=3",
+    ),
+    "crnn shortcut": Case(
+        "[crnn]\noutput=3\nhidden=4\nsize=1\nshortcut=1\nactivation=logistic\n",
+        net="width=5\nheight=4\nchannels=3\ntime_steps=2",
+    ),
+    "conv_lstm": Case("[conv_lstm]\noutput=3\n", net="width=5\nheight=4\nchannels=3\ntime_steps=3"),
+    "conv_lstm peephole": Case(
+        "[conv_lstm]\noutput=3\npeephole=1\nactivation=tanh\n",
+        net="width=5\nheight=4\nchannels=3\ntime_steps=3",
+    ),
     "rnn after a layer": Case(
         "[connected]\noutput=6\nactivation=tanh\n[rnn]\noutput=5\nactivation=tanh\n",
         net=SEQUENCES,

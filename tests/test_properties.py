@@ -35,11 +35,11 @@ def give_parameters(net: dn.Network, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for layer in net.layers:
         for name, values in layer.params.items():
-            if name == "rolling_variance":
+            if name.endswith("rolling_variance"):
                 drawn = rng.uniform(0.3, 2, values.shape)
-            elif name == "scales":
+            elif name.endswith("scales"):
                 drawn = rng.uniform(0.5, 1.5, values.shape)
-            elif name == "weights" and values.ndim > 2:
+            elif name.endswith("weights") and values.ndim > 2:
                 drawn = rng.normal(0, np.sqrt(1.5 / np.prod(values.shape[1:])), values.shape)
             else:
                 drawn = rng.normal(0, 0.4, values.shape)

@@ -62,7 +62,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&pad, section, "pad"));
     DN_TRY(dn_option_int(&mirror->pad, section, "padding", 0, 4096));
     DN_TRY(dn_option_flag(&s->batch_normalize, section, "batch_normalize"));
-    DN_TRY(dn_layer_activation(&s->activation, section));
+    DN_TRY(dn_layer_activation(&s->activation, section, "activation"));
     if (pad) mirror->pad = mirror->size / 2;
     int64_t w = (int64_t)(layer->in_w - 1) * stride + mirror->size - 2 * mirror->pad;
     int64_t h = (int64_t)(layer->in_h - 1) * stride + mirror->size - 2 * mirror->pad;

@@ -44,7 +44,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     }
     dn_inner_link(s->inner, INNERS, layer);
     layer->outputs = layer->state_per_stream = (size_t)output;
-    layer->saved_per_image += 4 * layer->outputs; /* z, r, candidate, r h */
+    layer->saved_per_image += 7 * layer->outputs; /* z, r, candidate, r h; deltas of three sums */
     layer->saved_per_stream = layer->outputs;     /* the state before the first step */
     return DN_OK;
 }
@@ -54,14 +54,14 @@ static void release(dn_layer *layer) {
     dn_inner_release(s->inner, INNERS);
 }
 
-/* Arrays [steps][streams][outputs]. In the backward pass z, r and candidate become the deltas of their sums.
- */
+/* Arrays [steps][streams][outputs]. */
 typedef struct gru_views {
-    float *inner[INNERS];             /* what the inner layers keep; NULL outside training */
-    float *z, *r, *candidate, *reset; /* reset: r h */
-    float *before;                    /* the state before the first step */
-    float *step[3];                   /* scratch of one step */
-    float *scratch;                   /* of the inner layers */
+    float *inner[INNERS];                       /* what the inner layers keep; NULL outside training */
+    float *z, *r, *candidate, *reset;           /* reset: r h */
+    float *z_delta, *r_delta, *candidate_delta; /* of their sums; NULL outside training */
+    float *before;                              /* the state before the first step */
+    float *step[3];                             /* scratch of one step */
+    float *scratch;                             /* of the inner layers */
 } gru_views;
 
 static size_t scratch(const dn_layer *layer, const dn_ops *ops, dn_device *device, int batch, bool train) {
@@ -85,6 +85,12 @@ static gru_views views(const dn_layer *layer, const dn_run *run) {
     v.reset = at + 3 * rows;
     v.before = at + 4 * rows;
     at = v.before + step;
+    if (run->train) {
+        v.z_delta = at;
+        v.r_delta = at + rows;
+        v.candidate_delta = at + 2 * rows;
+        at += 3 * rows;
+    }
     for (int i = 0; i < INNERS && run->train; ++i) {
         v.inner[i] = at;
         at += dn_inner_saved(&s->inner[i], run->batch, run->steps);
@@ -132,8 +138,7 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     return DN_OK;
 }
 
-/* One step: delta of h' to the deltas of the three sums, left in z, r and candidate, and of h, added to
- * old_delta. */
+/* One step: delta of h' to the deltas of the three sums, and of h, added to old_delta. */
 static dn_status backward_step(const dn_layer *layer, dn_run *run, const gru_views *v, int t,
                                const float *old, const float *delta, float *old_delta) {
     const gru_settings *s = layer->settings;
@@ -152,8 +157,8 @@ static dn_status backward_step(const dn_layer *layer, dn_run *run, const gru_vie
     ops->scale(run->device, candidate_delta, -1, step);
     ops->axpy(run->device, candidate_delta, 1, delta, step);
     ops->activate_gradient(run->device, s->activation, candidate, NULL, candidate_delta, 1, 1, step);
-    ops->copy(run->device, z, z_delta, step);
-    ops->copy(run->device, candidate, candidate_delta, step);
+    ops->copy(run->device, v->z_delta + at, z_delta, step);
+    ops->copy(run->device, v->candidate_delta + at, candidate_delta, step);
     /* through wh: d(r h), hence dr = d(r h) h and dh += d(r h) r */
     ops->fill(run->device, reset_delta, 0, step);
     DN_TRY(dn_inner_backward(&s->inner[WH], run, t, v->reset + at, NULL, candidate_delta, v->inner[WH],
@@ -161,7 +166,7 @@ static dn_status backward_step(const dn_layer *layer, dn_run *run, const gru_vie
     if (old_delta) ops->multiply_add(run->device, old_delta, reset_delta, r, step);
     ops->multiply(run->device, reset_delta, old, step);
     ops->activate_gradient(run->device, DN_ACTIVATION_LOGISTIC, r, NULL, reset_delta, 1, 1, step);
-    ops->copy(run->device, r, reset_delta, step);
+    ops->copy(run->device, v->r_delta + at, reset_delta, step);
     DN_TRY(dn_inner_backward(&s->inner[WR], run, t, old, NULL, reset_delta, v->inner[WR], old_delta,
                              v->scratch));
     return dn_inner_backward(&s->inner[WZ], run, t, old, NULL, z_delta, v->inner[WZ], old_delta, v->scratch);
@@ -179,9 +184,11 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
         DN_TRY(backward_step(layer, run, &v, t, t ? output + at - step : v.before, delta + at,
                              t ? delta + at - step : NULL));
     }
-    DN_TRY(dn_inner_backward_all(&s->inner[UZ], run, input, NULL, v.z, v.inner[UZ], input_delta, v.scratch));
-    DN_TRY(dn_inner_backward_all(&s->inner[UR], run, input, NULL, v.r, v.inner[UR], input_delta, v.scratch));
-    return dn_inner_backward_all(&s->inner[UH], run, input, NULL, v.candidate, v.inner[UH], input_delta,
+    DN_TRY(dn_inner_backward_all(&s->inner[UZ], run, input, NULL, v.z_delta, v.inner[UZ], input_delta,
+                                 v.scratch));
+    DN_TRY(dn_inner_backward_all(&s->inner[UR], run, input, NULL, v.r_delta, v.inner[UR], input_delta,
+                                 v.scratch));
+    return dn_inner_backward_all(&s->inner[UH], run, input, NULL, v.candidate_delta, v.inner[UH], input_delta,
                                  v.scratch);
 }
 

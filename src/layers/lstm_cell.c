@@ -14,9 +14,9 @@ void dn_lstm_finish(dn_layer *layer) {
         kept += !s->plain;
     }
     layer->outputs = s->inner[DN_LSTM_W].layer.outputs;
-    layer->state_per_stream = 2 * layer->outputs;                             /* h, c */
-    layer->saved_per_image += (size_t)(DN_GATES + 1 + kept) * layer->outputs; /* gates, c, kept */
-    layer->saved_per_stream = 2 * layer->outputs;                             /* both before the first step */
+    layer->state_per_stream = 2 * layer->outputs;                                 /* h, c */
+    layer->saved_per_image += (size_t)(2 * DN_GATES + 1 + kept) * layer->outputs; /* gates, c, deltas, kept */
+    layer->saved_per_stream = 2 * layer->outputs; /* both before the first step */
 }
 
 void dn_lstm_release(dn_layer *layer) {
@@ -28,12 +28,12 @@ void dn_lstm_release(dn_layer *layer) {
 
 enum { STEP_ARRAYS = 5 };
 
-/* Arrays [steps][streams][outputs]. In the backward pass the gates become the deltas of their sums. */
+/* Arrays [steps][streams][outputs]. */
 typedef struct lstm_views {
-    float *saved[DN_LSTM_INNERS]; /* what the inner layers keep; NULL outside training */
-    float *kept[DN_LSTM_INNERS];  /* their outputs; NULL if nobody needs them later */
-    float *gate[DN_GATES];
-    float *h_before, *c; /* one step of c lies in front: that before the first step */
+    float *saved[DN_LSTM_INNERS];            /* what the inner layers keep; NULL outside training */
+    float *kept[DN_LSTM_INNERS];             /* their outputs; NULL if nobody needs them later */
+    float *gate[DN_GATES], *delta[DN_GATES]; /* deltas of the sums; NULL outside training */
+    float *h_before, *c;                     /* one step of c lies in front: that before the first step */
     float *step[STEP_ARRAYS];
     float *scratch; /* of the inner layers */
 } lstm_views;
@@ -64,6 +64,7 @@ static lstm_views views(const dn_layer *layer, const dn_run *run) {
     v.h_before = at;
     v.c = at + 2 * step;
     at = v.c + rows;
+    for (int g = 0; g < DN_GATES && run->train; ++g, at += rows) v.delta[g] = at;
     for (int k = 0; k < DN_LSTM_INNERS && run->train; ++k) {
         if (!has_inner(s, k)) continue;
         v.saved[k] = at;
@@ -121,7 +122,9 @@ dn_status dn_lstm_forward(const dn_layer *layer, dn_run *run) {
     lstm_views v = views(layer, run);
     size_t step = (size_t)dn_run_streams(run) * layer->outputs, total = step * (size_t)run->steps;
     float *output = run->output[layer->index], *carried = run->state[layer->index];
-    ops->copy(run->device, v.h_before, carried, 2 * step); /* h, then c, as v.c expects it */
+    size_t n = layer->outputs, streams = (size_t)dn_run_streams(run); /* carried: h and c of each stream */
+    ops->copy_rows(run->device, v.h_before, n, carried, 2 * n, streams, n, false);
+    ops->copy_rows(run->device, v.c - step, n, carried + n, 2 * n, streams, n, false);
     for (int k = 0; k < DN_GATES; ++k) {
         int u = DN_LSTM_U + k;
         float *product = v.kept[u] ? v.kept[u] : v.gate[k];
@@ -133,8 +136,8 @@ dn_status dn_lstm_forward(const dn_layer *layer, dn_run *run) {
         float *h = output + (size_t)t * step;
         DN_TRY(forward_step(layer, run, &v, t, t ? h - step : v.h_before, h));
     }
-    ops->copy(run->device, carried, output + total - step, step);
-    ops->copy(run->device, carried + step, v.c + total - step, step);
+    ops->copy_rows(run->device, carried, 2 * n, output + total - step, n, streams, n, false);
+    ops->copy_rows(run->device, carried + n, 2 * n, v.c + total - step, n, streams, n, false);
     return DN_OK;
 }
 
@@ -158,7 +161,7 @@ static void gate_delta(const dn_run *run, float *target, const float *delta, con
 }
 
 /* The deltas of the four sums from that of h, and from c_delta, that of c, which becomes that of the old c.
- * The gates are overwritten by them. */
+ */
 static dn_status gates_backward(const dn_layer *layer, dn_run *run, const lstm_views *v, int t,
                                 const float *delta, float *c_delta) {
     const dn_lstm_cell *s = layer->settings;
@@ -166,24 +169,22 @@ static dn_status gates_backward(const dn_layer *layer, dn_run *run, const lstm_v
     size_t step = (size_t)dn_run_streams(run) * layer->outputs, at = (size_t)t * step;
     float *f = v->gate[DN_GATE_F] + at, *i = v->gate[DN_GATE_I] + at, *g = v->gate[DN_GATE_G] + at;
     float *o = v->gate[DN_GATE_O] + at, *c = v->c + at, *old_c = c - step;
-    float *squashed = v->step[0], *a = v->step[1], *b = v->step[2];
+    float *f_delta = v->delta[DN_GATE_F] + at, *i_delta = v->delta[DN_GATE_I] + at;
+    float *g_delta = v->delta[DN_GATE_G] + at, *o_delta = v->delta[DN_GATE_O] + at;
+    float *squashed = v->step[0], *through_h = v->step[1];
     ops->copy(run->device, squashed, c, step);
     ops->activate(run->device, s->squash, squashed, 1, 1, step);
-    gate_delta(run, a, delta, o, s->squash, squashed, step);
-    ops->axpy(run->device, c_delta, 1, a, step);
-    gate_delta(run, a, delta, squashed, DN_ACTIVATION_LOGISTIC, o, step);
-    ops->copy(run->device, o, a, step);
-    if (s->peephole) DN_TRY(backward_product(s, run, v, DN_LSTM_V + DN_GATE_O, t, c, o, c_delta));
-    gate_delta(run, a, c_delta, g, DN_ACTIVATION_LOGISTIC, i, step);
-    gate_delta(run, b, c_delta, i, s->squash, g, step);
-    ops->copy(run->device, i, a, step);
-    ops->copy(run->device, g, b, step);
-    gate_delta(run, a, c_delta, old_c, DN_ACTIVATION_LOGISTIC, f, step);
+    gate_delta(run, through_h, delta, o, s->squash, squashed, step);
+    ops->axpy(run->device, c_delta, 1, through_h, step);
+    gate_delta(run, o_delta, delta, squashed, DN_ACTIVATION_LOGISTIC, o, step);
+    if (s->peephole) DN_TRY(backward_product(s, run, v, DN_LSTM_V + DN_GATE_O, t, c, o_delta, c_delta));
+    gate_delta(run, i_delta, c_delta, g, DN_ACTIVATION_LOGISTIC, i, step);
+    gate_delta(run, g_delta, c_delta, i, s->squash, g, step);
+    gate_delta(run, f_delta, c_delta, old_c, DN_ACTIVATION_LOGISTIC, f, step);
     ops->multiply(run->device, c_delta, f, step);
-    ops->copy(run->device, f, a, step);
     if (!s->peephole) return DN_OK;
-    DN_TRY(backward_product(s, run, v, DN_LSTM_V + DN_GATE_F, t, old_c, f, c_delta));
-    return backward_product(s, run, v, DN_LSTM_V + DN_GATE_I, t, old_c, i, c_delta);
+    DN_TRY(backward_product(s, run, v, DN_LSTM_V + DN_GATE_F, t, old_c, f_delta, c_delta));
+    return backward_product(s, run, v, DN_LSTM_V + DN_GATE_I, t, old_c, i_delta, c_delta);
 }
 
 /* Truncated back-propagation through time: no gradient goes to the pass before. */
@@ -202,13 +203,13 @@ dn_status dn_lstm_backward(const dn_layer *layer, dn_run *run) {
         ops->fill(run->device, h_delta, 0, step);
         for (int k = 0; k < DN_GATES; ++k)
             DN_TRY(backward_product(s, run, &v, DN_LSTM_W + k, t, t ? output + at - step : v.h_before,
-                                    v.gate[k] + at, t ? h_delta : NULL));
+                                    v.delta[k] + at, t ? h_delta : NULL));
         if (t) ops->axpy(run->device, delta - step, s->time_normalizer, h_delta, step);
         if (s->time_normalizer != 1) ops->scale(run->device, c_delta, s->time_normalizer, step);
     }
     for (int k = 0; k < DN_GATES; ++k)
         DN_TRY(dn_inner_backward_all(&s->inner[DN_LSTM_U + k], run, dn_run_input(run, layer),
-                                     v.kept[DN_LSTM_U + k], v.gate[k], v.saved[DN_LSTM_U + k],
+                                     v.kept[DN_LSTM_U + k], v.delta[k], v.saved[DN_LSTM_U + k],
                                      dn_run_input_delta(run, layer), v.scratch));
     return DN_OK;
 }

@@ -19,7 +19,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_int(&reference, section, "from", -(1 << 20), 1 << 20));
     DN_TRY(dn_layer_reference(&index, layer, section, "from", reference));
     DN_TRY(dn_layer_set_sources(layer, &index, 1));
-    DN_TRY(dn_layer_activation(&s->activation, section));
+    DN_TRY(dn_layer_activation(&s->activation, section, "activation"));
     if (dn_activation_needs_pre(s->activation) || dn_activation_across_channels(s->activation))
         return dn_option_error(section, "activation", "is not available in this layer");
     const dn_layer *from = &graph->layers[index];
