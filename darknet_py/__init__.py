@@ -37,7 +37,18 @@ from .trainer import Trainer
 __version__: str = ffi.string(lib.dn_version()).decode()
 
 # Loaded at first use, so that `import darknet_py` stays quick.
-_LAZY = ("cli", "convert", "data", "diffing", "drawing", "evaluation", "surgery", "synth", "training")
+_LAZY = (
+    "cli",
+    "convert",
+    "data",
+    "diffing",
+    "drawing",
+    "dreams",
+    "evaluation",
+    "surgery",
+    "synth",
+    "training",
+)
 
 __all__ = [
     "ArgumentError",

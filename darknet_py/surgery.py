@@ -170,18 +170,23 @@ def oneoff(
     with _open(cfg, dialect) as net:
         index = len(net.layers) - 2
         params = net.layers[index].params if index >= 0 else {}
-        if list(params) != ["biases", "weights"] or len(params["biases"]) % 3 or not filters > 0:
+        each = len(params.get("biases", ())) // 3
+        if (
+            list(params) != ["biases", "weights"]
+            or 3 * each != len(params["biases"])
+            or each < 6
+            or filters < 1
+        ):
             raise ArgumentError(
                 f"{cfg}: expected 3 x (5 + classes) filters without batch normalisation "
                 "in the last layer but one"
             )
         text.keep(index + 2)
         text.set(index + 1, "filters", filters)
-        with Network(bytes(text), weights, name=cfg, dialect=dialect, cutoff=index + 1) as classifier:
+        with Network(bytes(text), weights, name=cfg, dialect=dialect) as classifier:
             for layer in classifier.layers[:index]:
                 _copy(layer.params, net, layer.index)
             learned = classifier.layers[index].params
-        each = len(params["biases"]) // 3
         params["biases"][:] = 0
         params["weights"] *= 0.1
         for name, array in params.items():

@@ -46,6 +46,7 @@ class Trainer:
         self._free = free
         self._lock = threading.RLock()
         self._with_input_delta = input_delta
+        self._fed: Any = None  # arrays of the last pass: backward_from reads them again
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, threads: int | None = None) -> Trainer:
@@ -102,9 +103,29 @@ class Trainer:
         """
         with self._lock:
             cost = ffi.new("float *")
-            source, rows, truths, _keep = self._arguments(x, truth)
+            source, rows, truths, self._fed = self._arguments(x, truth)
             check(lib.dn_trainer_backward(self._use(), source, rows, truths, cost))
             return float(cost[0])
+
+    def forward(self, x: npt.ArrayLike, truth: npt.ArrayLike | None = None) -> float:
+        """One forward pass in training mode; arguments and result as of backward. x isn't counted as seen."""
+        with self._lock:
+            cost = ffi.new("float *")
+            source, rows, truths, self._fed = self._arguments(x, truth)
+            check(lib.dn_trainer_forward(self._use(), source, rows, truths, cost))
+            return float(cost[0])
+
+    def backward_from(self, layer: int, delta: npt.ArrayLike) -> None:
+        """A backward pass from a layer down, after a forward pass, with this delta of its output alone.
+
+        delta: the direction in which the output shall move, shaped like output(layer). Gradients accumulate.
+        """
+        with self._lock:
+            values = np.ascontiguousarray(delta, np.float32)
+            shape = self._layer_shape(self.network._layer_index(layer))
+            if values.shape != shape:
+                raise ArgumentError(f"layer {layer}: expected a delta of shape {shape}, found {values.shape}")
+            check(lib.dn_trainer_backward_from(self._use(), layer, ffi.from_buffer("float[]", values)))
 
     def update(self) -> None:
         """Applies the accumulated gradients as the cfg says."""
@@ -117,7 +138,7 @@ class Trainer:
         with self._lock:
             self.network._drop_shared()
             cost, updated = ffi.new("float *"), ffi.new("int *")
-            source, rows, truths, _keep = self._arguments(x, truth)
+            source, rows, truths, self._fed = self._arguments(x, truth)
             check(lib.dn_trainer_step(self._use(), source, rows, truths, cost, updated))
             return float(cost[0])
 
@@ -193,11 +214,13 @@ class Trainer:
             raise StateError("make the Trainer with input_delta=True to have the gradient of the input")
         return self._layer_array(lib.dn_trainer_delta, -1)
 
-    def _layer_array(self, function: Any, layer: int) -> Floats:
+    def _layer_shape(self, layer: int) -> tuple[int, ...]:
+        """Of a layer's output, or of the network's input if layer is -1, for a batch."""
         shape = self.network.input_shape
-        if layer >= 0:
-            shape = (shape[0], *self.network.layers[layer].out_shape)
-        count = ffi.new("size_t *")
+        return shape if layer < 0 else (shape[0], *self.network.layers[layer].out_shape)
+
+    def _layer_array(self, function: Any, layer: int) -> Floats:
+        shape, count = self._layer_shape(layer), ffi.new("size_t *")
         with self._lock:
             values = function(self._use(), layer, count)
             # Whether count is per image or per batch does not matter here: the shape says how many there are.

@@ -230,6 +230,10 @@ DN_API void dn_trainer_free(dn_trainer *trainer);
  * truth: truths floats per image, or NULL. cost: mean over the layers that have one. */
 DN_API dn_status dn_trainer_backward(dn_trainer *trainer, const float *input, const float *truth,
                                      size_t truths, float *cost);
+/* The forward pass alone, in training mode; the images do not count as seen. input and truth must live until
+ * a dn_trainer_backward_from that follows has returned. */
+DN_API dn_status dn_trainer_forward(dn_trainer *trainer, const float *input, const float *truth,
+                                    size_t truths, float *cost);
 DN_API dn_status dn_trainer_update(dn_trainer *trainer);
 /* backward, then update after every `subdivisions`-th call (*updated says whether). */
 DN_API dn_status dn_trainer_step(dn_trainer *trainer, const float *input, const float *truth, size_t truths,
@@ -246,8 +250,8 @@ DN_API const float *dn_trainer_delta(const dn_trainer *trainer, int layer, size_
 DN_API float dn_trainer_layer_cost(const dn_trainer *trainer, int layer);
 /* Accumulated negative gradient of a parameter, shaped like it. */
 DN_API const float *dn_trainer_gradient(const dn_trainer *trainer, int layer, int param, size_t *count);
-/* Overwrites a layer's delta before the next backward pass starts there (gradient checks): a single backward
- * pass from `layer` down, with this delta, after the forward pass of the last dn_trainer_backward. */
+/* A backward pass from `layer` down, with this delta of its output (batch * outputs floats) and no other,
+ * after the last forward pass. Gradients accumulate. */
 DN_API dn_status dn_trainer_backward_from(dn_trainer *trainer, int layer, const float *delta);
 /* All gradients as one array, for reduction across machines. Borrowed until the trainer is freed. */
 DN_API float *dn_trainer_gradients(dn_trainer *trainer, size_t *count);

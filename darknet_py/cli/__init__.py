@@ -57,6 +57,7 @@ COMMANDS = (
     Command(("oneoff",), "surgery", "oneoff", "start a YOLO9000 detector from a classifier"),
     Command(("oneoff2",), "surgery", "oneoff2", "read weights twice, the second time from layer L on"),
     Command(("diff",), "diff", "diff", "compare two runs layer by layer"),
+    Command(("nightmare",), "pictures", "nightmare", "show a layer's taste in a picture (DeepDream)"),
 )
 
 # Options accepted before the command; those with True take a value.

@@ -108,26 +108,31 @@ static dn_status check_costs(const dn_trainer *trainer) {
     return DN_OK;
 }
 
-dn_status dn_trainer_backward(dn_trainer *trainer, const float *input, const float *truth, size_t truths,
-                              float *cost) {
+dn_status dn_trainer_forward(dn_trainer *trainer, const float *input, const float *truth, size_t truths,
+                             float *cost) {
     if (!trainer || !input) return dn_fail(DN_ERROR_ARGUMENT, "needs a trainer and an input");
-    dn_network *network = trainer->network;
     dn_run *run = &trainer->runner.run;
     if (!trainer->runner.buffers) DN_TRY(prepare_runner(trainer)); /* memory ran out in resize */
-    network->seen += (uint64_t)network->net.batch;
     run->input = input;
     run->truth = truth;
     run->truths = truth ? truths : 0;
-    run->seen = network->seen;
+    run->seen = trainer->network->seen;
     run->seed = trainer->options.seed;
     run->step = trainer->passes++;
     trainer->ran = true;
     DN_TRY(dn_runner_forward(&trainer->runner));
+    atomic_fetch_add(&trainer->network->version, 1); /* running statistics have moved */
     if (cost) *cost = dn_runner_cost(&trainer->runner);
-    DN_TRY(check_costs(trainer));
-    DN_TRY(dn_runner_backward(&trainer->runner, network->count - 1));
-    atomic_fetch_add(&network->version, 1); /* running statistics have moved */
-    return DN_OK;
+    return check_costs(trainer);
+}
+
+dn_status dn_trainer_backward(dn_trainer *trainer, const float *input, const float *truth, size_t truths,
+                              float *cost) {
+    if (!trainer || !input) return dn_fail(DN_ERROR_ARGUMENT, "needs a trainer and an input");
+    if (!trainer->runner.buffers) DN_TRY(prepare_runner(trainer)); /* or these images do not count */
+    trainer->network->seen += (uint64_t)trainer->network->net.batch;
+    DN_TRY(dn_trainer_forward(trainer, input, truth, truths, cost));
+    return dn_runner_backward(&trainer->runner, trainer->network->count - 1);
 }
 
 dn_status dn_trainer_backward_from(dn_trainer *trainer, int layer, const float *delta) {

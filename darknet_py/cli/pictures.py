@@ -1,0 +1,139 @@
+"""nightmare: pictures made with a network."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .arguments import Parser, add_network, natural, positive
+
+if TYPE_CHECKING:
+    from ..dreams import Dreamer, Floats
+
+
+def configure_nightmare(parser: Parser) -> None:
+    """CFG WEIGHTS IMAGE LAYER"""
+    parser.description = (
+        "DeepDream: change a picture, step by step up the gradient, until layer LAYER responds more strongly "
+        "to what it already responds to. Early layers paint strokes and textures, late ones parts of "
+        "objects. Writes IMAGE_CFG_LAYER_N.jpg after round N."
+    )
+    add_network(parser)
+    parser.add_argument("image", metavar="IMAGE", help="picture to start from")
+    parser.add_argument(
+        "layer", metavar="LAYER", type=natural, help="whose outputs are amplified; 0 is the first"
+    )
+    parser.option("rounds", type=positive, default=1, metavar="N", help="pictures to write (default 1)")
+    parser.option(
+        "iters", type=positive, default=10, metavar="N", help="gradient steps per round (default 10)"
+    )
+    parser.option(
+        "octaves",
+        type=positive,
+        default=4,
+        metavar="N",
+        help="scales to look at the picture in, each 3/4 of the last; one is drawn per step (default 4)",
+    )
+    parser.option(
+        "range", type=positive, default=1, metavar="N", help="draw the layer from N around LAYER (default 1)"
+    )
+    parser.option("rate", type=float, default=0.04, metavar="R", help="step size (default .04)")
+    parser.option(
+        "thresh",
+        type=float,
+        default=1,
+        metavar="T",
+        help="only outputs above mean + T standard deviations are amplified (default 1)",
+    )
+    parser.option(
+        "norm", type=int, choices=(0, 1), default=1, help="normalise each step to unit variance (default 1)"
+    )
+    parser.option(
+        "zoom",
+        type=float,
+        default=1,
+        metavar="Z",
+        help="enlarge the middle part Z between rounds (default 1)",
+    )
+    parser.option(
+        "rotate", type=float, default=0, metavar="RADIANS", help="turn the picture between rounds (default 0)"
+    )
+    parser.flag(
+        "reconstruct", help="instead, find from noise a picture that LAYER responds to as it does to IMAGE"
+    )
+    parser.option(
+        "momentum", type=float, default=0.9, metavar="M", help="of the steps of -reconstruct (default .9)"
+    )
+    parser.option(
+        "lambda",
+        dest="smoothing",
+        type=float,
+        default=0.01,
+        metavar="L",
+        help="smoothing of -reconstruct: pull of each neighbour on a pixel (default .01)",
+    )
+    parser.option(
+        "smooth", type=natural, default=1, metavar="N", help="how far neighbours reach, in pixels (default 1)"
+    )
+    parser.option("prefix", default="", metavar="FOLDER", help="where to write (default: here)")
+    parser.option("seed", type=natural, default=0, metavar="N", help="of all random choices (default 0)")
+
+
+def run_nightmare(options: argparse.Namespace) -> int:
+    """Prints a line `N PATH` per picture."""
+    from .. import dreams, images
+    from ..progress import Bar
+
+    stem = f"{Path(options.image).stem}_{Path(options.cfg).stem}_{options.layer}"
+    places = [Path(options.prefix) / f"{stem}_{n:06d}.jpg" for n in range(options.rounds)]
+    last = options.layer + options.range - 1 - options.range // 2
+    with dreams.Dreamer(
+        options.cfg, options.weights, last, dialect=options.dialect, threads=options.threads
+    ) as dreamer:
+        picture = images.load(options.image, channels=dreamer.network.input_shape[1])
+        Path(options.prefix).mkdir(parents=True, exist_ok=True)
+        with Bar("dreaming", options.rounds * options.iters, quiet=options.quiet) as bar:
+            steps = _dream(options, dreamer, picture, bar.update)
+            for number, (place, made) in enumerate(zip(places, steps, strict=True)):
+                images.save(made, place)
+                bar.clear()
+                print(f"{number} {place}", flush=True)
+    return 0
+
+
+def _dream(
+    options: argparse.Namespace, dreamer: Dreamer, picture: Floats, progress: Callable[[int], None]
+) -> Iterator[Floats]:
+    from .. import dreams, images
+
+    common = {
+        "rounds": options.rounds,
+        "iters": options.iters,
+        "rate": options.rate,
+        "norm": bool(options.norm),
+        "seed": options.seed,
+        "progress": progress,
+    }
+    if options.reconstruct:
+        _, _, height, width = dreamer.network.input_shape
+        return dreams.reconstruct(
+            dreamer,
+            images.letterbox(picture, width, height),
+            momentum=options.momentum,
+            smoothing=options.smoothing,
+            smooth=options.smooth,
+            **common,
+        )
+    return dreams.dream(
+        dreamer,
+        dreamer.fit(picture),
+        options.layer,
+        octaves=options.octaves,
+        zoom=options.zoom,
+        thresh=options.thresh,
+        span=options.range,
+        rotate=options.rotate,
+        **common,
+    )
