@@ -48,6 +48,7 @@ _LAZY = (
     "surgery",
     "synth",
     "training",
+    "wordtree",
 )
 
 __all__ = [

@@ -41,6 +41,8 @@ COMMANDS = (
     Command(("classifier", "valid"), "classifier", "valid", "top-1 and top-k accuracy on labelled pictures"),
     Command(("synth",), "tools", "synth", "draw a data set of shapes to try training with"),
     Command(("convert",), "tools", "convert", "turn an .npz or .zip data set into files to train on"),
+    Command(("wordtree", "build"), "wordtree", "build", "make a word tree from hypernym paths"),
+    Command(("wordtree", "show"), "wordtree", "show", "what is in a word tree, and around a node of it"),
     Command(("summary",), "tools", "summary", "layers, shapes, parameters and costs of a .cfg"),
     Command(("plan",), "tools", "plan", "the steps in which a .cfg will be run"),
     Command(
