@@ -236,7 +236,8 @@ class Builder:
 
     def head(self) -> None:
         """A detection head; the next layer reads some earlier one, as in real networks."""
-        anchors, classes, region = self.number(1, 3), self.number(0, 3), self.chance(2)
+        anchors, classes = self.number(1, 3), self.number(0, 3)
+        kind = self.pick(["region", "region", "yolo", "Gaussian_yolo"])
         _, h, w = self.shape
         if self.chance(4):
             side = self.number(1, 3)
@@ -244,15 +245,15 @@ class Builder:
             self.add("connected", (outputs, 1, 1), output=outputs, activation="linear")
             return self.add("detection", (outputs,), side=side, num=anchors, classes=classes, coords=4,
                             softmax=self.number(0, 1), sqrt=self.number(0, 1))  # fmt: skip
-        if anchors * (classes + 5) * h * w > MOST_VALUES:
+        filters = anchors * (classes + (9 if kind == "Gaussian_yolo" else 5))
+        if filters * h * w > MOST_VALUES:
             return None
-        filters = anchors * (classes + 5)
         self.add("convolutional", (filters, h, w), filters=filters, size=1, activation="linear")
-        if region:
+        if kind == "region":
             self.add("region", (filters, h, w), num=anchors, classes=classes, softmax=self.number(0, 1))
         else:
             extra = {"scale_x_y": 1.1} if self.chance(3) else {}
-            self.add("yolo", (filters, h, w), num=anchors, classes=classes, anchors="3,4,5,6,7,8", **extra)
+            self.add(kind, (filters, h, w), num=anchors, classes=classes, anchors="3,4,5,6,7,8", **extra)
         before = [i for i in range(self.count - 2) if len(self.shapes[i + 1]) == 3]
         if before and not self.chance(3):
             source = self.pick(before)

@@ -202,6 +202,10 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
     "yolo with endless anchors": (head("yolo", 8, "classes=3\nanchors=1e999,1\n"), "item 1 is not a finite number"),
     "yolo of a vector": (VECTOR + "[yolo]\nclasses=0\n", "needs an image"),
     "yolo with a map that is not there": (head("yolo", 8, "classes=3\nmap=no.map\n"), "map: no file 'no.map'"),
+    "Gaussian_yolo after the filters of yolo": (
+        head("Gaussian_yolo", 24, "num=3\nclasses=3\n"), r"set its filters=36 \(that is \(classes \+ 9\) \* anchors"),
+    "Gaussian_yolo with an unknown point": (
+        head("Gaussian_yolo", 12, "classes=3\nyolo_point=top\n"), "yolo_point: must be center, left_top or right_bottom"),
     "region after the wrong filters": (head("region", 75, "num=5\nclasses=3\n"), "set its filters=40"),
     "region with two coords": (head("region", 8, "coords=2\nclasses=3\n"), "coords: must be 4"),
     "region whose channels overflow": (head("region", 8, "num=4096\ncoords=4096\nclasses=1048576\n"), "channels|filters"),
@@ -316,6 +320,11 @@ SEEDS = [
     "anchors=1,1,2,2\nsoftmax=1\n",
     f"{NET}{CONV}[sam]\nfrom=0\n[local_avgpool]\nsize=3\nstride=1\n[reorg3d]\nstride=2\n[silence]\n[implicit]\n"
     "filters=16\n[scale_channels]\nfrom=-2\n[contrastive]\n",
+    head(
+        "Gaussian_yolo",
+        24,
+        "num=2\nmask=0,1\nclasses=3\nanchors=3,4,5,6\niou_loss=giou\nmax_delta=2\nyolo_point=left_top\n",
+    ),
     f"{NET}{CONV}[connected]\noutput=52\n[detection]\nside=2\nnum=2\nclasses=3\ncoords=4\nsoftmax=1\nrescore=1\n",
 ]
 NUMBERS = ["0", "-1", "1", "2", "3", "5", "7", "17", "255", "65536", "2147483647", "2147483648", "-2147483648", "1e9",

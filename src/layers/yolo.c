@@ -9,33 +9,12 @@
 #include <string.h>
 
 static const dn_key keys[] = {
-    {"classes", "20", "number of classes"},
-    {"num", "1", "number of anchors in the list"},
-    {"mask", NULL, "which anchors this head predicts; default all"},
-    {"anchors", NULL, "widths and heights in pixels of the network's input; default .5"},
-    {"max", NULL, "most truths per image; default 90, or 200 with keys of the fork"},
-    {"ignore_thresh", "0.5", "predictions with a better IoU are not pushed to no object"},
-    {"truth_thresh", "1", "predictions with a better IoU learn that truth"},
-    {"map", NULL, "file of class numbers to learn instead of the labels'"},
-    {"jitter", "0.2", "training: crop and placement jitter"},
-    {"random", "0", "training: resize the network every ten batches"},
-    {"scale_x_y", "1", "fork: stretches the centre's range beyond the cell"},
+#define KEY(name, fallback, meaning) {name, fallback, meaning},
+#include "yolo_keys.h"
+#undef KEY
     {"new_coords", "0", "fork: no activation here; sizes are (2 t)^2"},
-    {"iou_loss", "mse", "fork: mse, iou, giou, diou or ciou"},
-    {"iou_normalizer", "0.75", "fork: factor of the box gradient"},
-    {"obj_normalizer", "1", "fork: factor of the objectness gradient"},
-    {"cls_normalizer", "1", "fork: factor of the class gradient, with counters_per_class only"},
-    {"delta_normalizer", "1", "fork: factor of all gradients"},
-    {"iou_thresh", "1", "fork: anchors whose shape has a better IoU also learn the truth"},
-    {"iou_thresh_kind", "iou", "fork: measure of that test"},
-    {"objectness_smooth", "0", "fork: objectness learns the IoU"},
-    {"label_smooth_eps", "0", "fork: class label smoothing"},
-    {"max_delta", NULL, "fork: box gradients are clipped to this"},
     {"counters_per_class", NULL, "fork: images per class, to balance them"},
     {"focal_loss", "0", "fork: focal class loss"},
-    {"nms_kind", NULL, "fork: default, greedynms or diounms"},
-    {"beta_nms", "0.6", "fork: exponent of diounms"},
-    {"resize", "1", "fork: loader scale jitter (no effect)"},
     {"show_details", "1", "fork: no effect"},
     {"track_history_size", "5", "fork: no effect"},
     {"sim_thresh", "0.8", "fork: no effect"},
@@ -48,7 +27,7 @@ static const dn_key keys[] = {
 
 /* True if the section uses a key that only the fork has; it then trains by the fork's rules. */
 static bool uses_fork_keys(const dn_section *section) {
-    for (const dn_key *key = keys; key->name; ++key)
+    for (const dn_key *key = section->keys; key->name; ++key)
         if (strncmp(key->meaning, "fork:", 5) == 0 && dn_option_has(section, key->name)) return true;
     return false;
 }
@@ -90,15 +69,13 @@ static dn_status read_multipliers(yolo_settings *s, dn_section *section) {
 
 static dn_status read_iou_kind(dn_iou_kind *out, dn_section *section, const char *key, const char *name) {
     if (dn_iou_kind_parse(out, name)) return DN_OK;
-    dn_log(DN_LOG_WARNING, "%s:%d: [yolo] %s: '%s' is unknown; iou is used, as the fork does", section->file,
-           section->line, key, name);
+    dn_log(DN_LOG_WARNING, "%s:%d: [%s] %s: '%s' is unknown; iou is used, as the fork does", section->file,
+           section->line, section->name, key, name);
     *out = DN_IOU;
     return DN_OK;
 }
 
 static dn_status read_fork_keys(yolo_settings *s, dn_section *section) {
-    DN_TRY(dn_option_flag(&s->new_coords, section, "new_coords"));
-    DN_TRY(dn_option_flag(&s->focal_loss, section, "focal_loss"));
     DN_TRY(dn_option_flag(&s->objectness_smooth, section, "objectness_smooth"));
     DN_TRY(dn_option_float(&s->scale_x_y, section, "scale_x_y", 0, 1e6f));
     DN_TRY(dn_option_float(&s->iou_normalizer, section, "iou_normalizer", -1e6f, 1e6f));
@@ -115,25 +92,37 @@ static dn_status read_fork_keys(yolo_settings *s, dn_section *section) {
     if (!s->mse) DN_TRY(read_iou_kind(&s->iou_loss, section, "iou_loss", loss));
     DN_TRY(read_iou_kind(&s->iou_thresh_kind, section, "iou_thresh_kind",
                          dn_option_text(section, "iou_thresh_kind")));
-    static const char *const without_effect[] = {"resize",          "show_details",   "track_history_size",
-                                                 "sim_thresh",      "dets_for_track", "dets_for_show",
-                                                 "track_ciou_norm", "embedding_layer"};
+    (void)dn_option_text(section, "resize"); /* the loader's */
+    return DN_OK;
+}
+
+/* What [Gaussian_yolo] does not have. */
+static dn_status read_own_keys(yolo_settings *s, dn_section *section) {
+    DN_TRY(dn_option_flag(&s->new_coords, section, "new_coords"));
+    DN_TRY(dn_option_flag(&s->focal_loss, section, "focal_loss"));
+    static const char *const without_effect[] = {"show_details",   "track_history_size", "sim_thresh",
+                                                 "dets_for_track", "dets_for_show",      "track_ciou_norm",
+                                                 "embedding_layer"};
     for (size_t i = 0; i < DN_COUNT(without_effect); ++i) (void)dn_option_text(section, without_effect[i]);
     return read_multipliers(s, section);
 }
 
-static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph *graph) {
+dn_status dn_yolo_configure(dn_layer *layer, dn_section *section, const dn_graph *graph, bool gaussian) {
     yolo_settings *s = layer->settings;
+    s->gaussian = gaussian;
+    s->step = gaussian ? 2 : 1;
+    s->box_entries = 4 * s->step;
     DN_TRY(dn_layer_needs_image(layer, section));
     DN_TRY(dn_option_int(&s->classes, section, "classes", 0, 1 << 20));
     DN_TRY(read_anchors(s, section));
-    long long channels = (long long)s->mask_count * (s->classes + 5);
+    int others = s->box_entries + 1;
+    long long channels = (long long)s->mask_count * (s->classes + others);
     if (layer->in_c != channels)
         return dn_option_error(section, NULL,
                                "%d anchors with %d classes need %lld channels, but the layer before has "
-                               "%d; set its filters=%lld (that is (classes + 5) * anchors)",
-                               s->mask_count, s->classes, channels, layer->in_c, channels);
-    s->fork = uses_fork_keys(section);
+                               "%d; set its filters=%lld (that is (classes + %d) * anchors)",
+                               s->mask_count, s->classes, channels, layer->in_c, channels, others);
+    s->fork = gaussian || uses_fork_keys(section);
     DN_TRY(dn_option_int_or(&s->max_truths, section, "max", s->fork ? 200 : 90, 1, 1 << 20));
     DN_TRY(dn_option_float(&s->ignore_thresh, section, "ignore_thresh", -1e6f, 1e6f));
     DN_TRY(dn_option_float(&s->truth_thresh, section, "truth_thresh", -1e6f, 1e6f));
@@ -150,7 +139,12 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     return dn_layer_set_output(layer, section, layer->in_w, layer->in_h, layer->in_c);
 }
 
-static void release(dn_layer *layer) {
+static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph *graph) {
+    DN_TRY(dn_yolo_configure(layer, section, graph, false));
+    return read_own_keys(layer->settings, section);
+}
+
+void dn_yolo_release(dn_layer *layer) {
     yolo_settings *s = layer->settings;
     dn_free(s->anchors);
     dn_free(s->mask);
@@ -158,28 +152,33 @@ static void release(dn_layer *layer) {
     dn_free(s->class_multipliers);
 }
 
-static dn_status forward(const dn_layer *layer, dn_run *run) {
-    const yolo_settings *s = layer->settings;
+/* Planes of one anchor: all but the sizes pass through the logistic, and centres are stretched. */
+static void activate_anchor(const yolo_settings *s, const dn_run *run, float *entry) {
     const dn_ops *ops = run->ops;
     size_t cells = (size_t)s->w * (size_t)s->h;
+    for (size_t e = 0; e < 4; ++e) {
+        float *value = entry + dn_yolo_value(s, e);
+        if (e < 2 && !s->new_coords) ops->activate(run->device, DN_ACTIVATION_LOGISTIC, value, 1, 1, cells);
+        if (s->gaussian) ops->activate(run->device, DN_ACTIVATION_LOGISTIC, value + cells, 1, 1, cells);
+        for (size_t i = 0; e < 2 && s->scale_x_y != 1 && i < cells; ++i)
+            value[i] = s->scale_x_y * value[i] - 0.5f * (s->scale_x_y - 1);
+    }
+    if (!s->new_coords)
+        ops->activate(run->device, DN_ACTIVATION_LOGISTIC, entry + dn_yolo_object(s), 1, 1,
+                      (size_t)(1 + s->classes) * cells);
+}
+
+dn_status dn_yolo_forward(const dn_layer *layer, dn_run *run) {
+    const yolo_settings *s = layer->settings;
     float *output = run->output[layer->index];
-    ops->copy(run->device, output, dn_run_input(run, layer), (size_t)run->batch * layer->outputs);
+    run->ops->copy(run->device, output, dn_run_input(run, layer), (size_t)run->batch * layer->outputs);
     for (int b = 0; b < run->batch; ++b)
-        for (int a = 0; a < s->mask_count; ++a) {
-            float *entry = output + (size_t)b * layer->outputs + dn_yolo_index(s, a, 0);
-            if (!s->new_coords) {
-                ops->activate(run->device, DN_ACTIVATION_LOGISTIC, entry, 1, 1, 2 * cells);
-                ops->activate(run->device, DN_ACTIVATION_LOGISTIC, entry + 4 * cells, 1, 1,
-                              (size_t)(1 + s->classes) * cells);
-            }
-            if (s->scale_x_y != 1)
-                for (size_t i = 0; i < 2 * cells; ++i)
-                    entry[i] = s->scale_x_y * entry[i] - 0.5f * (s->scale_x_y - 1);
-        }
+        for (int a = 0; a < s->mask_count; ++a)
+            activate_anchor(s, run, output + (size_t)b * layer->outputs + dn_yolo_index(s, a, 0));
     return run->train && run->truth && !layer->only_forward ? dn_yolo_loss(layer, run) : DN_OK;
 }
 
-static dn_status backward(const dn_layer *layer, dn_run *run) {
+dn_status dn_yolo_backward(const dn_layer *layer, dn_run *run) {
     const yolo_settings *s = layer->settings;
     float *input_delta = dn_run_input_delta(run, layer);
     if (input_delta)
@@ -189,38 +188,49 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
 }
 
 dn_box dn_yolo_box(const yolo_settings *s, const float *output, size_t index, int list_index, int cell) {
-    size_t cells = (size_t)s->w * (size_t)s->h;
     const float *entry = output + index;
-    float w = entry[2 * cells], h = entry[3 * cells];
+    float w = entry[dn_yolo_value(s, 2)], h = entry[dn_yolo_value(s, 3)];
     dn_box box;
     box.x = ((float)(cell % s->w) + entry[0]) / (float)s->w;
-    box.y = ((float)(cell / s->w) + entry[cells]) / (float)s->h;
+    box.y = ((float)(cell / s->w) + entry[dn_yolo_value(s, 1)]) / (float)s->h;
     box.w = (s->new_coords ? 4 * w * w : expf(w)) * s->anchors[2 * list_index] / (float)s->net_w;
     box.h = (s->new_coords ? 4 * h * h : expf(h)) * s->anchors[2 * list_index + 1] / (float)s->net_h;
+    box.x -= s->point * box.w;
+    box.y -= s->point * box.h;
     return box;
 }
 
-static dn_status detect(const dn_layer *layer, const float *output, const dn_head_options *options,
-                        dn_detection_list *out) {
+/* 1 less the mean uncertainty of the box; 1 for a head that predicts none. */
+static float certainty(const yolo_settings *s, const float *entry) {
+    size_t cells = (size_t)s->w * (size_t)s->h;
+    float sum = 0;
+    if (!s->gaussian) return 1;
+    for (size_t e = 0; e < 4; ++e) sum += entry[dn_yolo_value(s, e) + cells];
+    return 1 - sum / 4;
+}
+
+dn_status dn_yolo_detect(const dn_layer *layer, const float *output, const dn_head_options *options,
+                         dn_detection_list *out) {
     const yolo_settings *s = layer->settings;
     int cells = s->w * s->h;
     for (int cell = 0; cell < cells; ++cell)
         for (int a = 0; a < s->mask_count; ++a) {
             size_t index = dn_yolo_index(s, a, cell);
             const float *entry = output + index;
-            float objectness = entry[4 * (size_t)cells], *probabilities;
+            float objectness = entry[dn_yolo_object(s)], *probabilities;
             if (!(objectness > options->thresh)) continue;
             DN_TRY(dn_detection_list_add(out, dn_yolo_box(s, output, index, s->mask[a], cell), objectness,
                                          &probabilities));
+            float factor = objectness * certainty(s, entry);
             for (int c = 0; c < dn_min_int(s->classes, out->classes); ++c) {
-                float p = objectness * entry[(size_t)(5 + c) * (size_t)cells];
+                float p = factor * entry[dn_yolo_class(s, c)];
                 probabilities[c] = p > options->thresh ? p : 0;
             }
         }
     return DN_OK;
 }
 
-static void head_info(const dn_layer *layer, dn_head_info *out) {
+void dn_yolo_head_info(const dn_layer *layer, dn_head_info *out) {
     const yolo_settings *s = layer->settings;
     out->classes = s->classes;
     out->max_truths = s->fork ? s->max_truths : dn_max_int(90, s->max_truths);
@@ -237,9 +247,9 @@ const dn_layer_type dn_type_yolo = {
     .keys = keys,
     .settings_size = sizeof(yolo_settings),
     .configure = configure,
-    .release = release,
-    .forward = forward,
-    .backward = backward,
-    .detect = detect,
-    .head_info = head_info,
+    .release = dn_yolo_release,
+    .forward = dn_yolo_forward,
+    .backward = dn_yolo_backward,
+    .detect = dn_yolo_detect,
+    .head_info = dn_yolo_head_info,
 };

@@ -1,5 +1,5 @@
-/* yolo_loss.c - training of [yolo]: the reference's rules (compat.md 7.3) and, for sections with the fork's
- * keys, the fork's (20.3, 20.4). Deltas are hand-made, as in both. */
+/* yolo_loss.c - training of [yolo] and [Gaussian_yolo]: the reference's rules (compat.md 7.3) and, for
+ * sections with the fork's keys, the fork's (20.3, 20.4). Deltas are hand-made, as in both. */
 #include "head.h"
 #include "yolo.h"
 
@@ -9,7 +9,7 @@
 
 /* Numbers of one pass, for the log line and the IoU losses. */
 typedef struct tally {
-    double iou, iou_loss, giou_loss, class_p, object, any_object;
+    double iou, iou_loss, giou_loss, likelihood_loss, class_p, object, any_object;
     int count, class_count, over_50, over_75;
 } tally;
 
@@ -33,22 +33,23 @@ static int label_of(const dn_truth_rows *truth, int t) {
 
 /* ---- boxes ---- */
 
+/* The values at a cell that would decode to the truth. */
+static void box_target(const yolo_settings *s, int list_index, int cell, dn_box truth, float target[4]) {
+    const float *anchor = s->anchors + 2 * list_index;
+    float w = truth.w * (float)s->net_w / anchor[0], h = truth.h * (float)s->net_h / anchor[1];
+    target[0] = (truth.x + s->point * truth.w) * (float)s->w - (float)(cell % s->w);
+    target[1] = (truth.y + s->point * truth.h) * (float)s->h - (float)(cell / s->w);
+    target[2] = s->new_coords ? sqrtf(w / 4) : logf(w);
+    target[3] = s->new_coords ? sqrtf(h / 4) : logf(h);
+}
+
 /* Squared-error deltas towards the truth (both dialects); adds if the fork. */
-static void box_delta_mse(const view *v, size_t index, int list_index, int cell, dn_box truth, float scale) {
+static void box_delta_mse(const view *v, size_t index, const float target[4], float scale) {
     const yolo_settings *s = v->s;
-    const float *out = v->output + index, *anchor = s->anchors + 2 * list_index;
-    float *delta = v->delta + index;
-    size_t cells = (size_t)v->cells;
-    float target[4] = {
-        truth.x * (float)s->w - (float)(cell % s->w), truth.y * (float)s->h - (float)(cell / s->w),
-        logf(truth.w * (float)s->net_w / anchor[0]), logf(truth.h * (float)s->net_h / anchor[1])};
-    if (s->new_coords) {
-        target[2] = sqrtf(truth.w * (float)s->net_w / (4 * anchor[0]));
-        target[3] = sqrtf(truth.h * (float)s->net_h / (4 * anchor[1]));
-    }
     for (size_t e = 0; e < 4; ++e) {
-        float d = scale * (target[e] - out[e * cells]);
-        delta[e * cells] = s->fork ? delta[e * cells] + d : d;
+        size_t at = index + dn_yolo_value(s, e);
+        float d = scale * (target[e] - v->output[at]);
+        v->delta[at] = s->fork ? v->delta[at] + d : d;
     }
 }
 
@@ -59,21 +60,19 @@ static float clip(float value, float most) {
 /* Deltas of an IoU loss; sizes pass through exp, centres through nothing, as in the fork. */
 static void box_delta_iou(const view *v, size_t index, dn_box predicted, dn_box truth, float scale) {
     const yolo_settings *s = v->s;
-    size_t cells = (size_t)v->cells;
     const float *out = v->output + index;
     float *delta = v->delta + index;
     if (predicted.w == 0) predicted.w = 1;
     if (predicted.h == 0) predicted.h = 1;
     dn_box g = dn_box_iou_gradient(s->iou_loss, predicted, truth);
-    float d[4] = {g.x, g.y, g.w, g.h};
-    if (!s->new_coords) {
-        d[2] *= expf(out[2 * cells]);
-        d[3] *= expf(out[3 * cells]);
-    }
+    /* A corner that stays moves the centre by half of what is added to the size. */
+    float d[4] = {g.x, g.y, g.w - 2 * s->point * g.x, g.h - 2 * s->point * g.y};
     for (size_t e = 0; e < 4; ++e) {
+        size_t at = dn_yolo_value(s, e);
+        if (e >= 2 && !s->new_coords) d[e] *= expf(out[at]);
         float value = d[e] * scale;
         if (!isfinite(value)) value = 0;
-        delta[e * cells] += s->max_delta < FLT_MAX ? clip(value, s->max_delta) : value;
+        delta[at] += s->max_delta < FLT_MAX ? clip(value, s->max_delta) : value;
     }
 }
 
@@ -82,13 +81,17 @@ static dn_box box_delta(const view *v, size_t index, int list_index, int cell, d
                         float multiplier) {
     const yolo_settings *s = v->s;
     dn_box predicted = dn_yolo_box(s, v->output, index, list_index, cell);
-    float area_scale = 2 - truth.w * truth.h;
-    if (!s->fork)
-        box_delta_mse(v, index, list_index, cell, truth, area_scale);
-    else if (s->mse)
-        box_delta_mse(v, index, list_index, cell, truth, area_scale * s->iou_normalizer * multiplier);
-    else
-        box_delta_iou(v, index, predicted, truth, s->iou_normalizer * multiplier);
+    float target[4], scale = 2 - truth.w * truth.h, normalizer = s->iou_normalizer * multiplier;
+    box_target(s, list_index, cell, truth, target);
+    if (s->fork && !s->mse) box_delta_iou(v, index, predicted, truth, normalizer);
+    if (s->gaussian) {
+        float uncertainty = scale * s->uc_normalizer * multiplier;
+        double loss = dn_gaussian_delta(s, v->output + index, v->delta + index, target,
+                                        s->mse ? scale * normalizer : 0, uncertainty);
+        v->sums->likelihood_loss += (double)(s->mse ? scale * normalizer : uncertainty) * loss;
+    } else if (!s->fork || s->mse) {
+        box_delta_mse(v, index, target, s->fork ? scale * normalizer : scale);
+    }
     return predicted;
 }
 
@@ -98,9 +101,9 @@ static dn_box box_delta(const view *v, size_t index, int list_index, int cell, d
  * only the true class is set, so that a box can have several labels. */
 static void class_delta(const view *v, size_t index, int class_id) {
     const yolo_settings *s = v->s;
-    size_t cells = (size_t)v->cells;
-    const float *p = v->output + index + 5 * cells;
-    float *delta = v->delta + index + 5 * cells;
+    size_t cells = (size_t)v->cells, first = index + dn_yolo_class(s, 0);
+    const float *p = v->output + first;
+    float *delta = v->delta + first;
     size_t own = (size_t)class_id * cells;
     float on = 1 - 0.5f * s->label_smooth, off = 0.5f * s->label_smooth;
     float multiplier = s->class_multipliers ? s->class_multipliers[class_id] : 1;
@@ -127,33 +130,32 @@ static void class_delta(const view *v, size_t index, int class_id) {
 /* ---- step (a): every prediction against all truths ---- */
 
 static bool has_likely_class(const view *v, size_t index) {
-    size_t cells = (size_t)v->cells;
     for (int c = 0; c < v->s->classes; ++c)
-        if (v->output[index + (size_t)(5 + c) * cells] > 0.25f) return true;
+        if (v->output[index + dn_yolo_class(v->s, c)] > 0.25f) return true;
     return false;
 }
 
 /* truth_thresh < 1: a prediction that good learns its truth. */
 static void learn_best(const view *v, size_t index, int list_index, int cell, int t, float iou) {
     const yolo_settings *s = v->s;
-    size_t cells = (size_t)v->cells;
+    size_t object = index + dn_yolo_object(s);
     int class_id = learned_class(s, label_of(&v->truth, t));
     float target = s->objectness_smooth ? iou * iou : 1, normalizer = s->fork ? s->obj_normalizer : 1;
     float multiplier = s->class_multipliers && class_id >= 0 ? s->class_multipliers[class_id] : 1;
-    v->delta[index + 4 * cells] = normalizer * (target - v->output[index + 4 * cells]);
+    v->delta[object] = normalizer * (target - v->output[object]);
     if (class_id < 0) return;
     tally ignored = {0};
     view quiet = *v;
     quiet.sums = &ignored; /* these are not counted */
     class_delta(&quiet, index, class_id);
-    size_t own = index + (size_t)(5 + class_id) * cells;
+    size_t own = index + dn_yolo_class(s, class_id);
     if (s->objectness_smooth) v->delta[own] = multiplier * (target - v->output[own]);
     box_delta(v, index, list_index, cell, dn_truth_box(&v->truth, t), multiplier);
 }
 
 static void compare_prediction(const view *v, int anchor, int cell) {
     const yolo_settings *s = v->s;
-    size_t index = dn_yolo_index(s, anchor, cell), object = index + 4 * (size_t)v->cells;
+    size_t index = dn_yolo_index(s, anchor, cell), object = index + dn_yolo_object(s);
     dn_box predicted = dn_yolo_box(s, v->output, index, s->mask[anchor], cell);
     float best = 0;
     int best_t = 0;
@@ -185,7 +187,7 @@ static int mask_position(const yolo_settings *s, int list_index) {
 
 static void learn_truth(const view *v, int anchor, int cell, dn_box truth, int class_id) {
     const yolo_settings *s = v->s;
-    size_t index = dn_yolo_index(s, anchor, cell), object = index + 4 * (size_t)v->cells;
+    size_t index = dn_yolo_index(s, anchor, cell), object = index + dn_yolo_object(s);
     float multiplier = s->class_multipliers ? s->class_multipliers[class_id] : 1;
     dn_box predicted = box_delta(v, index, s->mask[anchor], cell, truth, multiplier);
     float iou = dn_box_iou_of(predicted, truth);
@@ -212,7 +214,8 @@ static void assign_truth(const view *v, int t) {
     dn_box truth = dn_truth_box(&v->truth, t), shape = {0, 0, truth.w, truth.h};
     int class_id = learned_class(s, label_of(&v->truth, t));
     if (class_id < 0) return;
-    int cell = dn_truth_cell(truth.y, s->h) * s->w + dn_truth_cell(truth.x, s->w), best_n = 0;
+    int row = dn_truth_cell(truth.y + s->point * truth.h, s->h);
+    int cell = row * s->w + dn_truth_cell(truth.x + s->point * truth.w, s->w), best_n = 0;
     float best = 0;
     for (int n = 0; n < s->anchor_count; ++n) {
         float iou = dn_box_iou_of(anchor_shape(s, n), shape);
@@ -234,14 +237,15 @@ static void assign_truth(const view *v, int t) {
 
 /* With iou_thresh < 1 several truths add to one box; the fork divides by the number of its classes. */
 static void average_boxes(const view *v) {
-    size_t cells = (size_t)v->cells;
-    for (int anchor = 0; anchor < v->s->mask_count; ++anchor)
+    const yolo_settings *s = v->s;
+    for (int anchor = 0; anchor < s->mask_count; ++anchor)
         for (int cell = 0; cell < v->cells; ++cell) {
-            float *delta = v->delta + dn_yolo_index(v->s, anchor, cell);
+            float *delta = v->delta + dn_yolo_index(s, anchor, cell);
             int positive = 0;
-            if (delta[4 * cells] == 0) continue;
-            for (int c = 0; c < v->s->classes; ++c) positive += delta[(size_t)(5 + c) * cells] > 0;
-            for (size_t e = 0; positive > 0 && e < 4; ++e) delta[e * cells] /= (float)positive;
+            if (delta[dn_yolo_object(s)] == 0) continue;
+            for (int c = 0; c < s->classes; ++c) positive += delta[dn_yolo_class(s, c)] > 0;
+            for (int e = 0; positive > 0 && e < s->box_entries; ++e)
+                delta[(size_t)e * (size_t)v->cells] /= (float)positive;
         }
 }
 
@@ -250,11 +254,11 @@ static void average_boxes(const view *v) {
 /* Squared norm of the deltas, without those of the boxes if asked. */
 static double squared_norm(const dn_layer *layer, const dn_run *run, bool boxes) {
     const yolo_settings *s = layer->settings;
-    size_t cells = (size_t)s->w * (size_t)s->h, per_anchor = (size_t)(s->classes + 5) * cells;
+    size_t per_anchor = dn_yolo_class(s, s->classes), box = dn_yolo_object(s);
     const float *delta = run->delta[layer->index];
     double sum = 0;
     for (size_t i = 0; i < (size_t)run->batch * layer->outputs; ++i)
-        if (boxes || i % per_anchor >= 4 * cells) sum += (double)delta[i] * delta[i];
+        if (boxes || i % per_anchor >= box) sum += (double)delta[i] * delta[i];
     return sum;
 }
 
@@ -275,9 +279,17 @@ static dn_status row_values(int *values, const dn_layer *layer, const dn_run *ru
     for (*values = 5; *values <= 6; ++*values)
         if (run->truths == rows * (size_t)*values || run->truths == (size_t)s->max_truths * (size_t)*values)
             return DN_OK;
-    return dn_fail(DN_ERROR_DATA,
-                   "layer %d [yolo] needs %zu truths of 5 or 6 values per image, not %zu floats",
-                   layer->index, rows, run->truths);
+    return dn_fail(DN_ERROR_DATA, "layer %d [%s] needs %zu truths of 5 or 6 values per image, not %zu floats",
+                   layer->index, layer->type->name, rows, run->truths);
+}
+
+/* The squared deltas; losses of boxes that have a value of their own count as it. */
+static double cost_of(const dn_layer *layer, const dn_run *run, const tally *sums) {
+    const yolo_settings *s = layer->settings;
+    if (!s->fork || (s->mse && !s->gaussian)) return squared_norm(layer, run, true);
+    double cost = s->obj_normalizer * squared_norm(layer, run, false) + sums->likelihood_loss;
+    double box_loss = s->iou_loss == DN_GIOU ? sums->giou_loss : sums->iou_loss;
+    return s->mse || !sums->count ? cost : cost + s->iou_normalizer * box_loss / sums->count;
 }
 
 dn_status dn_yolo_loss(const dn_layer *layer, dn_run *run) {
@@ -298,13 +310,7 @@ dn_status dn_yolo_loss(const dn_layer *layer, dn_run *run) {
         for (int t = 0; t < v.truth.count; ++t) assign_truth(&v, t);
         if (s->fork && s->iou_thresh < 1) average_boxes(&v);
     }
-    if (!s->fork || s->mse) {
-        run->cost[layer->index] = (float)squared_norm(layer, run, true);
-    } else {
-        double box_loss = s->iou_loss == DN_GIOU ? sums.giou_loss : sums.iou_loss;
-        run->cost[layer->index] = (float)(s->obj_normalizer * squared_norm(layer, run, false) +
-                                          (sums.count ? s->iou_normalizer * box_loss / sums.count : 0));
-    }
+    run->cost[layer->index] = (float)cost_of(layer, run, &sums);
     report(layer, run, &sums);
     return DN_OK;
 }
