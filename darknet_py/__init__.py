@@ -47,6 +47,7 @@ _LAZY = (
     "evaluation",
     "surgery",
     "synth",
+    "text",
     "training",
     "wordtree",
 )

@@ -1,4 +1,4 @@
-"""The training loops behind `detector train` and `classifier train`: batches in, checkpoints out.
+"""The training loops behind `detector`, `classifier` and `rnn train`: batches in, checkpoints out.
 
 A run leaves in its backup folder NAME_last.weights and NAME_last.state (every 100 updates, and at least every
 ten minutes), NAME_N.weights, NAME_best.weights (best on the validation list, when it is evaluated) and
@@ -30,9 +30,10 @@ from .loaders import Batch, ClassificationLoader, DetectionLoader, GridLoader, m
 from .names import read_names
 from .network import Layer, Network
 from .progress import TrainingReport
+from .text import TextStreams, read_symbols
 from .trainer import Trainer
 
-__all__ = ["TrainingResult", "train_classifier", "train_detector"]
+__all__ = ["TrainingResult", "train_classifier", "train_detector", "train_text"]
 
 PathLike = str | os.PathLike[str]
 
@@ -123,7 +124,7 @@ class _Run:
     ) -> None:
         self._trainer, self._batch, self._plan, self._report = trainer, batch, plan, report
         self._net = trainer.network
-        self._own_size = (self._net.input_shape[3], self._net.input_shape[2])
+        self._own_size = self._net.input_shape[:1:-1]  # width, height; nothing for a network of vectors
         self._saved_at, self._good = time.monotonic(), "none yet"
         self.loss = self.average = math.nan
         self.best: float | None = None
@@ -162,7 +163,7 @@ class _Run:
         try:
             for part in range(passes):
                 batch = self._batch(done * passes + part)
-                self._resize(batch.x.shape[3], batch.x.shape[2])
+                self._resize(*batch.x.shape[:1:-1])
                 total += trainer.step(batch.x, batch.truth)
         except NumericError as error:
             raise self._diverged(done, str(error)) from error
@@ -178,9 +179,10 @@ class _Run:
             "Try a smaller learning_rate, or a longer burn_in"
         )
 
-    def _resize(self, width: int, height: int) -> None:
-        if self._net.input_shape[2:] != (height, width):
-            self._trainer.resize(width, height)
+    def _resize(self, *size: int) -> None:
+        """Gives the network's input this width and height; nothing to do for vectors."""
+        if self._net.input_shape[:1:-1] != size:
+            self._trainer.resize(*size)
 
     def _checkpoints(self, done: int) -> None:
         plan = self._plan
@@ -497,6 +499,56 @@ def train_classifier(
             plan.score_every = score_every or _epochs(1, len(paths), net)
             plan.score = lambda: evaluation.evaluate_classifier(net, valid, labels, top=1).top1
         return _train(stack, trainer, loader.batch, plan, figures, quiet, log_every, csv, resume, len(paths))
+
+
+def train_text(
+    text: PathLike,
+    cfg: PathLike,
+    weights: PathLike | None = None,
+    *,
+    tokenized: bool = False,
+    clear: bool = False,
+    resume: bool = False,
+    max_batches: int | None = None,
+    backup: PathLike = "backup",
+    save_every: int | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+    partial: bool = False,
+    quiet: bool = False,
+    log_every: int | None = None,
+    csv: PathLike | None = None,
+) -> TrainingResult:
+    """Trains a recurrent network to predict the next symbol of a text; see darknet_py.text.
+
+    tokenized: the file holds numbers of symbols instead of bytes. Other arguments as for train_detector.
+    """
+    symbols = read_symbols(text, tokenized)
+    with ExitStack() as stack:
+        folder = _prepare_folder(Path(backup))
+        trainer, figures = _open(
+            stack,
+            cfg,
+            weights,
+            folder,
+            clear=clear,
+            resume=resume,
+            threads=threads,
+            seed=seed,
+            partial=partial,
+        )
+        net = trainer.network
+        streams = TextStreams(symbols, net, seed=seed, name=str(text))
+
+        def batch(step: int) -> Batch:
+            for stream in range(streams.streams):
+                if streams.jumps(step, stream):
+                    trainer.reset(stream)
+            return streams.batch(step)
+
+        end = net.max_batches if max_batches is None else max_batches
+        plan = Schedule(folder, Path(cfg).name.split(".")[0], end, save_every)
+        return _train(stack, trainer, batch, plan, figures, quiet, log_every, csv, resume, len(symbols))
 
 
 def _epochs(count: int, images: int, net: Network) -> int:
