@@ -48,7 +48,7 @@ PUBLISHED = "1-tiny 2 2-voc 2-tiny 2-tiny-voc 3 3-spp 3-tiny"
 OFFICIAL = {
     **{f"yolov{name}": f"pjreddie/yolov{name}" for name in PUBLISHED.split()},
     **{name: f"pjreddie/{name}" for name in ("yolo9000", "alexnet", "extraction", "darknet")},
-    **{name: f"pjreddie/{name}" for name in ("darknet19", "darknet19_448", "darknet53")},
+    **{name: f"pjreddie/{name}" for name in ("darknet19", "darknet19_448", "darknet53", "rnn", "gru")},
     **{f"resnet{depth}": f"pjreddie/resnet{depth}" for depth in (18, 50, 101, 152)},
     **{name: f"alexeyab/{name}" for name in ("yolov4", "yolov4-tiny", "yolov4-csp", "yolov7-tiny")},
     "tiny-darknet": "pjreddie/tiny",
@@ -63,6 +63,7 @@ SIZES = {
     "alexnet": ((97, 131), (131, 97)),
     "alexnet-xnor": ((227, 227), (227, 259)),
     "alexnet-bwn": ((227, 227), (227, 259)),
+    **dict.fromkeys(("rnn", "gru", "lstm"), ((0, 0),)),
     "lenet": ((28, 28), (31, 45)),
     "dcgan-generator": ((1, 1), (3, 2)),
     "dcgan-discriminator": ((64, 64), (97, 131)),
@@ -153,12 +154,9 @@ def shape_of(layer: dn.Layer) -> tuple[object, ...]:
 @pytest.mark.parametrize("name", FILES)
 def test_the_plan_agrees_with_the_layers_one_by_one(name: str) -> None:
     text = thin(text_of(name))
-    if "[net]\ninputs=" in text:
-        sizes: tuple[tuple[int, int], ...] = ((0, 0),)
-    else:
-        sizes = SIZES.get(name, PLAIN)
-    for width, height in sizes:
-        with dn.Network.from_string(text, width=width, height=height, threads=1) as net:
+    steps = 3 if "time_steps=" in text else None
+    for width, height in SIZES.get(name, PLAIN):
+        with dn.Network.from_string(text, width=width, height=height, time_steps=steps, threads=1) as net:
             steady(net)
             assert disagreement(net) < 1e-4
 

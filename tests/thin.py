@@ -63,7 +63,7 @@ def steady(net: dn.Network, seed: int = 0) -> None:
 def disagreement(net: dn.Network, seed: int = 0) -> float:
     """The largest difference between the plan's outputs and those of the layers one by one, relative to the
     output's range."""
-    x = np.random.default_rng(seed).random(net.input_shape[1:], np.float32)
+    x = np.random.default_rng(seed).random((net.time_steps, *net.input_shape[1:]), np.float32)
     kept, worst = net.activations(x), 0.0
     for index, planned in zip(net.output_layers, net.predict(x), strict=True):
         one = kept[index]

@@ -10,6 +10,7 @@ DCGAN = (
     'Adversarial Networks", 2016'
 )
 DECONVNET = 'Noh, Hong and Han, "Learning Deconvolution Network for Semantic Segmentation", 2015'
+CHARACTERS = 'Karpathy, "The Unreasonable Effectiveness of Recurrent Neural Networks", 2015'
 GO = "Redmon, pjreddie.com/darknet/darkgo"
 
 # ---- DCGAN ------------------------------------------------------------------------------------------------
@@ -122,6 +123,58 @@ def deconvolve(cfg: Cfg, filters: int, size: int, pad: int) -> None:
     )
 
 
+# ---- characters -------------------------------------------------------------------------------------------
+
+#: Streams and steps of the article's program; the rest as Darknet's rnn.train.cfg, which has 128 of 576
+#: steps.
+CHARACTERS_NET = {
+    "inputs": 256,
+    "batch": 50,
+    "subdivisions": 1,
+    "time_steps": 50,
+    "momentum": 0.9,
+    "decay": 0.001,
+}
+
+
+def characters(kind: str) -> Cfg:
+    title = {
+        "rnn": "vanilla recurrent layers",
+        "gru": "gated recurrent units",
+        "lstm": "long short-term memory",
+    }
+    fits = {
+        "rnn": "Weights: those published for Darknet's rnn.cfg (shakespeare, tolstoy, kant, grrm) fit.",
+        "gru": unpublished(),
+        "lstm": unpublished(),
+    }
+    steps = {
+        "learning_rate": 0.1,
+        "policy": "steps",
+        "steps": "1000,1500",
+        "scales": ".1,.1",
+        "max_batches": 2000,
+    }
+    adam = {"learning_rate": 0.002, "adam": 1, "policy": "constant", "decay": 0, "max_batches": 20000}
+    cfg = Cfg(
+        kind,
+        f"Next character of a text, by {title[kind]}",
+        CHARACTERS,
+        "Bytes in as 256 values of which one is 1, probabilities of the next byte out.",
+        "256 outputs",
+        fits[kind],
+        CHARACTERS_NET | (steps if kind == "rnn" else adam),
+    )
+    for _ in range(3):
+        if kind == "rnn":
+            cfg.add("rnn", batch_normalize=1, output=1024, activation="leaky")
+        else:
+            cfg.add(kind, output=256 if kind == "gru" else 512)
+    cfg.connected(256, "leaky" if kind == "rnn" else "linear")
+    cfg.add("softmax")
+    return cfg
+
+
 # ---- Go ---------------------------------------------------------------------------------------------------
 
 
@@ -161,5 +214,6 @@ def models() -> list[Cfg]:
         dcgan_generator(),
         dcgan_discriminator(),
         deconvnet(),
+        *(characters(kind) for kind in ("rnn", "gru", "lstm")),
         darkgo(),
     ]

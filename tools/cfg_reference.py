@@ -23,7 +23,7 @@ FORK = {
     " augment_speed sequential_subdivisions use_cuda_graph weights_reject_freq equidistant_point"
     " badlabels_rejection_percentage num_sigmas_reject_badlabels adversarial_lr attention contrastive"
     " contrastive_jit_flip contrastive_color unsupervised",
-    "convolutional": "stride_x stride_y dilation antialiasing share_index",
+    "convolutional": "stride_x stride_y dilation antialiasing share_index bin_output",
     "maxpool": "stride_x stride_y maxpool_depth out_channels antialiasing",
     "dropout": "dropblock dropblock_size_rel dropblock_size_abs",
     "route": "groups group_id",

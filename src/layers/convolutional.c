@@ -32,6 +32,7 @@ static const dn_key keys[] = {
     {"xnor", "0", "as binary, and inputs are replaced by their sign"},
     {"flipped", "0", "the weights file holds the matrix transposed"},
     {"dot", "0", "read, without effect, as in the reference"},
+    {"bin_output", "0", "read, without effect: the next layer, xnor=1, takes the sign anyway"},
     {"antialiasing", "0", "run at stride 1, then blur with the stride: 1 by 3x3, 2 by 2x2"},
     {"share_index", NULL, "share the parameters of another layer; not supported yet"},
     {NULL, NULL, NULL},
@@ -137,6 +138,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&s->xnor, section, "xnor"));
     DN_TRY(dn_option_flag(&flipped, section, "flipped"));
     (void)dn_option_text(section, "dot");
+    (void)dn_option_text(section, "bin_output");
     if (dn_option_text(section, "share_index")) /* 0 is a layer, too */
         return dn_option_error(section, "share_index",
                                "is not supported yet; without it the results would be wrong");
