@@ -45,6 +45,8 @@ _LAZY = (
     "drawing",
     "dreams",
     "evaluation",
+    "inspection",
+    "pictures",
     "surgery",
     "synth",
     "text",

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._native import ffi, lib
-from .errors import DataError, DataFileError, DataNotFoundError, check, path_bytes
+from .errors import ArgumentError, DataError, DataFileError, DataNotFoundError, check, path_bytes
 from .logs import logger
 from .names import find_beside, read_names
 
@@ -27,6 +27,7 @@ __all__ = [
     "class_of",
     "find_label",
     "image_files",
+    "keep_inputs",
     "label_path",
     "read_labels",
     "read_list",
@@ -73,6 +74,19 @@ def write_whole(path: PathLike, content: str | bytes) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise DataFileError(f"{target}: cannot write: {error.strerror or error}") from error
+
+
+def keep_inputs(written: Sequence[PathLike], read: Sequence[PathLike]) -> None:
+    """Refuses to write a file that is also read, or written twice, under whatever name.
+
+    Raises ArgumentError.
+    """
+    used = {Path(path).resolve(): path for path in read}
+    for path in written:
+        place = Path(path).resolve()
+        if place in used or any(place.exists() and one.exists() and place.samefile(one) for one in used):
+            raise ArgumentError(f"{os.fspath(path)} is another file of this command: name a new one")
+        used[place] = path
 
 
 class DataFile:

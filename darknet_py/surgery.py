@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ._native import ffi, lib
 from .cfg_text import CfgText
-from .data import write_whole
+from .data import keep_inputs, write_whole
 from .errors import ArgumentError, WeightsError
 from .network import Layer, Network
 from .progress import Bar
@@ -56,7 +56,7 @@ def partial(
     seen becomes 0, so that learning-rate schedule and burn-in start anew. Network(..., partial=True) and
     `detector train` read the result.
     """
-    _outputs([out], [cfg, weights])
+    keep_inputs([out], [cfg, weights])
     with _open(cfg, dialect) as net:
         if not 1 <= layers <= len(net.layers):
             raise ArgumentError(f"{cfg}: expected 1..{len(net.layers)} layers to keep, found {layers}")
@@ -80,7 +80,7 @@ def average(
     """
     if not weights:
         raise ArgumentError("average needs at least one weights file")
-    _outputs([out], [cfg, *weights])
+    keep_inputs([out], [cfg, *weights])
     sums: list[dict[str, npt.NDArray[np.float64]]] = []
     seen = 0
     with _open(cfg, dialect) as net, Bar("averaging", len(weights), quiet=quiet) as bar:
@@ -103,7 +103,7 @@ def average(
 
 def rescale(cfg: PathLike, weights: PathLike, out: PathLike, *, dialect: str | None = None) -> Path:
     """Writes weights whose network sees pictures 0..1 as the given one those of -1..1 (rescale_input)."""
-    _outputs([out], [cfg, weights])
+    keep_inputs([out], [cfg, weights])
     with _open(cfg, dialect, weights) as net:
         rescale_input(net)
         return _save(net, out, dialect)
@@ -111,7 +111,7 @@ def rescale(cfg: PathLike, weights: PathLike, out: PathLike, *, dialect: str | N
 
 def rgbgr(cfg: PathLike, weights: PathLike, out: PathLike, *, dialect: str | None = None) -> Path:
     """Writes weights whose network sees BGR pictures as the given one sees RGB pictures, and the reverse."""
-    _outputs([out], [cfg, weights])
+    keep_inputs([out], [cfg, weights])
     with _open(cfg, dialect, weights) as net:
         swap_red_blue(net)
         return _save(net, out, dialect)
@@ -119,7 +119,7 @@ def rgbgr(cfg: PathLike, weights: PathLike, out: PathLike, *, dialect: str | Non
 
 def reset(cfg: PathLike, weights: PathLike, out: PathLike, *, dialect: str | None = None) -> Path:
     """Writes weights with batch normalisation folded and its arrays kept as an identity (fold_batchnorm)."""
-    _outputs([out], [cfg, weights])
+    keep_inputs([out], [cfg, weights])
     with _open(cfg, dialect, weights) as net:
         fold_batchnorm(net)
         return _save(net, out, dialect)
@@ -165,7 +165,7 @@ def oneoff(
     it. Filter k goes to place 5 + k of each anchor; the first 5 start from small random numbers. What does
     not find room is left out, as in the reference. seen becomes 0.
     """
-    _outputs([out], [cfg, weights])
+    keep_inputs([out], [cfg, weights])
     text = CfgText.read(cfg)
     with _open(cfg, dialect) as net:
         index = len(net.layers) - 2
@@ -206,7 +206,7 @@ def oneoff2(
     For a cfg whose layers from `layer` on repeat those from 0 on: both then start with the same parameters.
     The file may end early at a layer boundary, or go on after the last layer.
     """
-    _outputs([out], [cfg, weights])
+    keep_inputs([out], [cfg, weights])
     with _open(cfg, dialect) as net:
         net.load_weights(weights, partial=True)
         net.load_weights(weights, start=net._layer_index(layer), partial=True)
@@ -373,23 +373,13 @@ def _convert(
     dialect: str | None,
 ) -> Path:
     """Writes the network, and on request the cfg, that change makes of a network."""
-    _outputs([out] if cfg_out is None else [out, cfg_out], [cfg, weights])
+    keep_inputs([out] if cfg_out is None else [out, cfg_out], [cfg, weights])
     with _open(cfg, dialect, weights) as net:
         text, changed = change(cfg, net, dialect=dialect)
     with changed:
         if cfg_out is not None:
             write_whole(cfg_out, bytes(text))
         return _save(changed, out, dialect)
-
-
-def _outputs(written: Sequence[PathLike], read: Sequence[PathLike]) -> None:
-    """Refuses to write a file that is also read, or written twice, under whatever name."""
-    used = {Path(path).resolve(): path for path in read}
-    for path in written:
-        place = Path(path).resolve()
-        if place in used or any(place.exists() and one.exists() and place.samefile(one) for one in used):
-            raise ArgumentError(f"{os.fspath(path)} is another file of this command: name a new one")
-        used[place] = path
 
 
 def _save(net: Network, out: PathLike, dialect: str | None, cutoff: int | None = None) -> Path:

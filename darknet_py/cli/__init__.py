@@ -63,7 +63,16 @@ COMMANDS = (
     Command(("oneoff",), "surgery", "oneoff", "start a YOLO9000 detector from a classifier"),
     Command(("oneoff2",), "surgery", "oneoff2", "read weights twice, the second time from layer L on"),
     Command(("diff",), "diff", "diff", "compare two runs layer by layer"),
+    Command(("statistics",), "inspection", "statistics", "mean and variance of every parameter array"),
+    Command(("ops",), "inspection", "ops", "floating point operations of a .cfg"),
+    Command(("speed",), "inspection", "speed", "time forward passes of a .cfg"),
+    Command(("print",), "inspection", "print", "weights of a layer as text"),
     Command(("nightmare",), "pictures", "nightmare", "show a layer's taste in a picture (DeepDream)"),
+    Command(("visualize",), "pictures", "visualize", "draw the filters of a convolution"),
+    Command(("mkimg",), "pictures", "mkimg", "collages of the first layer's filters"),
+    Command(("imtest",), "pictures", "imtest", "what colour jitter and crops do to a picture"),
+    Command(("test",), "pictures", "test", "the same"),
+    Command(("3d",), "pictures", "anaglyph", "join two pictures for red-cyan glasses"),
 )
 
 # Options accepted before the command; those with True take a value.

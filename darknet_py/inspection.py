@@ -1,0 +1,87 @@
+"""Numbers about a network: operations, speed, and what its parameters look like."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ArgumentError
+from .network import Network
+from .progress import Bar
+
+__all__ = ["Speed", "Statistics", "operations", "speed", "statistics", "weight_rows"]
+
+Floats = npt.NDArray[np.float32]
+
+
+class Statistics(NamedTuple):
+    """Of one parameter array of so many values. rms: root of the mean square. variance: with N - 1 below."""
+
+    layer: int
+    type: str
+    name: str
+    values: int
+    rms: float
+    mean: float
+    variance: float
+
+
+class Speed(NamedTuple):
+    """Evaluations of one item each, and the floating point operations of one."""
+
+    evaluations: int
+    seconds: float
+    operations: int
+
+
+def operations(net: Network) -> int:
+    """Floating point operations of one evaluation: 2 per multiply-add of convolutions and matrix products."""
+    return int(sum(layer.flops for layer in net.layers))
+
+
+def speed(net: Network, evaluations: int = 1000, *, threads: int | None = None, quiet: bool = True) -> Speed:
+    """Times planned inference on zeros, one item at a time. The first, which plans, is not counted."""
+    if evaluations < 1:
+        raise ArgumentError(f"expected 1 or more evaluations, found {evaluations}")
+    zeros = np.zeros((1, *net.input_shape[1:]), np.float32)
+    with net.session(threads) as session, Bar("evaluating", evaluations, quiet=quiet) as bar:
+        session.predict(zeros)
+        started = time.perf_counter()
+        for done in range(evaluations):
+            session.predict(zeros)
+            bar.update(done + 1)
+        return Speed(evaluations, time.perf_counter() - started, operations(net))
+
+
+def statistics(net: Network) -> Iterator[Statistics]:
+    """Statistics of every parameter array, in the order of the weights file."""
+    for layer in net.layers:
+        for name, array in layer.params.items():
+            values = array.astype(np.float64)
+            yield Statistics(
+                layer.index,
+                layer.type,
+                name,
+                values.size,
+                float(np.sqrt(np.mean(np.square(values)))),
+                float(values.mean()),
+                float(values.var(ddof=1)) if values.size > 1 else 0.0,
+            )
+
+
+def weight_rows(net: Network, layer: int) -> dict[str, Floats]:
+    """The weights of a layer by name, as matrices: a row per filter, or per output.
+
+    In the order of the weights file: of a deconvolution, a row per input channel.
+    """
+    one = net.layers[net._layer_index(layer)]
+    found = {
+        name: array.reshape(len(array), -1) for name, array in one.params.items() if name.endswith("weights")
+    }
+    if not found:
+        raise ArgumentError(f"layer {layer} [{one.type}] has no weights")
+    return found
