@@ -1,6 +1,7 @@
 /* train_layers.c - a training step layer by layer: the time of each layer's forward and backward pass, and of
  * each convolution's three products, with their rates; and, as the yardstick, the same three products as
- * im2col and triple loops on the same shapes and the same number of threads.
+ * im2col and triple loops on the same shapes and the same number of threads. With one thread, times are
+ * processor time, so that what else the machine does counts little.
  *
  * make build/release/benchmarks/train_layers
  * build/release/benchmarks/train_layers [CFG [threads [batch [repetitions [naive: 0 or 1]]]]] */
@@ -22,9 +23,11 @@ typedef struct layer_times {
     double forward, backward, product[PRODUCTS], naive[PRODUCTS];
 } layer_times;
 
+static clockid_t timer = CLOCK_MONOTONIC;
+
 static double now(void) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(timer, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
@@ -274,6 +277,7 @@ int main(int count, char **arguments) {
         return 2;
     }
     print_machine(count, arguments);
+    if (dn_network_threads(network) == 1) timer = CLOCK_PROCESS_CPUTIME_ID;
     const size_t floats = (size_t)network->net.batch * network->net.inputs;
     float *input = dn_alloc(floats * sizeof *input);
     layer_times *times = dn_alloc_zero((size_t)network->count, sizeof *times);

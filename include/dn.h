@@ -96,7 +96,7 @@ typedef struct dn_network_options {
     int numerics;          /* dn_numerics */
     int dialect;           /* dn_dialect: order of parameters in .weights files */
     int strict;            /* unused keys are errors, not warnings */
-    int exact;             /* plan without algorithms that round differently (Winograd) */
+    int exact;             /* no algorithms that round differently (Winograd), in plans and training */
     int blank;             /* parameters a weights file replaces start as 0: quick, before reading one */
     uint64_t seed;         /* of the initial parameters */
     uint64_t memory_limit; /* most bytes of parameters or of activations; 0: 16 GiB */

@@ -39,6 +39,10 @@ DRIVEN = {
     "winograd_input": ("conv_winograd.c", "dn_winograd_prepare"),
     "winograd_multiply": ("conv_winograd.c", "dn_winograd_prepare"),
     "winograd_output": ("conv_winograd.c", "dn_winograd_prepare"),
+    "winograd_weights": ("conv_winograd.c", "dn_winograd_batch_run"),
+    "winograd_input_gradient": ("conv_winograd.c", "dn_winograd_gradient_run"),
+    "winograd_gradient": ("conv_winograd_gradient.c", "dn_winograd_gradient_run"),
+    "winograd_weights_gradient": ("conv_winograd_gradient.c", "dn_winograd_gradient_run"),
 }
 
 

@@ -18,6 +18,7 @@ typedef struct dn_conv_shape {
     int size, stride_y, stride_x;
     int pad; /* zeros on each side, already times dilation */
     int dilation, groups;
+    bool exact; /* unfused: no algorithm that rounds differently from direct summation (Winograd) */
 } dn_conv_shape;
 
 /* Weights [out_c][in_c/groups][size][size] in the form an algorithm wants, with bias and activation.

@@ -110,9 +110,24 @@ typedef struct dn_kernels {
      * per k */
     void (*winograd_multiply)(int tiles, int blocks, size_t block_stride, const float *v, const float *u,
                               float *out, size_t out_stride, const float *next);
-    /* y[channels][rows][columns] = A^T p A of one row of tiles of one block of channels */
+    /* y[channels][rows][columns] = (accumulate ? y : 0) + A^T p A of one row of tiles of one block of
+     * channels */
     void (*winograd_output)(int m, const float *in, size_t tile_stride, size_t point_stride, int tiles,
-                            int channels, float *y, size_t plane, int w, int rows, int columns);
+                            int channels, float *y, size_t plane, int w, int rows, int columns,
+                            bool accumulate);
+    /* Training. g: the table G[m + 2][3], whose first row is (g, 0, 0) and last (0, 0, 1).
+     * u[point][channels][2 lanes] = G w G^T of w[channels][9][2 lanes], the taps in reverse if asked */
+    void (*winograd_weights)(int m, int channels, const float *g, bool reverse, const float *w, float *u,
+                             size_t point_stride);
+    /* v = A e A^T, where the row's planes are gradients of outputs; laid out as by winograd_input */
+    void (*winograd_input_gradient)(int m, const dn_winograd_row *row, float *stage, float *v);
+    /* out[lanes][2 lanes] = (accumulate ? out : 0) + v[tiles][lanes]^T e[halves][tiles][lanes]; halves: 1, 2
+     */
+    void (*winograd_gradient)(int tiles, int halves, const float *v, const float *e, size_t e_stride,
+                              float *out, bool accumulate);
+    /* dw[filters][channels][9] adds G^T p G of p[point][lanes][2 lanes]; stride: between filters */
+    void (*winograd_weights_gradient)(int m, const float *g, const float *p, int channels, int filters,
+                                      float *dw, size_t stride);
 
     /* ---- element-wise (template/elementwise.h) ---- */
     void (*activate)(dn_activation kind, float *x, size_t count); /* in place */

@@ -214,11 +214,17 @@ static void binarize(const dn_layer *layer, dn_run *run, const saved_views *save
     *input = binary_input;
 }
 
+static dn_conv_shape shape_of(const convolutional_settings *s, const dn_run *run) {
+    dn_conv_shape shape = s->shape;
+    shape.exact = run->exact;
+    return shape;
+}
+
 static dn_status forward(const dn_layer *layer, dn_run *run) {
     const convolutional_settings *s = layer->settings;
-    const dn_conv_shape *shape = &s->shape;
+    const dn_conv_shape shape = shape_of(s, run);
     const dn_ops *ops = run->ops;
-    size_t pixels = (size_t)shape->out_w * (size_t)shape->out_h, total = (size_t)run->batch * s->sharp;
+    size_t pixels = (size_t)shape.out_w * (size_t)shape.out_h, total = (size_t)run->batch * s->sharp;
     float *output = run->output[layer->index];
     const float *input = dn_run_input(run, layer), *weights = dn_run_param(run, layer, s->weights);
     const float *biases = dn_run_param(run, layer, s->biases);
@@ -229,29 +235,29 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     if (s->binary || s->xnor) binarize(layer, run, &saved, &weights, &input);
 
     float *sums = run->train && s->batch_normalize ? saved.before_norm : output;
-    ops->conv_forward(run->device, shape, run->batch, input, weights, sums, run->scratch);
+    ops->conv_forward(run->device, &shape, run->batch, input, weights, sums, run->scratch);
     if (!s->batch_normalize)
-        ops->bias_add(run->device, output, biases, run->batch, shape->out_c, pixels);
+        ops->bias_add(run->device, output, biases, run->batch, shape.out_c, pixels);
     else if (run->train)
         ops->batchnorm_forward(run->device, sums, output, saved.mean, saved.variance,
                                dn_run_param(run, layer, s->mean), dn_run_param(run, layer, s->variance),
-                               dn_run_param(run, layer, s->scales), biases, run->batch, shape->out_c, pixels,
+                               dn_run_param(run, layer, s->scales), biases, run->batch, shape.out_c, pixels,
                                run->pjreddie_cpu);
     else
         ops->batchnorm_infer(run->device, output, dn_run_param(run, layer, s->mean),
                              dn_run_param(run, layer, s->variance), dn_run_param(run, layer, s->scales),
-                             biases, run->batch, shape->out_c, pixels, run->pjreddie_cpu);
+                             biases, run->batch, shape.out_c, pixels, run->pjreddie_cpu);
     if (saved.before_activation) ops->copy(run->device, saved.before_activation, output, total);
-    ops->activate(run->device, s->activation, output, run->batch, shape->out_c, pixels);
+    ops->activate(run->device, s->activation, output, run->batch, shape.out_c, pixels);
     if (s->blur.kind) dn_blur_forward(&s->blur, run, output, run->output[layer->index], run->scratch);
     return DN_OK;
 }
 
 static dn_status backward(const dn_layer *layer, dn_run *run) {
     const convolutional_settings *s = layer->settings;
-    const dn_conv_shape *shape = &s->shape;
+    const dn_conv_shape shape = shape_of(s, run);
     const dn_ops *ops = run->ops;
-    size_t pixels = (size_t)shape->out_w * (size_t)shape->out_h;
+    size_t pixels = (size_t)shape.out_w * (size_t)shape.out_h;
     saved_views saved = views(layer, run, run->saved[layer->index]);
     float *delta = run->delta[layer->index], *input_delta = dn_run_input_delta(run, layer);
     float *bias_gradient = dn_run_gradient(run, layer, s->biases);
@@ -265,19 +271,19 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
         delta = saved.sharp_delta;
     }
     ops->activate_gradient(run->device, s->activation, output, saved.before_activation, delta, run->batch,
-                           shape->out_c, pixels);
+                           shape.out_c, pixels);
     if (s->batch_normalize)
         ops->batchnorm_backward(run->device, saved.before_norm, saved.mean, saved.variance,
                                 dn_run_param(run, layer, s->scales), delta,
                                 dn_run_gradient(run, layer, s->scales), bias_gradient, run->batch,
-                                shape->out_c, pixels, run->pjreddie_cpu);
+                                shape.out_c, pixels, run->pjreddie_cpu);
     else
-        ops->bias_gradient(run->device, bias_gradient, delta, run->batch, shape->out_c, pixels);
+        ops->bias_gradient(run->device, bias_gradient, delta, run->batch, shape.out_c, pixels);
 
-    ops->conv_weight_gradient(run->device, shape, run->batch, input, delta,
+    ops->conv_weight_gradient(run->device, &shape, run->batch, input, delta,
                               dn_run_gradient(run, layer, s->weights), run->scratch);
     if (!input_delta) return DN_OK;
-    ops->conv_data_gradient(run->device, shape, run->batch, weights, delta, input_delta, run->scratch);
+    ops->conv_data_gradient(run->device, &shape, run->batch, weights, delta, input_delta, run->scratch);
     /* Straight-through estimator, on all that has accumulated there (compat.md 6.1.1). */
     if (s->xnor)
         ops->sign_gradient(run->device, dn_run_input(run, layer), input_delta,

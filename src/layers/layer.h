@@ -129,8 +129,9 @@ typedef struct dn_run {
     int batch; /* images in this pass; with recurrent layers rows [steps][streams] */
     int steps; /* time steps of recurrent layers in this pass */
     bool train;
-    bool pjreddie_cpu;  /* numerics */
-    float *params;      /* the network's arena; written only by batch normalisation's running statistics */
+    bool pjreddie_cpu; /* numerics */
+    bool exact;    /* convolutions by direct summation: outside training, as plans are checked against it */
+    float *params; /* the network's arena; written only by batch normalisation's running statistics */
     float *gradients;   /* same order; NULL unless training */
     const float *input; /* [batch][inputs] */
     float *input_delta; /* NULL unless asked for */

@@ -83,6 +83,7 @@ dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *devi
                            .batch = batch,
                            .steps = network->recurrent ? network->net.time_steps : 1,
                            .train = train,
+                           .exact = !train || network->options.exact,
                            .pjreddie_cpu = network->options.numerics == DN_NUMERICS_PJREDDIE_CPU,
                            .params = network->params,
                            .output = runner->pointers,

@@ -47,7 +47,7 @@ static int depth_of(const dn_conv_shape *shape) {
 }
 
 static algorithm choose(const dn_kernels *kernels, const dn_conv_shape *shape, bool exact, int *m) {
-    *m = exact ? 0 : dn_winograd_choose(kernels, shape);
+    *m = exact ? 0 : dn_winograd_choose(kernels, shape, 1);
     if (*m) return WINOGRAD;
     if (dn_depthwise_fits(shape)) return DEPTHWISE;
     if (is_pointwise(shape)) return shape->out_h * shape->out_w == 1 && shape->groups == 1 ? VECTOR : GEMM;

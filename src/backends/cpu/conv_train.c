@@ -1,6 +1,6 @@
-/* conv_train.c - the three products of an unfused convolution over a batch: each is a matrix product whose
- * image side is packed straight from the planes. The images of a batch are one long row of pixels, so small
- * maps fill the tiles too. */
+/* conv_train.c - the three products of an unfused convolution over a batch: by Winograd where that is faster;
+ * else each is a matrix product whose image side is packed straight from the planes. The images of a batch
+ * are one long row of pixels, so small maps fill the tiles too. */
 #include "cpu.h"
 
 static int depth_of(const dn_conv_shape *shape) {
@@ -30,6 +30,41 @@ static planes measure(const dn_conv_shape *shape) {
     return p;
 }
 
+/* At stride 1 the gradient of the input is the convolution of dy with the flipped filters, input and output
+ * channels exchanged. */
+static dn_conv_shape backward_shape(const dn_conv_shape *shape) {
+    dn_conv_shape back = *shape;
+    back.in_c = shape->out_c;
+    back.in_h = shape->out_h;
+    back.in_w = shape->out_w;
+    back.out_c = shape->in_c;
+    back.out_h = shape->in_h;
+    back.out_w = shape->in_w;
+    back.pad = shape->dilation * (shape->size - 1) - shape->pad;
+    return back;
+}
+
+/* Whether Winograd is used for the convolution of this shape, and how. */
+static bool choose_winograd(const dn_kernels *kernels, const dn_conv_shape *shape, int batch,
+                            dn_winograd *winograd) {
+    const int m = shape->exact ? 0 : dn_winograd_choose(kernels, shape, batch);
+    if (m) *winograd = dn_winograd_describe(kernels, shape, m);
+    return m > 0;
+}
+
+static size_t winograd_scratch(const dn_kernels *kernels, const dn_conv_shape *shape, int batch,
+                               int threads) {
+    const dn_conv_shape back = backward_shape(shape);
+    size_t floats = 0;
+    dn_winograd winograd;
+    if (choose_winograd(kernels, shape, batch, &winograd))
+        floats = dn_max_size(dn_winograd_batch_scratch(&winograd, batch, threads),
+                             dn_winograd_gradient_scratch(&winograd, batch, threads));
+    if (choose_winograd(kernels, &back, batch, &winograd))
+        floats = dn_max_size(floats, dn_winograd_batch_scratch(&winograd, batch, threads));
+    return floats;
+}
+
 size_t dn_cpu_conv_scratch(dn_device *device, const dn_conv_shape *shape, int batch) {
     const int threads = dn_pool_threads(device->pool);
     if (dn_depthwise_fits(shape)) return dn_depthwise_scratch(shape, threads);
@@ -43,13 +78,19 @@ size_t dn_cpu_conv_scratch(dn_device *device, const dn_conv_shape *shape, int ba
         data = dn_gemm_scratch(kernels, shape->in_c / shape->groups, batch * p.x_pixels, m * taps, threads);
     else
         data = dn_gemm_scratch(kernels, k, p.y_pixels, m, threads) + (size_t)k * (size_t)p.y_pixels + 16;
-    return dn_max_size(data, dn_max_size(forward, weight));
+    return dn_max_size(dn_max_size(data, winograd_scratch(kernels, shape, batch, threads)),
+                       dn_max_size(forward, weight));
 }
 
 void dn_cpu_conv_forward(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                          const float *weights, float *y, float *scratch) {
     if (dn_depthwise_fits(shape)) {
         dn_depthwise_forward(device, shape, batch, x, weights, NULL, y, scratch);
+        return;
+    }
+    dn_winograd winograd;
+    if (choose_winograd(device->kernels, shape, batch, &winograd)) {
+        dn_winograd_batch_run(device, &winograd, batch, x, weights, false, y, scratch);
         return;
     }
     const planes p = measure(shape);
@@ -71,23 +112,16 @@ void dn_cpu_conv_forward(dn_device *device, const dn_conv_shape *shape, int batc
 
 /* ---- gradient of the input ---- */
 
-/* Stride 1: dx is the convolution of dy with the flipped filters, input and output channels exchanged. */
 static void data_gradient_stride_one(dn_device *device, const dn_conv_shape *shape, int batch,
                                      const float *weights, const float *dy, float *dx, float *scratch) {
     const planes p = measure(shape);
     const int taps = shape->size * shape->size;
-    const dn_conv_shape back = {.in_c = shape->out_c,
-                                .in_h = shape->out_h,
-                                .in_w = shape->out_w,
-                                .out_c = shape->in_c,
-                                .out_h = shape->in_h,
-                                .out_w = shape->in_w,
-                                .size = shape->size,
-                                .stride_y = 1,
-                                .stride_x = 1,
-                                .pad = shape->dilation * (shape->size - 1) - shape->pad,
-                                .dilation = shape->dilation,
-                                .groups = shape->groups};
+    const dn_conv_shape back = backward_shape(shape);
+    dn_winograd winograd;
+    if (choose_winograd(device->kernels, &back, batch, &winograd)) {
+        dn_winograd_batch_run(device, &winograd, batch, dy, weights, true, dx, scratch);
+        return;
+    }
     for (int group = 0; group < shape->groups; ++group) {
         const size_t g = (size_t)group;
         dn_gemm gemm = {
@@ -177,6 +211,11 @@ void dn_cpu_conv_weight_gradient(dn_device *device, const dn_conv_shape *shape, 
                                  const float *dy, float *dw, float *scratch) {
     if (dn_depthwise_fits(shape)) {
         dn_depthwise_weight_gradient(device, shape, batch, x, dy, dw, scratch);
+        return;
+    }
+    dn_winograd winograd;
+    if (choose_winograd(device->kernels, shape, batch, &winograd)) {
+        dn_winograd_gradient_run(device, &winograd, batch, x, dy, dw, scratch);
         return;
     }
     const planes p = measure(shape);

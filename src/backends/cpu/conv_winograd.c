@@ -1,16 +1,22 @@
-/* conv_winograd.c - Winograd convolution of one image: transforms the weights once, then for each block of
- * tiles transforms the input, runs one matrix product per point and transforms back, with the epilogue. The
- * transforms and the product are template/winograd.h. */
+/* conv_winograd.c - Winograd convolution: for each block of tiles transforms the input, runs one matrix
+ * product per point and transforms back. Planned convolutions of one image have their weights transformed
+ * once and an epilogue; those of a batch in training transform them on the way, and serve the gradient of the
+ * input, too. The transforms and the product are template/winograd.h. */
 #include "cpu.h"
+
+#include <string.h>
 
 enum {
     MAX_POINTS = 36,
     V_BYTES = 256 << 10,      /* transformed input of a thread's block, in its second-level cache */
     V_BYTES_SHARED = 4 << 20, /* of a block that all threads work on */
     M_BYTES = 128 << 10,      /* products before the inverse transform, there too */
-    U_BYTES_OWN = 3 << 19,    /* with more weights than this, threads share out the weights, not the tiles */
-    FETCH = 16,               /* floats that winograd_multiply fetches per k */
-    POINT_PADDING = 16 /* floats; else points are a power of two apart and fall into the same cache set */
+    V_BYTES_BATCH = 16 << 20, /* the same in training: weights are transformed again for every block */
+    M_BYTES_BATCH = 640 << 10,
+    U_BYTES_OWN = 3 << 19, /* with more weights than this, threads share out the weights, not the tiles */
+    WEIGHT_CHANNELS = 16,  /* transformed at a time */
+    FETCH = 16,            /* floats that winograd_multiply fetches per k */
+    POINT_PADDING = 16     /* floats; else points are a power of two apart and fall into the same cache set */
 };
 
 /* ---- weights ---- */
@@ -49,15 +55,27 @@ size_t dn_winograd_u_size(const dn_winograd *winograd) {
     return (size_t)winograd->points * (size_t)winograd->panels * winograd->panel_floats;
 }
 
+dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape *shape, int m) {
+    const int n = m + 2, width = kernels->winograd_columns;
+    dn_winograd winograd = {.kernels = kernels, .shape = *shape, .m = m, .points = n * n};
+    winograd.tiles_x = (shape->out_w + m - 1) / m;
+    winograd.tiles_y = (shape->out_h + m - 1) / m;
+    winograd.blocks = (shape->in_c + kernels->lanes - 1) / kernels->lanes;
+    winograd.panels = (shape->out_c + width - 1) / width;
+    winograd.panel_floats = (size_t)winograd.blocks * (size_t)kernels->lanes * (size_t)width;
+    return winograd;
+}
+
+void dn_winograd_table(int m, float g[18]) {
+    double exact[6][3];
+    weight_transform(m, exact);
+    for (int i = 0; i < 3 * (m + 2); ++i) g[i] = (float)exact[i / 3][i % 3];
+}
+
 dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
                               int m, const float *weights) {
     const int n = m + 2, width = kernels->winograd_columns;
-    *winograd = (dn_winograd){.kernels = kernels, .shape = *shape, .m = m, .points = n * n};
-    winograd->tiles_x = (shape->out_w + m - 1) / m;
-    winograd->tiles_y = (shape->out_h + m - 1) / m;
-    winograd->blocks = (shape->in_c + kernels->lanes - 1) / kernels->lanes;
-    winograd->panels = (shape->out_c + width - 1) / width;
-    winograd->panel_floats = (size_t)winograd->blocks * (size_t)kernels->lanes * (size_t)width;
+    *winograd = dn_winograd_describe(kernels, shape, m);
     DN_TRY(dn_new_floats(&winograd->u, dn_winograd_u_size(winograd), "transformed weights"));
 
     double g[6][3];
@@ -87,31 +105,31 @@ dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, 
  * weight costs at least its way from memory, which takes as long as FETCH_COST multiply-adds; the transforms
  * of a tile cost about TRANSFORM_COST per point and channel. Fitted to times measured on Zen 4
  * (benchmarks/conv_layers.c). */
-static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int m) {
+static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, int m) {
     enum { FETCH_COST = 12, TRANSFORM_COST = 12 };
     if (m == 0) {
-        const double uses = 1.3 * shape->out_h * shape->out_w;
+        const double uses = 1.3 * batch * shape->out_h * shape->out_w;
         return 9.0 * shape->in_c * shape->out_c * ((uses > FETCH_COST ? uses : FETCH_COST) + 1);
     }
     const size_t lanes = (size_t)kernels->lanes, width = (size_t)kernels->winograd_columns;
     const double in_c = (double)dn_round_up((size_t)shape->in_c, lanes);
     const double out_c = (double)dn_round_up((size_t)shape->out_c, lanes);
     const double products = in_c * (double)dn_round_up((size_t)shape->out_c, width);
-    const double tiles = (double)((shape->out_w + m - 1) / m) * ((shape->out_h + m - 1) / m),
+    const double tiles = (double)batch * ((shape->out_w + m - 1) / m) * ((shape->out_h + m - 1) / m),
                  uses = 1.15 * tiles;
     return (m + 2) * (m + 2) *
            (products * ((uses > FETCH_COST ? uses : FETCH_COST) + 1) +
             tiles * TRANSFORM_COST * (in_c + out_c));
 }
 
-int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape) {
+int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch) {
     if (shape->size != 3 || shape->stride_x != 1 || shape->stride_y != 1 || shape->dilation != 1 ||
         shape->groups != 1 || shape->in_c < kernels->lanes / 2 || shape->out_c < kernels->lanes / 2)
         return 0;
     int best = 0;
-    double best_cost = cost_of(kernels, shape, 0);
+    double best_cost = cost_of(kernels, shape, batch, 0);
     for (int m = 2; m <= 4; ++m) {
-        const double cost = cost_of(kernels, shape, m);
+        const double cost = cost_of(kernels, shape, batch, m);
         if (cost >= best_cost) continue;
         best = m;
         best_cost = cost;
@@ -119,70 +137,106 @@ int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape) {
     return best;
 }
 
-/* ---- blocks of tiles ---- */
-
-/* Consecutive tiles in raster order, in panels of equal height. */
-typedef struct tile_block {
-    int first, count, panel_tiles;
-} tile_block;
+/* ---- blocks of tiles: consecutive ones in raster order, image after image ---- */
 
 typedef struct winograd_job {
     const dn_winograd *winograd;
-    const dn_epilogue *epilogue;
+    const dn_epilogue *epilogue; /* NULL: none */
     const float *x;
     float *y, *scratch;
+    int tiles, batch;
     int block_tiles;       /* most */
     size_t v_size, m_size; /* floats; m per thread */
     size_t stage_size;
-    int chunk;        /* panels of output channels multiplied before their inverse transform */
-    tile_block block; /* when shared */
+    int chunk;            /* panels of output channels multiplied before their inverse transform */
+    bool split;           /* each thread has tiles of its own, not panels */
+    dn_tile_block block;  /* when shared */
+    const float *weights; /* training: transformed on the way, else NULL */
+    float g[18];
+    bool back;     /* the gradient of the input: weights[in_c][out_c][9], in reverse; y adds */
+    size_t u_size; /* floats of transformed weights: of all if split, else of a thread's panel */
 } winograd_job;
 
-static tile_block make_block(const dn_winograd *winograd, int first, int count) {
+static dn_tile_block make_block(const dn_winograd *winograd, int first, int count) {
     const int most = winograd->kernels->winograd_tiles, panels = (count + most - 1) / most;
-    return (tile_block){first, count, (count + panels - 1) / panels};
+    return (dn_tile_block){first, count, (count + panels - 1) / panels};
 }
 
-static size_t point_stride(const dn_winograd *winograd, tile_block block) {
+static size_t point_stride(const dn_winograd *winograd, dn_tile_block block) {
     return (size_t)winograd->blocks * (size_t)block.panel_tiles * (size_t)winograd->kernels->lanes +
            POINT_PADDING;
 }
 
 /* The part of tile row `row` inside the block; returns its number of tiles. */
-static int segment_of(const dn_winograd *winograd, tile_block block, int row, int *column) {
+static int segment_of(const dn_winograd *winograd, dn_tile_block block, int row, int *column) {
     const int start = dn_max_int(block.first, row * winograd->tiles_x);
     const int end = dn_min_int(block.first + block.count, (row + 1) * winograd->tiles_x);
     *column = start - row * winograd->tiles_x;
     return end - start;
 }
 
-static void transform_input(const winograd_job *job, tile_block block, int channel_block, float *stage,
-                            float *v) {
-    const dn_winograd *winograd = job->winograd;
+size_t dn_winograd_stage(const dn_winograd *winograd) {
+    return (size_t)(winograd->m + 2) * (size_t)(winograd->tiles_x * winograd->m + 2) *
+           (size_t)winograd->kernels->lanes;
+}
+
+void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const float *x, int batch,
+                           dn_tile_block block, int channel_block, size_t points_apart, float *stage,
+                           float *v) {
     const dn_conv_shape *shape = &winograd->shape;
     const int lanes = winograd->kernels->lanes, m = winograd->m;
-    dn_winograd_row row = {
-        .plane = (size_t)shape->in_h * (size_t)shape->in_w, .h = shape->in_h, .w = shape->in_w};
-    row.x = job->x + (size_t)(channel_block * lanes) * row.plane;
-    row.x_end = job->x + (size_t)shape->in_c * row.plane;
-    row.channels = dn_min_int(lanes, shape->in_c - channel_block * lanes);
+    const int channels = gradient ? shape->out_c : shape->in_c, pad = gradient ? 0 : shape->pad;
+    dn_winograd_row row = {.h = gradient ? shape->out_h : shape->in_h,
+                           .w = gradient ? shape->out_w : shape->in_w};
+    row.plane = (size_t)row.h * (size_t)row.w;
+    row.x_end = x + (size_t)batch * (size_t)channels * row.plane;
+    row.channels = dn_min_int(lanes, channels - channel_block * lanes);
     row.panel_tiles = block.panel_tiles;
-    row.point_stride = point_stride(winograd, block);
+    row.point_stride = points_apart;
     row.panel_stride = row.point_stride * (size_t)winograd->points;
     row.channel_offset = (size_t)(channel_block * block.panel_tiles * lanes);
     for (int y = block.first / winograd->tiles_x; y * winograd->tiles_x < block.first + block.count; ++y) {
+        const int image = y / winograd->tiles_y;
         int column;
+        row.x = x + ((size_t)image * (size_t)channels + (size_t)(channel_block * lanes)) * row.plane;
         row.tiles = segment_of(winograd, block, y, &column);
         row.first = y * winograd->tiles_x + column - block.first;
-        row.y = y * m - shape->pad;
-        row.left = column * m - shape->pad;
-        winograd->kernels->winograd_input(m, &row, stage, v);
+        row.y = y % winograd->tiles_y * m - pad;
+        row.left = column * m - pad;
+        if (gradient)
+            winograd->kernels->winograd_input_gradient(m, &row, stage, v);
+        else
+            winograd->kernels->winograd_input(m, &row, stage, v);
     }
 }
 
-/* products[panel][tile][point][columns] for the panels begin .. end */
-static void multiply(const winograd_job *job, tile_block block, const float *v, int begin, int end,
-                     float *products) {
+/* u[point][channels first ..][columns] of one panel; stage: WEIGHT_CHANNELS * 9 columns */
+static void transform_weights(const winograd_job *job, int panel, int first, int last, float *stage, float *u,
+                              size_t points_apart) {
+    const dn_winograd *winograd = job->winograd;
+    const dn_kernels *kernels = winograd->kernels;
+    const size_t in_c = (size_t)winograd->shape.in_c, out_c = (size_t)winograd->shape.out_c;
+    const size_t width = (size_t)kernels->winograd_columns, filter = (size_t)panel * width;
+    const int filters = (int)dn_min_size(width, out_c - filter);
+    for (int c = first; c < last; c += WEIGHT_CHANNELS) {
+        const int count = dn_min_int(WEIGHT_CHANNELS, last - c);
+        const int inside = dn_max_int(0, dn_min_int(count, (int)in_c - c)); /* the others are padding */
+        if (!job->back && inside)
+            kernels->pack_columns(job->weights + (filter * in_c + (size_t)c) * 9, in_c * 9, 9 * inside,
+                                  filters, (int)width, stage);
+        for (int i = 0; i < inside && job->back; ++i)
+            kernels->pack_columns(job->weights + ((size_t)(c + i) * out_c + filter) * 9, 9, 9, filters,
+                                  (int)width, stage + (size_t)i * 9 * width);
+        memset(stage + (size_t)inside * 9 * width, 0, (size_t)(count - inside) * 9 * width * sizeof *stage);
+        kernels->winograd_weights(winograd->m, count, job->g, job->back, stage, u + (size_t)c * width,
+                                  points_apart);
+    }
+}
+
+/* products[panel][tile][point][columns] for the panels begin .. end; weights: transformed, of panel `begin`
+ */
+static void multiply(const winograd_job *job, dn_tile_block block, const float *v, const float *weights,
+                     size_t weight_points_apart, int begin, int end, float *products) {
     const dn_winograd *winograd = job->winograd;
     const dn_kernels *kernels = winograd->kernels;
     const size_t columns = (size_t)kernels->winograd_columns,
@@ -191,14 +245,14 @@ static void multiply(const winograd_job *job, tile_block block, const float *v, 
                  points_apart = point_stride(winograd, block);
     for (int point = 0; point < winograd->points; ++point)
         for (int panel = begin; panel < end; ++panel) {
-            const float *u = winograd->u + ((size_t)point * (size_t)winograd->panels + (size_t)panel) *
-                                               winograd->panel_floats;
+            const float *u = weights + (size_t)point * weight_points_apart +
+                             (size_t)(panel - begin) * winograd->panel_floats;
             const float *next = u;
             size_t fetched = 0; /* of next, spread over the panels of tiles */
             if (panel + 1 < end)
                 next = u + winograd->panel_floats;
             else if (point + 1 < winograd->points)
-                next = u + (size_t)(winograd->panels - (end - begin) + 1) * winograd->panel_floats;
+                next = weights + (size_t)(point + 1) * weight_points_apart;
             float *to = products + (size_t)(panel - begin) * (size_t)block.count * tile_stride +
                         (size_t)point * columns;
             const float *from = v + (size_t)point * points_apart;
@@ -225,43 +279,56 @@ static void finish_rows(const winograd_job *job, int channel, size_t at, int row
 }
 
 /* The inverse transform of `lanes` channels from `channel` on, then their epilogue. */
-static void transform_output(const winograd_job *job, tile_block block, int channel, const float *products) {
+static void transform_output(const winograd_job *job, dn_tile_block block, int channel,
+                             const float *products) {
     const dn_winograd *winograd = job->winograd;
     const dn_conv_shape *shape = &winograd->shape;
     const int m = winograd->m, channels = dn_min_int(winograd->kernels->lanes, shape->out_c - channel);
     const size_t plane = (size_t)shape->out_h * (size_t)shape->out_w;
     const size_t columns = (size_t)winograd->kernels->winograd_columns;
-    const bool whole = block.count == winograd->tiles_x * winograd->tiles_y;
-    for (int y = block.first / winograd->tiles_x; y * winograd->tiles_x < block.first + block.count; ++y) {
+    const bool whole = job->batch == 1 && block.count == job->tiles;
+    for (int row = block.first / winograd->tiles_x; row * winograd->tiles_x < block.first + block.count;
+         ++row) {
         int column;
-        const int tiles = segment_of(winograd, block, y, &column);
-        const int rows = dn_min_int(m, shape->out_h - y * m),
+        const int tiles = segment_of(winograd, block, row, &column);
+        const int image = row / winograd->tiles_y, y = row % winograd->tiles_y * m;
+        const int rows = dn_min_int(m, shape->out_h - y),
                   width = dn_min_int(tiles * m, shape->out_w - column * m);
-        const size_t at =
-            (size_t)channel * plane + (size_t)(y * m) * (size_t)shape->out_w + (size_t)(column * m);
-        const size_t tile = (size_t)(y * winograd->tiles_x + column - block.first);
+        const size_t at = ((size_t)image * (size_t)shape->out_c + (size_t)channel) * plane +
+                          (size_t)y * (size_t)shape->out_w + (size_t)(column * m);
+        const size_t tile = (size_t)(row * winograd->tiles_x + column - block.first);
         winograd->kernels->winograd_output(m, products + tile * columns * (size_t)winograd->points,
                                            columns * (size_t)winograd->points, columns, tiles, channels,
-                                           job->y + at, plane, shape->out_w, rows, width);
-        if (!whole)
+                                           job->y + at, plane, shape->out_w, rows, width, job->back);
+        if (!whole && job->epilogue)
             for (int c = 0; c < channels; ++c)
                 finish_rows(job, channel + c, at + (size_t)c * plane, rows, width);
     }
-    if (whole)
+    if (whole && job->epilogue)
         for (int c = 0; c < channels; ++c)
             finish_rows(job, channel + c, (size_t)(channel + c) * plane, shape->out_h, shape->out_w);
 }
 
-static void multiply_and_finish(const winograd_job *job, tile_block block, const float *v, int begin, int end,
-                                float *products) {
+/* own: a thread's memory for products, then, if weights are transformed panel by panel, for those. */
+static void multiply_and_finish(const winograd_job *job, dn_tile_block block, const float *v, int begin,
+                                int end, float *own) {
     const dn_winograd *winograd = job->winograd;
     const int columns = winograd->kernels->winograd_columns, lanes = winograd->kernels->lanes;
+    const bool now = job->weights && !job->split;
+    const size_t points_apart = (now ? 1 : (size_t)winograd->panels) * winograd->panel_floats;
     for (int panel = begin; panel < end; panel += job->chunk) {
         const int last = dn_min_int(panel + job->chunk, end);
-        multiply(job, block, v, panel, last, products);
+        const float *u = winograd->u + (size_t)panel * winograd->panel_floats;
+        if (now) {
+            float *made = own + job->m_size;
+            transform_weights(job, panel, 0, winograd->blocks * lanes, made + job->u_size, made,
+                              points_apart);
+            u = made;
+        }
+        multiply(job, block, v, u, points_apart, panel, last, own);
         for (int i = panel; i < last; ++i) {
             const float *from =
-                products + (size_t)(i - panel) * (size_t)(block.count * winograd->points * columns);
+                own + (size_t)(i - panel) * (size_t)(block.count * winograd->points * columns);
             for (int half = 0; half < columns && i * columns + half < winograd->shape.out_c; half += lanes)
                 transform_output(job, block, i * columns + half, from + half);
         }
@@ -271,55 +338,85 @@ static void multiply_and_finish(const winograd_job *job, tile_block block, const
 /* ---- running ---- */
 
 /* Few weights: every thread works through tiles of its own. */
-static bool tiles_are_split(const dn_winograd *winograd, int threads) {
+static bool tiles_are_split(const dn_winograd *winograd, int tiles, int threads) {
     return dn_winograd_u_size(winograd) * sizeof(float) <= U_BYTES_OWN &&
-           winograd->tiles_x * winograd->tiles_y >= 2 * threads * winograd->kernels->winograd_tiles;
+           tiles >= 2 * threads * winograd->kernels->winograd_tiles;
 }
 
-static void lay_out(const dn_winograd *winograd, int threads, winograd_job *job) {
-    const int most = winograd->kernels->winograd_tiles, tiles = winograd->tiles_x * winograd->tiles_y;
-    const bool split = tiles_are_split(winograd, threads);
+static void lay_out(winograd_job *job, int threads, bool training) {
+    const dn_winograd *winograd = job->winograd;
+    const int most = winograd->kernels->winograd_tiles;
     const size_t lanes = (size_t)winograd->kernels->lanes, points = (size_t)winograd->points;
     const size_t tile_bytes = points * (size_t)winograd->blocks * lanes * sizeof(float);
-    const int fit = (int)((split ? V_BYTES : V_BYTES_SHARED) / tile_bytes);
-    job->block_tiles = dn_min_int(tiles, dn_max_int(fit / most, split ? 2 : 4) * most);
+    const size_t tile_products = points * (size_t)winograd->kernels->winograd_columns;
+    job->tiles = job->batch * winograd->tiles_x * winograd->tiles_y;
+    job->split = tiles_are_split(winograd, job->tiles, threads);
+    size_t fit = (job->split ? V_BYTES : training ? V_BYTES_BATCH : V_BYTES_SHARED) / tile_bytes;
+    if (training) fit = dn_min_size(fit, M_BYTES_BATCH / (tile_products * sizeof(float)));
+    job->block_tiles = dn_min_int(job->tiles, dn_max_int((int)fit / most, job->split ? 2 : 4) * most);
     const size_t panels = (size_t)((job->block_tiles + most - 1) / most);
     job->v_size = panels * points * ((size_t)winograd->blocks * (size_t)most * lanes + POINT_PADDING);
-    const size_t panel_floats =
-        (size_t)job->block_tiles * points * (size_t)winograd->kernels->winograd_columns;
+    const size_t panel_floats = (size_t)job->block_tiles * tile_products;
     job->chunk = dn_max_int(1, (int)(M_BYTES / (panel_floats * sizeof(float))));
-    job->chunk = dn_min_int(job->chunk, winograd->panels);
+    job->chunk = training && !job->split ? 1 : dn_min_int(job->chunk, winograd->panels);
     job->m_size = (size_t)job->chunk * panel_floats;
-    job->stage_size = (size_t)(winograd->m + 2) * (size_t)(winograd->tiles_x * winograd->m + 2) * lanes;
+    job->stage_size = dn_winograd_stage(winograd);
+    if (!training) return;
+    job->u_size = job->split ? dn_winograd_u_size(winograd) : points * winograd->panel_floats;
+    const size_t weights = 9 * (size_t)WEIGHT_CHANNELS * (size_t)winograd->kernels->winograd_columns;
+    job->stage_size = dn_max_size(job->stage_size, weights);
+}
+
+/* Per thread: products, weights of a panel, stage. Before them: input, unless split; all weights, if split.
+ */
+static size_t own_size(const winograd_job *job) {
+    return job->m_size + (job->split ? job->v_size : job->u_size) + job->stage_size;
+}
+
+static size_t shared_size(const winograd_job *job) {
+    return job->split ? job->u_size : job->v_size;
+}
+
+static float *own_scratch(const winograd_job *job, int part) {
+    return job->scratch + shared_size(job) + (size_t)part * own_size(job);
+}
+
+static float *own_stage(const winograd_job *job, int part) {
+    return own_scratch(job, part) + own_size(job) - job->stage_size;
 }
 
 size_t dn_winograd_scratch(const dn_winograd *winograd, int threads) {
-    winograd_job job;
-    lay_out(winograd, threads, &job);
-    const size_t own = job.m_size + job.stage_size;
-    return tiles_are_split(winograd, threads) ? (size_t)threads * (own + job.v_size)
-                                              : (size_t)threads * own + job.v_size;
+    winograd_job job = {.winograd = winograd, .batch = 1};
+    lay_out(&job, threads, false);
+    return shared_size(&job) + (size_t)threads * own_size(&job);
+}
+
+size_t dn_winograd_batch_scratch(const dn_winograd *winograd, int batch, int threads) {
+    winograd_job job = {.winograd = winograd, .batch = batch};
+    lay_out(&job, threads, true);
+    return shared_size(&job) + (size_t)threads * own_size(&job);
+}
+
+static void transform_input(const winograd_job *job, dn_tile_block block, int channel_block, float *stage,
+                            float *v) {
+    dn_winograd_transform(job->winograd, false, job->x, job->batch, block, channel_block,
+                          point_stride(job->winograd, block), stage, v);
 }
 
 static void run_own_tiles(void *context, int part, int parts) {
     const winograd_job *job = context;
     const dn_winograd *winograd = job->winograd;
-    float *v = job->scratch + (size_t)part * (job->v_size + job->m_size + job->stage_size);
-    float *products = v + job->v_size, *stage = products + job->m_size;
+    float *products = own_scratch(job, part), *v = products + job->m_size;
     size_t begin, end;
-    dn_pool_slice((size_t)(winograd->tiles_x * winograd->tiles_y), 1, part, parts, &begin, &end);
+    dn_pool_slice((size_t)job->tiles, 1, part, parts, &begin, &end);
     const int total = (int)(end - begin), count = (total + job->block_tiles - 1) / job->block_tiles;
     for (int i = 0; i < count; ++i) {
         size_t first, last;
         dn_pool_slice((size_t)total, 1, i, count, &first, &last);
-        const tile_block block = make_block(winograd, (int)(begin + first), (int)(last - first));
-        for (int c = 0; c < winograd->blocks; ++c) transform_input(job, block, c, stage, v);
+        const dn_tile_block block = make_block(winograd, (int)(begin + first), (int)(last - first));
+        for (int c = 0; c < winograd->blocks; ++c) transform_input(job, block, c, own_stage(job, part), v);
         multiply_and_finish(job, block, v, 0, winograd->panels, products);
     }
-}
-
-static float *own_scratch(const winograd_job *job, int part) {
-    return job->scratch + job->v_size + (size_t)part * (job->m_size + job->stage_size);
 }
 
 static void run_shared_input(void *context, int part, int parts) {
@@ -327,7 +424,7 @@ static void run_shared_input(void *context, int part, int parts) {
     size_t begin, end;
     dn_pool_slice((size_t)job->winograd->blocks, 1, part, parts, &begin, &end);
     for (size_t c = begin; c < end; ++c)
-        transform_input(job, job->block, (int)c, own_scratch(job, part) + job->m_size, job->scratch);
+        transform_input(job, job->block, (int)c, own_stage(job, part), job->scratch);
 }
 
 static void run_shared_products(void *context, int part, int parts) {
@@ -338,21 +435,52 @@ static void run_shared_products(void *context, int part, int parts) {
         multiply_and_finish(job, job->block, job->scratch, (int)begin, (int)end, own_scratch(job, part));
 }
 
-void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float *x,
-                     const dn_epilogue *epilogue, float *y, float *scratch) {
-    const int threads = dn_pool_threads(device->pool), tiles = winograd->tiles_x * winograd->tiles_y;
-    winograd_job job = {.winograd = winograd, .epilogue = epilogue, .x = x, .y = y, .scratch = scratch};
-    lay_out(winograd, threads, &job);
-    if (tiles_are_split(winograd, threads)) {
-        dn_pool_run(device->pool, run_own_tiles, &job);
+static void run_weights(void *context, int part, int parts) {
+    const winograd_job *job = context;
+    const dn_winograd *winograd = job->winograd;
+    const size_t lanes = (size_t)winograd->kernels->lanes, blocks = (size_t)winograd->blocks;
+    size_t begin, end;
+    dn_pool_slice((size_t)winograd->panels * blocks, 1, part, parts, &begin, &end);
+    for (size_t i = begin; i < end; ++i) {
+        const size_t panel = i / blocks, channel = i % blocks * lanes;
+        transform_weights(job, (int)panel, (int)channel, (int)(channel + lanes), own_stage(job, part),
+                          winograd->u + panel * winograd->panel_floats,
+                          (size_t)winograd->panels * winograd->panel_floats);
+    }
+}
+
+static void run(dn_device *device, winograd_job *job) {
+    if (job->split) {
+        if (job->weights) dn_pool_run(device->pool, run_weights, job);
+        dn_pool_run(device->pool, run_own_tiles, job);
         return;
     }
-    const int count = (tiles + job.block_tiles - 1) / job.block_tiles;
+    const int count = (job->tiles + job->block_tiles - 1) / job->block_tiles;
     for (int i = 0; i < count; ++i) {
         size_t first, last;
-        dn_pool_slice((size_t)tiles, 1, i, count, &first, &last);
-        job.block = make_block(winograd, (int)first, (int)(last - first));
-        dn_pool_run(device->pool, run_shared_input, &job);
-        dn_pool_run(device->pool, run_shared_products, &job);
+        dn_pool_slice((size_t)job->tiles, 1, i, count, &first, &last);
+        job->block = make_block(job->winograd, (int)first, (int)(last - first));
+        dn_pool_run(device->pool, run_shared_input, job);
+        dn_pool_run(device->pool, run_shared_products, job);
     }
+}
+
+void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float *x,
+                     const dn_epilogue *epilogue, float *y, float *scratch) {
+    winograd_job job = {
+        .winograd = winograd, .epilogue = epilogue, .x = x, .y = y, .scratch = scratch, .batch = 1};
+    lay_out(&job, dn_pool_threads(device->pool), false);
+    run(device, &job);
+}
+
+void dn_winograd_batch_run(dn_device *device, const dn_winograd *winograd, int batch, const float *x,
+                           const float *weights, bool back, float *y, float *scratch) {
+    dn_winograd own = *winograd;
+    winograd_job job = {.winograd = &own, .x = x, .y = y, .scratch = scratch, .batch = batch};
+    job.weights = weights;
+    job.back = back;
+    dn_winograd_table(own.m, job.g);
+    lay_out(&job, dn_pool_threads(device->pool), true);
+    own.u = scratch; /* all weights, if split */
+    run(device, &job);
 }

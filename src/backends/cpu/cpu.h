@@ -100,13 +100,37 @@ typedef struct dn_winograd {
 } dn_winograd;
 
 /* The m of the fastest F(m x m, 3 x 3), or 0 where direct products win. */
-int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape);
+int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch);
 dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
                               int m, const float *weights);
 size_t dn_winograd_u_size(const dn_winograd *winograd); /* floats */
 size_t dn_winograd_scratch(const dn_winograd *winograd, int threads);
 void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float *x,
                      const dn_epilogue *epilogue, float *y, float *scratch);
+
+/* The same over a batch, with weights as they are: they change at every step. back: the gradient of the
+ * input; the shape is that of the convolution from dy to dx, the weights those of the forward one, y adds. */
+dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape *shape, int m);
+size_t dn_winograd_batch_scratch(const dn_winograd *winograd, int batch, int threads);
+void dn_winograd_batch_run(dn_device *device, const dn_winograd *winograd, int batch, const float *x,
+                           const float *weights, bool back, float *y, float *scratch);
+
+/* The gradient of the weights (conv_winograd_gradient.c). */
+size_t dn_winograd_gradient_scratch(const dn_winograd *winograd, int batch, int threads);
+void dn_winograd_gradient_run(dn_device *device, const dn_winograd *winograd, int batch, const float *x,
+                              const float *dy, float *dw, float *scratch);
+
+/* What both files use: consecutive tiles in raster order, image after image, in panels of equal height. */
+typedef struct dn_tile_block {
+    int first, count, panel_tiles;
+} dn_tile_block;
+
+void dn_winograd_table(int m, float g[18]);            /* G[m + 2][3] */
+size_t dn_winograd_stage(const dn_winograd *winograd); /* floats */
+/* v[panel][point][channel block][tile][lanes] of x[batch], or, if gradient, of dy[batch]. */
+void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const float *x, int batch,
+                           dn_tile_block block, int channel_block, size_t points_apart, float *stage,
+                           float *v);
 
 /* ---- convolution, unfused (conv_train.c) ---- */
 size_t dn_cpu_conv_scratch(dn_device *device, const dn_conv_shape *shape, int batch);

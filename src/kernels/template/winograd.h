@@ -53,6 +53,29 @@ DN_INLINE void winograd_out(const int m, const vfloat *p, vfloat *y) {
     }
 }
 
+/* t = A e, the transpose of winograd_out: n points from the m gradients of a tile's outputs. */
+DN_INLINE void winograd_spread(const int m, const vfloat *e, vfloat *t) {
+    const float a = winograd_a, b = winograd_b;
+    if (m == 4) {
+        const vfloat even_a = e[0] + (a * a) * e[2], odd_a = a * e[1] + (a * a * a) * e[3];
+        const vfloat even_b = e[0] + (b * b) * e[2], odd_b = b * e[1] + (b * b * b) * e[3];
+        t[1] = even_a + odd_a;
+        t[2] = even_a - odd_a;
+        t[3] = even_b + odd_b;
+        t[4] = even_b - odd_b;
+    } else if (m == 3) {
+        const vfloat even = e[0] + (a * a) * e[2], odd = a * e[1];
+        t[1] = even + odd;
+        t[2] = even - odd;
+        t[3] = (e[0] + (b * b) * e[2]) - b * e[1];
+    } else {
+        t[1] = e[0] + e[1];
+        t[2] = e[0] - e[1];
+    }
+    t[0] = e[0];
+    t[m + 1] = e[m - 1];
+}
+
 /* One image row under the tiles, as [pixel][lanes], zero outside the image. */
 static void winograd_stage_row(const dn_winograd_row *row, int y, int pixels, float *stage) {
     const int first = row->left > 0 ? row->left : 0;
@@ -93,15 +116,20 @@ static void winograd_stage_row(const dn_winograd_row *row, int y, int pixels, fl
            (size_t)(row->left + pixels - last) * LEVEL_LANES * sizeof *stage);
 }
 
-DN_INLINE void winograd_input_of(const int m, const dn_winograd_row *row, float *stage, float *v) {
-    const int n = m + 2, pixels = row->tiles * m + 2;
+/* Tiles of inputs overlap by 2 pixels; those of gradients don't, and are m pixels wide. */
+DN_INLINE void winograd_input_of(const int m, const bool gradient, const dn_winograd_row *row, float *stage,
+                                 float *v) {
+    const int n = m + 2, wide = gradient ? m : n, pixels = row->tiles * m + wide - m;
     const size_t pitch = (size_t)pixels * LEVEL_LANES;
-    for (int i = 0; i < n; ++i) winograd_stage_row(row, row->y + i, pixels, stage + (size_t)i * pitch);
+    for (int i = 0; i < wide; ++i) winograd_stage_row(row, row->y + i, pixels, stage + (size_t)i * pitch);
     for (size_t at = 0; at < pitch; at += LEVEL_LANES) {
         vfloat d[6], t[6];
         DN_UNROLL
-        for (int i = 0; i < n; ++i) d[i] = vload(stage + (size_t)i * pitch + at);
-        winograd_in(m, d, t);
+        for (int i = 0; i < wide; ++i) d[i] = vload(stage + (size_t)i * pitch + at);
+        if (gradient)
+            winograd_spread(m, d, t);
+        else
+            winograd_in(m, d, t);
         DN_UNROLL
         for (int i = 0; i < n; ++i) vstore(stage + (size_t)i * pitch + at, t[i]);
     }
@@ -113,8 +141,11 @@ DN_INLINE void winograd_input_of(const int m, const dn_winograd_row *row, float 
         for (int i = 0; i < n; ++i, from += pitch) {
             vfloat d[6], t[6];
             DN_UNROLL
-            for (int j = 0; j < n; ++j) d[j] = vload(from + j * LEVEL_LANES);
-            winograd_in(m, d, t);
+            for (int j = 0; j < wide; ++j) d[j] = vload(from + j * LEVEL_LANES);
+            if (gradient)
+                winograd_spread(m, d, t);
+            else
+                winograd_in(m, d, t);
             DN_UNROLL
             for (int j = 0; j < n; ++j, to += row->point_stride) vstore(to, t[j]);
         }
@@ -124,9 +155,15 @@ DN_INLINE void winograd_input_of(const int m, const dn_winograd_row *row, float 
 /* Transforms one row of tiles into v, at panel, point, channel block and tile. stage: (m + 2)(m tiles + 2)
  * lanes. */
 static void winograd_input(int m, const dn_winograd_row *row, float *stage, float *v) {
-    if (m == 4) winograd_input_of(4, row, stage, v);
-    if (m == 3) winograd_input_of(3, row, stage, v);
-    if (m == 2) winograd_input_of(2, row, stage, v);
+    if (m == 4) winograd_input_of(4, false, row, stage, v);
+    if (m == 3) winograd_input_of(3, false, row, stage, v);
+    if (m == 2) winograd_input_of(2, false, row, stage, v);
+}
+
+static void winograd_input_gradient(int m, const dn_winograd_row *row, float *stage, float *v) {
+    if (m == 4) winograd_input_of(4, true, row, stage, v);
+    if (m == 3) winograd_input_of(3, true, row, stage, v);
+    if (m == 2) winograd_input_of(2, true, row, stage, v);
 }
 
 DN_INLINE void winograd_multiply_of(const int tiles, int blocks, size_t block_stride, const float *v,
@@ -209,7 +246,7 @@ DN_INLINE void winograd_tile_out(const int m, const float *in, size_t point_stri
 
 DN_INLINE void winograd_output_of(const int m, const float *in, size_t tile_stride, size_t point_stride,
                                   int tiles, int channels, float *y, size_t plane, int w, int rows,
-                                  int columns) {
+                                  int columns, bool accumulate) {
     float stage[4 * 4 * LEVEL_LANES * LEVEL_LANES]; /* a group of `lanes` tiles */
     const size_t pitch = (size_t)m * LEVEL_LANES * LEVEL_LANES;
     for (int tile = 0; tile < tiles; tile += LEVEL_LANES) {
@@ -239,15 +276,20 @@ DN_INLINE void winograd_output_of(const int m, const float *in, size_t tile_stri
                 vtranspose(square);
                 if (count == LEVEL_LANES && channels == LEVEL_LANES) {
                     DN_UNROLL
-                    for (int l = 0; l < LEVEL_LANES; ++l) vstore(to + (size_t)l * plane, square[l]);
+                    for (int l = 0; l < LEVEL_LANES; ++l) {
+                        float *at = to + (size_t)l * plane;
+                        vstore(at, accumulate ? vload(at) + square[l] : square[l]);
+                    }
                 } else {
                     DN_UNROLL
                     for (int l = 0; l < LEVEL_LANES; ++l)
                         if (l < channels) {
+                            float *at = to + (size_t)l * plane;
                             if (count == LEVEL_LANES)
-                                vstore(to + (size_t)l * plane, square[l]);
+                                vstore(at, accumulate ? vload(at) + square[l] : square[l]);
                             else
-                                vstore_partial(to + (size_t)l * plane, square[l], count);
+                                vstore_partial(
+                                    at, accumulate ? vload_partial(at, count) + square[l] : square[l], count);
                         }
                 }
             }
@@ -256,11 +298,153 @@ DN_INLINE void winograd_output_of(const int m, const float *in, size_t tile_stri
 
 /* The inverse transform of one row of tiles of one block of channels, cut to rows x columns pixels of y. */
 static void winograd_output(int m, const float *in, size_t tile_stride, size_t point_stride, int tiles,
-                            int channels, float *y, size_t plane, int w, int rows, int columns) {
+                            int channels, float *y, size_t plane, int w, int rows, int columns,
+                            bool accumulate) {
     if (m == 4)
-        winograd_output_of(4, in, tile_stride, point_stride, tiles, channels, y, plane, w, rows, columns);
+        winograd_output_of(4, in, tile_stride, point_stride, tiles, channels, y, plane, w, rows, columns,
+                           accumulate);
     if (m == 3)
-        winograd_output_of(3, in, tile_stride, point_stride, tiles, channels, y, plane, w, rows, columns);
+        winograd_output_of(3, in, tile_stride, point_stride, tiles, channels, y, plane, w, rows, columns,
+                           accumulate);
     if (m == 2)
-        winograd_output_of(2, in, tile_stride, point_stride, tiles, channels, y, plane, w, rows, columns);
+        winograd_output_of(2, in, tile_stride, point_stride, tiles, channels, y, plane, w, rows, columns,
+                           accumulate);
+}
+
+/* ---- weights in training: transformed at every step, with the transform as a table g[m + 2][3] ---- */
+
+/* Two columns of lanes: u = G w G^T. */
+DN_INLINE void winograd_weights_of(const int n, const bool reverse, const float *g, const float *w, float *u,
+                                   size_t point_stride) {
+    vfloat half[6][3];
+    DN_UNROLL
+    for (int j = 0; j < 3; ++j) {
+        vfloat d[3];
+        DN_UNROLL
+        for (int i = 0; i < 3; ++i) d[i] = vload(w + (reverse ? 8 - 3 * i - j : 3 * i + j) * 2 * LEVEL_LANES);
+        half[0][j] = g[0] * d[0];
+        half[n - 1][j] = d[2];
+        DN_UNROLL
+        for (int i = 1; i < n - 1; ++i)
+            half[i][j] = g[3 * i] * d[0] + g[3 * i + 1] * d[1] + g[3 * i + 2] * d[2];
+    }
+    DN_UNROLL
+    for (int i = 0; i < n; ++i, u += (size_t)n * point_stride) {
+        vstore(u, g[0] * half[i][0]);
+        vstore(u + (size_t)(n - 1) * point_stride, half[i][2]);
+        DN_UNROLL
+        for (int j = 1; j < n - 1; ++j)
+            vstore(u + (size_t)j * point_stride,
+                   g[3 * j] * half[i][0] + g[3 * j + 1] * half[i][1] + g[3 * j + 2] * half[i][2]);
+    }
+}
+
+static void winograd_weights(int m, int channels, const float *g, bool reverse, const float *w, float *u,
+                             size_t point_stride) {
+    for (int half = 0; half < 2 * channels; ++half) {
+        const float *from = w + (half / 2) * 18 * LEVEL_LANES + half % 2 * LEVEL_LANES;
+        float *to = u + half * LEVEL_LANES;
+        if (m == 4 && !reverse) winograd_weights_of(6, false, g, from, to, point_stride);
+        if (m == 4 && reverse) winograd_weights_of(6, true, g, from, to, point_stride);
+        if (m == 3) winograd_weights_of(5, reverse, g, from, to, point_stride);
+        if (m == 2) winograd_weights_of(4, reverse, g, from, to, point_stride);
+    }
+}
+
+/* ---- the gradient of the weights: products summed over tiles, then back through G ---- */
+
+enum { WINOGRAD_GRADIENT_ROWS = LEVEL_LANES > 8 ? 8 : 4 };
+
+DN_INLINE void winograd_gradient_of(const int halves, int tiles, const float *v, const float *e,
+                                    size_t e_stride, float *out, bool accumulate) {
+    for (int row = 0; row < LEVEL_LANES; row += WINOGRAD_GRADIENT_ROWS) {
+        vfloat sum[WINOGRAD_GRADIENT_ROWS][2];
+        DN_UNROLL
+        for (int i = 0; i < WINOGRAD_GRADIENT_ROWS; ++i) sum[i][0] = sum[i][1] = (vfloat){0};
+        const float *left = v + row, *right = e;
+        for (int t = 0; t < tiles; ++t, left += LEVEL_LANES, right += LEVEL_LANES) {
+            vfloat column[2] = {vload(right)};
+            if (halves == 2) column[1] = vload(right + e_stride);
+            DN_UNROLL
+            for (int i = 0; i < WINOGRAD_GRADIENT_ROWS; ++i) {
+                const vfloat value = vset(left[i]);
+                DN_UNROLL
+                for (int j = 0; j < halves; ++j) sum[i][j] += value * column[j];
+            }
+        }
+        DN_UNROLL
+        for (int i = 0; i < WINOGRAD_GRADIENT_ROWS; ++i) DN_UNROLL
+        for (int j = 0; j < halves; ++j) {
+            float *to = out + (size_t)(row + i) * (2 * LEVEL_LANES) + j * LEVEL_LANES;
+            vstore(to, accumulate ? vload(to) + sum[i][j] : sum[i][j]);
+        }
+    }
+}
+
+static void winograd_gradient(int tiles, int halves, const float *v, const float *e, size_t e_stride,
+                              float *out, bool accumulate) {
+    if (halves == 2)
+        winograd_gradient_of(2, tiles, v, e, e_stride, out, accumulate);
+    else
+        winograd_gradient_of(1, tiles, v, e, e_stride, out, accumulate);
+}
+
+/* One channel's 9 taps, G^T p G, for `lanes` filters: taps[9][lanes]. */
+DN_INLINE void winograd_taps_of(const int n, const float *g, const float *p, size_t point_stride,
+                                float *taps) {
+    vfloat half[3][6];
+    DN_UNROLL
+    for (int j = 0; j < n; ++j) {
+        vfloat d[6];
+        DN_UNROLL
+        for (int i = 0; i < n; ++i) d[i] = vload(p + (size_t)(i * n + j) * point_stride);
+        half[0][j] = g[0] * d[0];
+        half[1][j] = (vfloat){0};
+        half[2][j] = d[n - 1];
+        DN_UNROLL
+        for (int i = 1; i < n - 1; ++i) DN_UNROLL
+        for (int k = 0; k < 3; ++k) half[k][j] += g[3 * i + k] * d[i];
+    }
+    DN_UNROLL
+    for (int k = 0; k < 3; ++k) {
+        vfloat tap[3] = {g[0] * half[k][0], {0}, half[k][n - 1]};
+        DN_UNROLL
+        for (int j = 1; j < n - 1; ++j) DN_UNROLL
+        for (int l = 0; l < 3; ++l) tap[l] += g[3 * j + l] * half[k][j];
+        DN_UNROLL
+        for (int l = 0; l < 3; ++l) vstore(taps + (3 * k + l) * LEVEL_LANES, tap[l]);
+    }
+}
+
+static void winograd_weights_gradient(int m, const float *g, const float *p, int channels, int filters,
+                                      float *dw, size_t stride) {
+    const size_t point_stride = 2 * LEVEL_LANES * LEVEL_LANES;
+    float taps[9 * LEVEL_LANES * LEVEL_LANES]; /* [channel][tap][lanes] */
+    for (int first = 0; first < filters; first += LEVEL_LANES, p += LEVEL_LANES) {
+        const int count = filters - first < LEVEL_LANES ? filters - first : LEVEL_LANES;
+        for (int c = 0; c < channels; ++c) {
+            const float *from = p + c * 2 * LEVEL_LANES;
+            float *to = taps + c * 9 * LEVEL_LANES;
+            if (m == 4) winograd_taps_of(6, g, from, point_stride, to);
+            if (m == 3) winograd_taps_of(5, g, from, point_stride, to);
+            if (m == 2) winograd_taps_of(4, g, from, point_stride, to);
+        }
+        for (int at = 0; at < 9 * channels; at += LEVEL_LANES) {
+            const int left = 9 * channels - at < LEVEL_LANES ? 9 * channels - at : LEVEL_LANES;
+            vfloat square[LEVEL_LANES];
+            DN_UNROLL
+            for (int i = 0; i < LEVEL_LANES; ++i)
+                square[i] = i < left ? vload(taps + (at + i) * LEVEL_LANES) : (vfloat){0};
+            vtranspose(square);
+            DN_UNROLL
+            for (int i = 0; i < LEVEL_LANES; ++i) {
+                float *to = dw + (size_t)(first + i) * stride + at;
+                if (i >= count) continue;
+                if (left == LEVEL_LANES)
+                    vstore(to, vload(to) + square[i]);
+                else
+                    vstore_partial(to, vload_partial(to, left) + square[i], left);
+            }
+        }
+    }
 }
