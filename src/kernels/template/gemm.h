@@ -95,6 +95,8 @@ static void pack_rows(const float *from, size_t stride, int depth, int columns, 
 }
 
 static void pack_columns(const float *from, size_t stride, int depth, int columns, int width, float *panel) {
+    const float *end =
+        from + (size_t)(columns - 1) * stride + depth; /* whole vectors before it can be read */
     for (int k = 0; k < depth; k += LEVEL_LANES)
         for (int j = 0; j < width; j += LEVEL_LANES) {
             const int deep = depth - k < LEVEL_LANES ? depth - k : LEVEL_LANES;
@@ -104,9 +106,9 @@ static void pack_columns(const float *from, size_t stride, int depth, int column
             for (int i = 0; i < LEVEL_LANES; ++i) {
                 const float *row = from + (size_t)(j + i) * stride + k;
                 __builtin_prefetch(row + 64); /* too many rows at once for the processor to foresee */
-                square[i] = j + i >= columns      ? (vfloat){0}
-                            : deep == LEVEL_LANES ? vload(row)
-                                                  : vload_partial(row, deep);
+                square[i] = j + i >= columns           ? (vfloat){0}
+                            : end - row >= LEVEL_LANES ? vload(row)
+                                                       : vload_partial(row, deep);
             }
             vtranspose(square);
             DN_UNROLL
