@@ -63,6 +63,7 @@ typedef enum dn_dialect { DN_DIALECT_PJREDDIE = 0, DN_DIALECT_ALEXEYAB = 1 } dn_
 
 typedef enum dn_nms_kind { DN_NMS_NONE = 0, DN_NMS_SORT = 1, DN_NMS_OBJ = 2 } dn_nms_kind;
 
+typedef struct dn_config dn_config;
 typedef struct dn_network dn_network;
 typedef struct dn_session dn_session;
 typedef struct dn_trainer dn_trainer;
@@ -84,6 +85,23 @@ DN_API void dn_log_set(dn_log_sink sink, void *user); /* NULL: silent, the defau
  * allocate may return NULL; memory needs no special alignment. */
 DN_API void dn_memory_set(void *(*allocate)(size_t size, void *user),
                           void (*release)(void *memory, void *user), void *user);
+
+/* ---- cfg files as text: what their lines say, before a network is made of them ------------------ */
+
+/* Sections and options, with their lines. What is wrong with lines is kept as notes, and reading goes on.
+ * Fails only if there are no sections at all, too many, or bytes that are no text. */
+DN_API dn_status dn_config_create(dn_config **out, const char *text, size_t length, const char *name);
+DN_API void dn_config_free(dn_config *config);
+DN_API int dn_config_section_count(const dn_config *config);
+/* Name of a section without brackets, and its line; NULL past the end. Borrowed until the config is freed, as
+ * what follows. */
+DN_API const char *dn_config_section(const dn_config *config, int section, int *line);
+/* Key of an option; its value (NULL on a line without '='), line, and whether the key came before, which
+ * counts. NULL past the end. */
+DN_API const char *dn_config_option(const dn_config *config, int section, int option, const char **value,
+                                    int *line, int *duplicate);
+/* What is wrong with a line, and whether no network can be made because of it. NULL past the end. */
+DN_API const char *dn_config_note(const dn_config *config, int note, int *line, int *error);
 
 /* ---- network ---------------------------------------------------------------------------------- */
 
@@ -115,6 +133,10 @@ DN_API dn_status dn_network_load_weights(dn_network *network, const char *path, 
                                          int partial);
 DN_API dn_status dn_network_load_weights_bytes(dn_network *network, const void *bytes, size_t length,
                                                const char *name, int start, int cutoff, int partial);
+/* Version (three numbers), images seen, and length of the header of a .weights file that begins with `bytes`;
+ * transposed: old layout of connected layers. Fails for what is no weights file. */
+DN_API dn_status dn_weights_header(const void *bytes, size_t length, const char *name, int version[3],
+                                   uint64_t *seen, int *transposed, size_t *header_bytes);
 DN_API dn_status dn_network_save_weights(const dn_network *network, const char *path, int cutoff);
 DN_API uint64_t dn_network_weights_bytes(const dn_network *network); /* length of the file it writes */
 
@@ -162,6 +184,7 @@ DN_API int dn_layer_is_head(const dn_network *network, int layer, int *classes, 
  * would say it. */
 DN_API const char *dn_registry_type(int type, const char **aliases);
 DN_API const char *dn_registry_summary(int type); /* what the layer does, in a few words */
+DN_API const char *dn_registry_activation(int i); /* names of activation functions; NULL past the end */
 DN_API const char *dn_registry_key(int type, int key, const char **default_text, const char **meaning);
 
 /* ---- running ---------------------------------------------------------------------------------- */

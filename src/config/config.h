@@ -27,15 +27,25 @@ typedef struct dn_section {
     const dn_key *more_keys; /* further keys (those every layer has), or NULL */
 } dn_section;
 
-typedef struct dn_config {
+/* Something wrong with a line, kept for who asked for all of them (dn_config_create). */
+typedef struct dn_note {
+    char *text;
+    int line;
+    bool error; /* no network can be made of this */
+} dn_note;
+
+struct dn_config {
     char *file; /* as messages name it */
     int count;
     dn_section *sections;
-} dn_config;
+    bool keeps_notes;
+    int note_count;
+    dn_note *notes;
+};
 
-/* Grammar: compat.md section 2. Sections appear in file order; at least one. */
+/* Grammar: compat.md section 2. Sections appear in file order; at least one. Fails at the first error and
+ * logs warnings; dn_config_create keeps them instead. */
 dn_status dn_config_parse(dn_config **out, const char *text, size_t length, const char *file);
-void dn_config_free(dn_config *config);
 
 /* Fails with `file:line: [section] key: message`. key may be NULL. */
 dn_status dn_option_error(const dn_section *section, const char *key, const char *format, ...)

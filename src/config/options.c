@@ -63,13 +63,27 @@ const char *dn_option_text(dn_section *section, const char *key) {
     return lookup(&text, section, key) == DN_OK ? text : NULL;
 }
 
+/* Says what text was read as, if there is more to it than the number that ends at `end`. */
+static void mention_rest(const dn_section *section, const char *key, const char *text, const char *end,
+                         double value) {
+    const dn_entry *entry = find(section, key);
+    int line = entry ? entry->line : section->line;
+    const char *number_end;
+    (void)dn_parse_float(text, &number_end);
+    if (number_end == text)
+        dn_log(DN_LOG_WARNING, "%s:%d: [%s] %s: '%.80s' is not a number, read as 0", section->file, line,
+               section->name, key, text);
+    else if (*end)
+        dn_log(DN_LOG_WARNING, "%s:%d: [%s] %s: '%.80s' is read as %g", section->file, line, section->name,
+               key, text, value);
+}
+
 static dn_status to_int(int *out, const dn_section *section, const char *key, const char *text, int low,
                         int high) {
     const char *end;
     long value = dn_parse_int(text, &end);
-    if (end == text && *text != '.')
-        dn_log(DN_LOG_WARNING, "%s: [%s] %s: '%s' is not a number, read as 0", section->file, section->name,
-               key, text);
+    const char *rest = end + strspn(end, ".0"); /* 1.0 is 1 */
+    if (*rest || end == text) mention_rest(section, key, text, end, (double)value);
     if (value < low && high == INT_MAX)
         return dn_option_error(section, key, "must be %d or more, not %ld", low, value);
     if (value < low || value > high)
@@ -82,9 +96,7 @@ static dn_status to_float(float *out, const dn_section *section, const char *key
                           float high) {
     const char *end;
     double value = dn_parse_float(text, &end);
-    if (end == text)
-        dn_log(DN_LOG_WARNING, "%s: [%s] %s: '%s' is not a number, read as 0", section->file, section->name,
-               key, text);
+    mention_rest(section, key, text, end, value);
     if (!(value >= low && value <= high) || !isfinite((float)value))
         return dn_option_error(section, key, "must be %g to %g, not %s", (double)low, (double)high, text);
     *out = (float)value;

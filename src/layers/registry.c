@@ -151,6 +151,10 @@ static const char *const activation_names[DN_ACTIVATION_COUNT] = {
     [DN_ACTIVATION_NORMALIZE_CHANNELS_SOFTMAX_MAXVAL] = "normalize_channels_softmax_maxval",
 };
 
+const char *dn_registry_activation(int i) {
+    return i >= 0 && i < DN_ACTIVATION_COUNT ? activation_names[i] : NULL;
+}
+
 dn_status dn_layer_activation(dn_activation *out, dn_section *section, const char *key) {
     const char *name = dn_option_text(section, key);
     if (!name) return dn_option_error(section, key, "is required");

@@ -154,8 +154,9 @@ static dn_status read_schedule(dn_net_settings *net, dn_section *section) {
     size_t i = 0;
     while (i < DN_COUNT(names) && strcmp(names[i], policy) != 0) ++i;
     if (i == DN_COUNT(names))
-        dn_log(DN_LOG_WARNING, "%s: [net] policy: '%s' is unknown; constant is used, as the reference does",
-               section->file, policy);
+        dn_log(DN_LOG_WARNING,
+               "%s:%d: [net] policy: '%s' is unknown; constant is used, as the reference does", section->file,
+               section->line, policy);
     net->policy = i == DN_COUNT(names) ? DN_POLICY_CONSTANT : (dn_policy)i;
     DN_TRY(dn_option_int(&net->burn_in, section, "burn_in", 0, INT_MAX));
     DN_TRY(dn_option_int(&net->max_batches, section, "max_batches", 0, INT_MAX));

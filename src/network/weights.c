@@ -52,6 +52,18 @@ static dn_status read_header(header *h, const uint8_t *bytes, size_t length, con
     return DN_OK;
 }
 
+dn_status dn_weights_header(const void *bytes, size_t length, const char *name, int version[3],
+                            uint64_t *seen, int *transposed, size_t *header_bytes) {
+    header h = {0};
+    if (!bytes) return dn_fail(DN_ERROR_ARGUMENT, "dn_weights_header needs the bytes of a file");
+    DN_TRY(read_header(&h, bytes, length, name ? name : "weights"));
+    if (version) version[0] = h.major, version[1] = h.minor, version[2] = h.revision;
+    if (seen) *seen = h.seen;
+    if (transposed) *transposed = h.transposed;
+    if (header_bytes) *header_bytes = h.bytes;
+    return DN_OK;
+}
+
 /* Floats of a parameter in a file; 0 if the file does not have it. */
 static size_t file_floats(const dn_layer *layer, const dn_param *param, dn_dialect dialect, bool loading) {
     if (param->alexeyab_only && dialect != DN_DIALECT_ALEXEYAB) return 0;

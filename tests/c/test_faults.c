@@ -80,6 +80,15 @@ static dn_status try_network_file(void) {
     return status;
 }
 
+/* Reading for its own sake keeps what is wrong as notes. */
+static dn_status try_config(void) {
+    static const char wrong[] = "a=1\n[net]#\nwidth=3 # three\nheight=\nx\n[yolo\nnum=1\nnum=2\n";
+    dn_config *config = NULL;
+    dn_status status = dn_config_create(&config, wrong, strlen(wrong), NULL);
+    dn_config_free(config);
+    return status;
+}
+
 static dn_status try_weights_bytes(void) {
     dn_network *network = NULL;
     dn_status status = create(&network);
@@ -240,6 +249,7 @@ int main(void) {
     check(make_files(), "files to load", dn_error_message());
     every_allocation("creating a network", try_network);
     every_allocation("reading a cfg file", try_network_file);
+    every_allocation("reading a cfg with its mistakes", try_config);
     every_allocation("weights from memory", try_weights_bytes);
     every_allocation("weights to a file and back", try_weights_files);
     every_allocation("predicting and detecting", try_session);
