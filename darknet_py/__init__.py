@@ -38,6 +38,7 @@ __version__: str = ffi.string(lib.dn_version()).decode()
 
 # Loaded at first use, so that `import darknet_py` stays quick.
 _LAZY = (
+    "checking",
     "cli",
     "convert",
     "data",
