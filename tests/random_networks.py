@@ -104,6 +104,15 @@ class Builder:
         return self.add("deconvolutional", (filters, *out), filters=filters, size=size, stride=stride,
                         padding=pad, batch_normalize=norm, activation=activation)  # fmt: skip
 
+    def local(self) -> None:
+        _, h, w = self.shape
+        size = self.pick([s for s in (1, 2, 3, 5) if s <= min(h, w)])
+        pad = size // 2 if size % 2 and self.chance(2) else 0
+        stride, filters = self.number(1, 2), self.number(1, 4)
+        out = ((h + 2 * pad - size) // stride + 1, (w + 2 * pad - size) // stride + 1)
+        self.add("local", (filters, *out), filters=filters, size=size, pad=pad, stride=stride,
+                 activation=self.pick(SMOOTH))  # fmt: skip
+
     def across(self) -> None:
         """Normalisation across channels; alpha is small, as a sliding sum may turn negative."""
         if self.chance(2):
@@ -304,6 +313,7 @@ class Builder:
                 "dropout": lambda: {"probability": 0.5}, "empty": dict}  # fmt: skip
         rare = [
             "deconv",
+            "local",
             "across",
             "reorg",
             "recurrent_map",

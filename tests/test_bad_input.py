@@ -105,6 +105,13 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
         "[net]\nwidth=1048576\nheight=1\nchannels=1\n[deconv]\nstride=1000\nfilters=1000\n", "too large"),
     "numload beyond the filters of a deconvolution": (
         f"{NET}[deconv]\nfilters=5\nnumload=6\n", "6 is more than the layer's 5 filters"),
+    "local of a vector": (VECTOR + "[local]\nsize=3\n", "needs an image"),
+    "a local that does not fit": (f"{NET}[local]\nsize=17\n", "17 x 17 kernel does not fit an input of 16 x 16"),
+    "a local with too little padding": (
+        f"{NET}[local]\nsize=5\npad=1\n", "1 zeros around 16 pixels have room for 14 windows of size 5, not for the 16"),
+    "a local with too much padding": (f"{NET}[local]\nsize=1\npad=1\n", "room for 18 windows of size 1, not for the 16"),
+    "a local beyond memory": (
+        "[net]\nwidth=2000\nheight=2000\nchannels=500\n[local]\nsize=3\npad=1\nfilters=30\n", "more than the limit"),
     # pooling and resampling
     "maxpool with stride 0": (f"{NET}[maxpool]\nsize=2\nstride=0\n", "stride: must be 1"),
     "a negative maxpool": (f"{NET}[maxpool]\nsize=-2\n", "size: must be 1"),

@@ -134,6 +134,11 @@ CASES: dict[str, Case] = {
     "deconv batch norm": Case(
         deconv("size=3\nbatch_normalize=1\nactivation=tanh"), net=WIDE, batch=4, tolerance=2e-2
     ),
+    "local 3x3": Case("[local]\nfilters=3\nsize=3\npad=1\nactivation=linear\n"),
+    "local 3x3 stride 2": Case("[local]\nfilters=3\nsize=3\nstride=2\nactivation=tanh\n"),
+    "local 5x5": Case("[local]\nfilters=2\nsize=5\npad=2\nactivation=linear\n"),
+    "local 1x1 mish": Case("[local]\nfilters=2\nsize=1\nactivation=mish\n", batch=1),
+    "local many images": Case("[local]\nfilters=5\nsize=3\npad=1\nactivation=linear\n", batch=11),
     "maxpool 2": Case("[maxpool]\nsize=2\nstride=2\n", apart=True),
     "maxpool 3 stride 1": Case("[maxpool]\nsize=3\nstride=1\n", apart=True),
     "maxpool 3 stride 2": Case("[maxpool]\nsize=3\nstride=2\n", apart=True),

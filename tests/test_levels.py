@@ -113,7 +113,9 @@ def test_training_agrees_and_does_not_depend_on_threads(level: str) -> None:
 def test_c_tests_pass(level: str) -> None:
     """Those that ask for kernels by level run all of them anyway; the others take the one chosen here."""
     need(level)
-    programs = [HERE.parent / "build/release/tests/c" / name for name in ("test_kernels", "test_ops")]
+    programs = [
+        HERE.parent / "build/release/tests/c" / name for name in ("test_kernels", "test_ops", "test_local")
+    ]
     built = [program for program in programs if program.is_file()]
     if not built:
         pytest.skip("the C tests are not built (make test-c)")

@@ -80,6 +80,18 @@ typedef struct dn_ops {
     void (*matmul)(dn_device *device, bool ta, bool tb, int m, int n, int k, const float *a, const float *b,
                    float *c, bool accumulate, float *scratch);
 
+    /* `count` products of one size; operands of the next lie the given numbers of floats further. scratch:
+     * matmul_scratch floats. */
+    void (*matmul_batch)(dn_device *device, int count, bool ta, bool tb, int m, int n, int k, const float *a,
+                         size_t a_stride, const float *b, size_t b_stride, float *c, size_t c_stride,
+                         bool accumulate, float *scratch);
+    /* patches[out_h*out_w][batch][in_c][size][size] of x[batch][in_c][in_h*in_w], zeros outside; one group,
+     * dilation 1 */
+    void (*patches_gather)(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
+                           float *patches);
+    void (*patches_scatter)(dn_device *device, const dn_conv_shape *shape, int batch, const float *patches,
+                            float *dx); /* adds */
+
     /* ---- element-wise ---- */
     void (*fill)(dn_device *device, float *x, float value, size_t count);
     void (*copy)(dn_device *device, float *y, const float *x, size_t count);

@@ -56,7 +56,7 @@ static double softplus(double x) {
     return x > 30 ? x : log1p(exp(x));
 }
 
-static double activated(dn_activation kind, double x) {
+static inline double activated(dn_activation kind, double x) {
     switch (kind) {
     case DN_ACTIVATION_LOGISTIC:
         return sigmoid(x);
@@ -100,11 +100,11 @@ static double activated(dn_activation kind, double x) {
     }
 }
 
-static bool takes_pre(dn_activation kind) {
+static inline bool takes_pre(dn_activation kind) {
     return kind == DN_ACTIVATION_SWISH || kind == DN_ACTIVATION_MISH || kind == DN_ACTIVATION_HARD_MISH;
 }
 
-static double gradient(dn_activation kind, double y) {
+static inline double gradient(dn_activation kind, double y) {
     double s = sigmoid(y), t;
     switch (kind) {
     case DN_ACTIVATION_LOGISTIC:
@@ -153,8 +153,8 @@ static double gradient(dn_activation kind, double y) {
 
 /* ---- max pooling ---- */
 
-static void pool_naive(const float *in, int h, int w, float *out, int32_t *argmax, int out_h, int out_w,
-                       int size, const int stride[2], const int offset[2]) {
+static inline void pool_naive(const float *in, int h, int w, float *out, int32_t *argmax, int out_h,
+                              int out_w, int size, const int stride[2], const int offset[2]) {
     for (int i = 0; i < out_h; ++i)
         for (int j = 0; j < out_w; ++j) {
             float best = -INFINITY;

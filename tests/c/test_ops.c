@@ -1,40 +1,6 @@
 /* test_ops.c - every operation of the CPU backend but the products against plain loops; and that thread
  * counts change no bit. */
-#include "reference.h"
-
-/* ---- operations of the backend: each runs on 1, 2 and 3 threads, whose results must be the same bits, and
- * its result is compared with a plain loop ---- */
-
-enum { THREADS = 3 };
-static dn_device *devices[THREADS];
-static const dn_ops *const ops = &dn_ops_cpu;
-
-/* One array that an operation writes: its start value, and what it should become. */
-typedef struct target {
-    const char *name;
-    size_t count;
-    float *start, *want, *got[THREADS];
-} target;
-
-static target target_new(const char *name, size_t count, float spread) {
-    target t = {.name = name, .count = count, .start = numbers(count, spread)};
-    t.want = copied(t.start, count);
-    for (int i = 0; i < THREADS; ++i) t.got[i] = copied(t.start, count);
-    return t;
-}
-
-static void target_check(target *t, double slack) {
-    for (int i = 1; i < THREADS; ++i)
-        if (t->count && memcmp(t->got[0], t->got[i], t->count * sizeof(float)) != 0) {
-            printf("FAIL %s: %d threads give other bits than one\n", t->name, i + 1);
-            failures++;
-        }
-    report("cpu", t->name, (int)t->count, array_distance(t->got[0], t->want, t->count) / slack);
-    dn_free(t->start), dn_free(t->want);
-    for (int i = 0; i < THREADS; ++i) dn_free(t->got[i]);
-}
-
-#define ON_EVERY_DEVICE(t) for (int t = 0; t < THREADS; ++t)
+#include "targets.h"
 
 static void test_flat(size_t n) {
     float *a = numbers(n, 1), *b = numbers(n, 1);
@@ -580,17 +546,13 @@ static void test_backend(void) {
 
 int main(void) {
     source = dn_random_keyed(1, 2, 3);
-    ON_EVERY_DEVICE(t)
-    if (ops->open(&devices[t], t + 1) != DN_OK) {
-        printf("FAIL open with %d threads\n", t + 1);
-        return 1;
-    }
+    if (!open_devices()) return 1;
     float *buffer = ops->allocate(devices[0], 1000);
     for (int i = 0; i < 1000; ++i) failures += buffer[i] != 0;
     failures += (uintptr_t)buffer % 64 != 0;
     done("allocate", 0);
     ops->release(devices[0], buffer);
     test_backend();
-    ON_EVERY_DEVICE(t) ops->close(devices[t]);
+    close_devices();
     return failures != 0;
 }

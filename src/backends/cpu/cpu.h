@@ -50,6 +50,8 @@ typedef struct dn_gemm {
 
 size_t dn_gemm_scratch(const dn_kernels *kernels, int m, int n, int k, int threads); /* floats */
 void dn_gemm_run(dn_device *device, const dn_gemm *gemm, float *scratch);
+/* The same on the calling thread alone, with scratch for one. */
+void dn_gemm_run_alone(const dn_kernels *kernels, const dn_gemm *gemm, float *scratch);
 /* The left side packed once and for all. */
 size_t dn_gemm_packed_size(const dn_kernels *kernels, int m, int k); /* floats */
 void dn_gemm_pack(const dn_kernels *kernels, const dn_operand *left, int m, int k, float *packed);
@@ -159,6 +161,15 @@ void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const 
 size_t dn_cpu_matmul_scratch(dn_device *device, int m, int n, int k);
 void dn_cpu_matmul(dn_device *device, bool ta, bool tb, int m, int n, int k, const float *a, const float *b,
                    float *c, bool accumulate, float *scratch);
+void dn_cpu_matmul_batch(dn_device *device, int count, bool ta, bool tb, int m, int n, int k, const float *a,
+                         size_t a_stride, const float *b, size_t b_stride, float *c, size_t c_stride,
+                         bool accumulate, float *scratch);
+
+/* ---- patches as rows (cpu_patches.c) ---- */
+void dn_cpu_patches_gather(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
+                           float *rows);
+void dn_cpu_patches_scatter(dn_device *device, const dn_conv_shape *shape, int batch, const float *rows,
+                            float *dx);
 
 /* ---- operations of cpu_backend.c, cpu_elementwise.c, cpu_activate.c, cpu_normalize.c,
  * cpu_across.c, cpu_pool.c, cpu_move.c, cpu_softmax.c, cpu_optimize.c; what each does: backend.h ---- */

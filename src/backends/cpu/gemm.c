@@ -223,3 +223,8 @@ void dn_gemm_run(dn_device *device, const dn_gemm *gemm, float *scratch) {
                     .row_parts = choose_row_parts(kernels, gemm->m, gemm->n, dn_pool_threads(device->pool))};
     dn_pool_run(device->pool, run_part, &job);
 }
+
+void dn_gemm_run_alone(const dn_kernels *kernels, const dn_gemm *gemm, float *scratch) {
+    gemm_job job = {.gemm = gemm, .kernels = kernels, .scratch = scratch, .row_parts = 1};
+    run_part(&job, 0, 1);
+}
