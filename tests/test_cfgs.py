@@ -120,6 +120,13 @@ def test_heads_of_version_3_and_later_are_at_strides_8_16_and_32() -> None:
             assert shapes == {(255, side // stride, side // stride) for stride in (8, 16, 32)}
 
 
+def test_version_2_takes_the_sizes_of_its_paper() -> None:
+    for name, classes, sides in (("yolov2-voc", 20, (288, 352, 416, 480, 544)), ("yolov2", 80, (608,))):
+        for side in sides:
+            with dn.Network(CFG / f"{name}.cfg", initialize=False, width=side, height=side) as net:
+                assert net.layers[-1].out_shape == (5 * (classes + 5), side // 32, side // 32)
+
+
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_a_file_is_the_official_one_layer_by_layer(name: str) -> None:
     path = SHARED / "real" / "cfg" / f"{OFFICIAL[name]}.cfg"
@@ -159,6 +166,44 @@ def test_the_plan_agrees_with_the_layers_one_by_one(name: str) -> None:
         with dn.Network.from_string(text, width=width, height=height, time_steps=steps, threads=1) as net:
             steady(net)
             assert disagreement(net) < 1e-4
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "dcgan-generator"])
+def test_a_file_can_be_trained(name: str) -> None:
+    """The loss is finite, its gradient reaches the first layer, and an update leaves parameters finite."""
+    text = thin(text_of(name))
+    width, height = SIZES.get(name, PLAIN)[0]
+    steps = 3 if "time_steps=" in text else None
+    with dn.Network.from_string(
+        text, width=width, height=height, time_steps=steps, batch=2, threads=1
+    ) as net:
+        steady(net)
+        x = np.random.default_rng(0).random((net.input_shape[0], *net.input_shape[1:]), np.float32)
+        with dn.Trainer(net) as trainer:
+            cost = trainer.backward(x, some_truth(net))
+            assert np.isfinite(cost) and cost > 0
+            assert any(values.any() for values in trainer.gradients(0).values())
+            trainer.update()
+        assert all(np.isfinite(values).all() for values in net.layers[0].params.values())
+
+
+def some_truth(net: dn.Network) -> np.ndarray:
+    """One box per image, or the second of the classes; a class at every pixel for maps."""
+    rows = net.input_shape[0]
+    head = next((layer for layer in net.layers if layer.head), None)
+    if head is None:
+        losing = [layer for layer in net.layers if layer.truths][-1]
+        truth = np.zeros((rows, *losing.out_shape), np.float32)
+        truth[:, 1 % losing.out_shape[0]] = 1
+        return truth.reshape(rows, -1)
+    assert head.head
+    if head.type == "detection":
+        truth = np.zeros((rows, 49, 25), np.float32)
+        truth[:, 24, [0, 3]], truth[:, 24, 21:] = 1, (0.5, 0.5, 0.3, 0.4)
+    else:
+        truth = np.zeros((rows, *head.head[1:]), np.float32)
+        truth[:, 0, :5] = (0.5, 0.4, 0.3, 0.5, 1)
+    return truth.reshape(rows, -1)
 
 
 @pytest.mark.parametrize(

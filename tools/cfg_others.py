@@ -80,7 +80,8 @@ def deconvnet() -> Cfg:
         f"{DECONVNET}; {VGG}",
         """The convolutions of VGG-16, its connected layers as convolutions, and deconvolutions back to the
         size of the input (table 2). Where the paper unpools by remembered maxima, the map is repeated. Each
-        pixel has a softmax over 20 classes and the background.""",
+        pixel has a softmax over 20 classes and the background; the learning rate is the paper's .01 divided
+        by the 224 x 224 pixels, since Darknet adds up what they say.""",
         "21 classes (Pascal VOC)",
         unpublished(),
         {
@@ -91,7 +92,7 @@ def deconvnet() -> Cfg:
             "channels": 3,
             "momentum": 0.9,
             "decay": 0.0005,
-            "learning_rate": 0.01,
+            "learning_rate": "0.0000002",
             "policy": "steps",
             "steps": "20000,40000",
             "scales": ".1,.1",
