@@ -119,6 +119,16 @@ class Builder:
             return self.add("l2norm", self.shape)
         return self.add("normalization", self.shape, size=self.number(1, 9), alpha=0.001, beta=0.75)
 
+    def shared(self) -> None:
+        """A convolution with the parameters of an earlier one."""
+        c, h, w = self.shape
+        if min(h, w) < 2:
+            return self.conv()
+        self.add("convolutional", (c, h, w), filters=c, size=3, pad=1, batch_normalize=1)
+        return self.add("convolutional", (c, h, w), filters=c, size=3, pad=1, batch_normalize=1,
+                        dilation=self.number(1, 2), activation=self.pick(SMOOTH),
+                        share_index=self.reference(self.count - 1))  # fmt: skip
+
     def maxpool(self) -> None:
         c, h, w = self.shape
         if self.chance(6):
@@ -318,6 +328,7 @@ class Builder:
             "reorg",
             "recurrent_map",
             "reorg3d",
+            "shared",
             "local_avgpool",
             "squeeze_excite",
             "attention",

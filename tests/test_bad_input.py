@@ -91,7 +91,14 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
     "a sort of antialiasing that is none": (f"{NET}{CONV}antialiasing=3\n", "antialiasing: must be 0 to 2, not 3"),
     "blurring too small a map": (
         "[net]\nwidth=1\nheight=9\nchannels=1\n[maxpool]\nsize=2\nstride=2\nantialiasing=2\n", "too small to blur"),
-    "shared parameters": (f"{NET}{CONV}share_index=0\n", "share_index"),
+    "sharing with itself": (f"{NET}{CONV}share_index=0\n", "share_index: 0 means layer 0; layer 0 can only refer"),
+    "sharing with nobody": (f"{NET}{CONV}{CONV}share_index=-2\n", "share_index: -2 means layer -1"),
+    "sharing with another type": (f"{NET}[maxpool]\nsize=2\n{CONV}share_index=-1\n", r"layer 0 is \[maxpool\], not \[conv"),
+    "sharing with another shape": (
+        f"{NET}{CONV}{CONV}share_index=0\n", "layer 0 has weights of 4 x 3 x 3 x 3, this layer needs 4 x 4 x 3 x 3"),
+    "sharing without normalization": (
+        f"{NET}[convolutional]\nfilters=3\n[convolutional]\nfilters=3\nbatch_normalize=1\nshare_index=0\n",
+        "layer 0 has batch_normalize=0, this layer 1"),
     "numload beyond filters": (f"{NET}{CONV}numload=5\n", "5 is more than the layer's 4 filters"),
     "a convolution of a vector": (VECTOR + CONV, "needs an image, but its input is a plain vector of 5 values"),
     "a kernel whose weights overflow": (
@@ -327,6 +334,8 @@ SEEDS = [
     "anchors=1,1,2,2\nsoftmax=1\n",
     f"{NET}{CONV}[sam]\nfrom=0\n[local_avgpool]\nsize=3\nstride=1\n[reorg3d]\nstride=2\n[silence]\n[implicit]\n"
     "filters=16\n[scale_channels]\nfrom=-2\n[contrastive]\n",
+    f"{NET}[convolutional]\nfilters=3\nsize=3\npad=1\nbatch_normalize=1\n[convolutional]\nfilters=3\nsize=3\npad=1\n"
+    "batch_normalize=1\ndilation=2\nshare_index=-1\n",
     head(
         "Gaussian_yolo",
         24,

@@ -104,6 +104,10 @@ CASES: dict[str, Case] = {
     "conv depthwise twice": Case(conv(3, 1, groups=4, filters=8)),
     "conv dilation": Case(conv(3, more="dilation=2\nactivation=linear")),
     "conv dilation groups": Case(conv(3, 2, groups=2, more="dilation=2\nactivation=linear")),
+    "conv shared": Case(
+        conv(3, filters=4, more="activation=tanh")
+        + conv(3, 2, filters=4, more="share_index=-1\nactivation=logistic")
+    ),
     "conv one pixel": Case(conv(3), net="width=1\nheight=1\nchannels=3"),
     "conv one image": Case(conv(3), batch=1),
     "conv wide": Case(conv(3, filters=17), net="width=19\nheight=5\nchannels=9", batch=3),

@@ -20,7 +20,6 @@ FILES = {f"{path.parent.name}/{path.stem}": path for path in sorted(REAL.glob("c
 #: Files that can't be run as they are: part of the message. docs/compatibility.md has the reasons.
 BROKEN = {
     "cspx-p7-mish": "mask: 16 is not one of the anchors 0 to 15",
-    "resnet152_trident": "share_index: is not supported yet",
 }
 
 #: Sides to try, in this order, until maps of several strides meet and windows fit.

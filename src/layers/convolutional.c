@@ -6,6 +6,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <string.h>
 
 typedef struct convolutional_settings {
     dn_conv_shape shape;
@@ -34,7 +35,7 @@ static const dn_key keys[] = {
     {"dot", "0", "read, without effect, as in the reference"},
     {"bin_output", "0", "read, without effect: the next layer, xnor=1, takes the sign anyway"},
     {"antialiasing", "0", "run at stride 1, then blur with the stride: 1 by 3x3, 2 by 2x2"},
-    {"share_index", NULL, "share the parameters of another layer; not supported yet"},
+    {"share_index", NULL, "use all parameters of that layer; nothing is stored for this one"},
     {NULL, NULL, NULL},
 };
 
@@ -118,8 +119,34 @@ static dn_status set_up(dn_layer *layer, dn_section *section, int padding, bool 
     return DN_OK;
 }
 
+/* The key share_index: a layer that has all the same parameters gives its own. Strides, padding, dilation and
+ * activation may differ. */
+static dn_status share(dn_layer *layer, dn_section *section, const dn_graph *graph) {
+    static const char key[] = "share_index";
+    int reference, index;
+    if (!dn_option_text(section, key)) return DN_OK; /* 0 is a layer, too */
+    DN_TRY(dn_option_int_or(&reference, section, key, 0, -(1 << 20), 1 << 20));
+    DN_TRY(dn_layer_reference(&index, layer, section, key, reference));
+    const dn_layer *owner = &graph->layers[index];
+    if (owner->type != layer->type)
+        return dn_option_error(section, key, "layer %d is [%s], not [%s]", index, owner->type->name,
+                               layer->type->name);
+    const convolutional_settings *s = layer->settings, *theirs = owner->settings;
+    const int *mine = layer->params[s->weights].dims, *other = owner->params[theirs->weights].dims;
+    if (memcmp(mine, other, 4 * sizeof *mine) != 0)
+        return dn_option_error(section, key,
+                               "layer %d has weights of %d x %d x %d x %d, this layer needs "
+                               "%d x %d x %d x %d",
+                               index, other[0], other[1], other[2], other[3], mine[0], mine[1], mine[2],
+                               mine[3]);
+    if (s->batch_normalize != theirs->batch_normalize)
+        return dn_option_error(section, key, "layer %d has batch_normalize=%d, this layer %d", index,
+                               theirs->batch_normalize, s->batch_normalize);
+    dn_layer_share_params(layer, owner);
+    return DN_OK;
+}
+
 static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph *graph) {
-    (void)graph;
     convolutional_settings *s = layer->settings;
     dn_conv_shape *shape = &s->shape;
     bool pad, flipped;
@@ -139,12 +166,9 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&flipped, section, "flipped"));
     (void)dn_option_text(section, "dot");
     (void)dn_option_text(section, "bin_output");
-    if (dn_option_text(section, "share_index")) /* 0 is a layer, too */
-        return dn_option_error(section, "share_index",
-                               "is not supported yet; without it the results would be wrong");
-
     if (pad) padding = shape->size / 2;
-    return set_up(layer, section, padding, flipped);
+    DN_TRY(set_up(layer, section, padding, flipped));
+    return share(layer, section, graph);
 }
 
 dn_status dn_convolutional_configure(dn_layer *layer, dn_section *section, const dn_convolution *choice) {

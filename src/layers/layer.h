@@ -94,7 +94,9 @@ struct dn_layer {
     float learning_rate;
     /* declared memory */
     dn_param *params;
-    int param_count;
+    int param_count; /* of its own; a layer that uses another's has none */
+    int shared_with; /* that other layer, whose parameters `params` then repeats, shared_count of them */
+    int shared_count;
     size_t saved_per_image, saved_fixed; /* floats kept from forward to backward in training */
     size_t saved_per_stream;             /* as well, in recurrent layers */
     size_t
@@ -106,6 +108,8 @@ struct dn_layer {
 /* Adds a parameter to layer->params; dims end at the first 0. */
 dn_status dn_layer_add_param(dn_layer *layer, dn_param **out, const char *name, dn_param_role role, int d0,
                              int d1, int d2, int d3);
+/* Makes the parameters declared so far those of an earlier layer that declares the same ones. */
+void dn_layer_share_params(dn_layer *layer, const dn_layer *owner);
 dn_status dn_layer_set_sources(dn_layer *layer, const int *sources, int count);
 /* Sets out_* and outputs, refusing sizes below 1 or beyond limits. */
 dn_status dn_layer_set_output(dn_layer *layer, dn_section *section, int w, int h, int c);

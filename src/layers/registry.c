@@ -87,6 +87,12 @@ dn_status dn_layer_add_param(dn_layer *layer, dn_param **out, const char *name, 
     return DN_OK;
 }
 
+void dn_layer_share_params(dn_layer *layer, const dn_layer *owner) {
+    layer->shared_with = owner->index;
+    layer->shared_count = layer->param_count;
+    layer->param_count = 0;
+}
+
 dn_status dn_layer_set_sources(dn_layer *layer, const int *sources, int count) {
     DN_TRY(dn_new(&layer->sources, (size_t)count, sizeof *layer->sources, "layer references"));
     memcpy(layer->sources, sources, (size_t)count * sizeof *sources);

@@ -105,7 +105,7 @@ static dn_status configure_layers(dn_layer **out, const dn_network *network, con
 
 static dn_status place_params(dn_network *network, dn_layer *layers, int count, size_t *total) {
     *total = 0;
-    for (int i = 0; i < count; ++i)
+    for (int i = 0; i < count; ++i) {
         for (int p = 0; p < layers[i].param_count; ++p) {
             dn_param *param = &layers[i].params[p];
             param->offset = *total;
@@ -117,6 +117,9 @@ static dn_status place_params(dn_network *network, dn_layer *layers, int count, 
                                network->config->file, layers[i].line, layers[i].type->name, param->name,
                                (unsigned long long)network->options.memory_limit);
         }
+        for (int p = 0; p < layers[i].shared_count; ++p)
+            layers[i].params[p].offset = layers[layers[i].shared_with].params[p].offset;
+    }
     return DN_OK;
 }
 
