@@ -113,6 +113,19 @@ class Builder:
         self.add("local", (filters, *out), filters=filters, size=size, pad=pad, stride=stride,
                  activation=self.pick(SMOOTH))  # fmt: skip
 
+    def crop(self) -> None:
+        c, h, w = self.shape
+        out = (self.number(1, h), self.number(1, w))
+        options = {"flip": 1, "angle": 9, "saturation": 2, "exposure": 2}  # in training only
+        self.add(
+            "crop", (c, *out), crop_height=out[0], crop_width=out[1], noadjust=self.number(0, 1), **options
+        )
+
+    def iseg(self) -> None:
+        if self.shape[0] > 1:
+            classes = self.number(1, self.shape[0] - 1)
+            self.add("iseg", self.shape, classes=classes, ids=self.shape[0] - classes)
+
     def across(self) -> None:
         """Normalisation across channels; alpha is small, as a sliding sum may turn negative."""
         if self.chance(2):
@@ -324,6 +337,8 @@ class Builder:
         rare = [
             "deconv",
             "local",
+            "crop",
+            "iseg",
             "across",
             "reorg",
             "recurrent_map",

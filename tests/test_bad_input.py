@@ -119,6 +119,10 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
     "a local with too much padding": (f"{NET}[local]\nsize=1\npad=1\n", "room for 18 windows of size 1, not for the 16"),
     "a local beyond memory": (
         "[net]\nwidth=2000\nheight=2000\nchannels=500\n[local]\nsize=3\npad=1\nfilters=30\n", "more than the limit"),
+    "crop of a vector": (VECTOR + "[crop]\n", "needs an image"),
+    "a crop wider than its input": (
+        f"{NET}[crop]\ncrop_width=17\ncrop_height=4\n", "a window of 17 x 4 does not fit an input of 16 x 16"),
+    "a crop without saturation": (f"{NET}[crop]\nsaturation=0\n", "saturation: must be 0.001 to 1000, not 0"),
     # pooling and resampling
     "maxpool with stride 0": (f"{NET}[maxpool]\nsize=2\nstride=0\n", "stride: must be 1"),
     "a negative maxpool": (f"{NET}[maxpool]\nsize=-2\n", "size: must be 1"),
@@ -232,6 +236,9 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
         VECTOR + "[detection]\nside=4096\nnum=4096\nclasses=1048576\ncoords=4\n", "layer before has 5"),
     "region with an unknown class_only": (
         head("region", 8, "num=1\nclasses=3\nclass_only=thesis\n"), "expected reference or paper, found 'thesis'"),
+    "iseg after the wrong filters": (
+        f"{NET}[iseg]\nclasses=2\nids=4\n", "2 classes and 4 ids need 6 channels, but the layer before has 3; set its f"),
+    "iseg of a vector": (VECTOR + "[iseg]\n", "needs an image"),
     # more than memory
     "terabytes of input": ("[net]\nwidth=1048576\nheight=2000\nchannels=1\n" + CONV, "1048576 x 2000 x 4 is too large"),
     "terabytes of activations": (

@@ -249,6 +249,8 @@ OTHERWISE: dict[str, str] = {
     "logistic": "test_logistic_loss",
     "l2norm": "train_l2norm",  # the reference hands the delta on as it is
     "normalization": "train_normalization",  # and takes the norms as constants
+    "crop": "test_crop.py",
+    "iseg": "test_iseg.py",
     "cost": "test_cost_kinds",
     "contrastive": "test_contrastive_is_not_trained",
     "detection": "test_detection_loss",

@@ -114,7 +114,8 @@ def test_c_tests_pass(level: str) -> None:
     """Those that ask for kernels by level run all of them anyway; the others take the one chosen here."""
     need(level)
     programs = [
-        HERE.parent / "build/release/tests/c" / name for name in ("test_kernels", "test_ops", "test_local")
+        HERE.parent / "build/release/tests/c" / name
+        for name in ("test_kernels", "test_ops", "test_local", "test_crop")
     ]
     built = [program for program in programs if program.is_file()]
     if not built:

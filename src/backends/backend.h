@@ -37,6 +37,19 @@ typedef struct dn_shortcut_shape {
     float alpha, beta;
 } dn_shortcut_shape;
 
+/* A window of an image (compat.md 6.8). */
+typedef struct dn_crop_shape {
+    int c, h, w, out_h, out_w;
+} dn_crop_shape;
+
+typedef struct dn_crop {
+    int top, left; /* of the window, inside the image */
+    bool flip;
+    float angle;                /* of the image about its centre, in radians; what comes from outside is 0 */
+    float saturation, exposure; /* factors of S and V (HSV), for 3 channels */
+    float factor, offset[3];    /* y = factor x + offset[channel]; the last offset for all further channels */
+} dn_crop;
+
 typedef struct dn_ops {
     const char *name; /* "cpu" */
 
@@ -165,6 +178,8 @@ typedef struct dn_ops {
      * in[small]. */
     void (*reorg)(dn_device *device, const float *x, float *y, int batch, int c, int h, int w, int stride,
                   bool reverse, bool accumulate);
+    void (*crop)(dn_device *device, const dn_crop_shape *shape, const dn_crop *how, const float *x,
+                 float *y); /* one image */
     /* y[batch][s][c] = x[batch][c][s] */
     void (*transpose)(dn_device *device, const float *x, float *y, int batch, int c, size_t s,
                       bool accumulate);

@@ -46,6 +46,7 @@ typedef struct dn_graph {
     const dn_net_settings *net;
     const dn_layer *layers; /* those configured so far */
     int count;
+    const dn_layer *before; /* all layers as they were, of a network that is being resized; else NULL */
     dn_numerics numerics;
     dn_dialect dialect;
 } dn_graph;

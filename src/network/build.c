@@ -40,7 +40,11 @@ static dn_status read_common(dn_layer *layer, dn_section *section) {
 static dn_status configure_layer(dn_layer *layers, int index, dn_section *section, const dn_network *network,
                                  const dn_net_settings *net) {
     dn_layer *layer = &layers[index];
-    dn_graph graph = {net, layers, index, (dn_numerics)network->options.numerics,
+    dn_graph graph = {net,
+                      layers,
+                      index,
+                      network->layers,
+                      (dn_numerics)network->options.numerics,
                       (dn_dialect)network->options.dialect};
     layer->type = dn_layer_type_find(section->name);
     if (!layer->type) {

@@ -172,7 +172,8 @@ void dn_cpu_patches_scatter(dn_device *device, const dn_conv_shape *shape, int b
                             float *dx);
 
 /* ---- operations of cpu_backend.c, cpu_elementwise.c, cpu_activate.c, cpu_normalize.c,
- * cpu_across.c, cpu_pool.c, cpu_move.c, cpu_softmax.c, cpu_optimize.c; what each does: backend.h ---- */
+ * cpu_across.c, cpu_crop.c, cpu_pool.c, cpu_move.c, cpu_softmax.c, cpu_optimize.c; what each does: backend.h
+ * ---- */
 
 /* Runs task over the pool, or as a single part where `work` (floats touched) is too small to wake threads
  * for. */
@@ -235,6 +236,7 @@ void dn_cpu_reduce(dn_device *device, const float *x, float *y, size_t planes, i
                    float factor, bool accumulate);
 void dn_cpu_reorg(dn_device *device, const float *x, float *y, int batch, int c, int h, int w, int stride,
                   bool reverse, bool accumulate);
+void dn_cpu_crop(dn_device *device, const dn_crop_shape *shape, const dn_crop *how, const float *x, float *y);
 void dn_cpu_transpose(dn_device *device, const float *x, float *y, int batch, int c, size_t s,
                       bool accumulate);
 void dn_cpu_shortcut_forward(dn_device *device, const dn_shortcut_shape *shape, int batch, const float *from,

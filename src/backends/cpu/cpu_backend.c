@@ -105,6 +105,7 @@ const dn_ops dn_ops_cpu = {
     .expand = dn_cpu_expand,
     .reduce = dn_cpu_reduce,
     .reorg = dn_cpu_reorg,
+    .crop = dn_cpu_crop,
     .transpose = dn_cpu_transpose,
     .shortcut_forward = dn_cpu_shortcut_forward,
     .shortcut_backward = dn_cpu_shortcut_backward,
