@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ CFG = (
 )
 
 
-def truth_of(instances: list[tuple[float, Any]]) -> Any:
+def truth_of(instances: Sequence[tuple[float, Any]]) -> Any:
     """90 rows: class, mask; -1 ends them."""
     rows = np.zeros((90, 1 + W * H), np.float32)
     rows[:, 0] = -1
