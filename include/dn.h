@@ -224,6 +224,7 @@ typedef struct dn_detect_options {
     const int *map;                /* class map for tree heads, or NULL */
     int map_count;
     int hier_paper; /* descend by the paper's rule: dn_tree_top_paper instead of dn_tree_top */
+    int mirrored;   /* the next image of the batch is this one mirrored: the heads' outputs are averaged */
 } dn_detect_options;
 
 DN_API void dn_detect_options_init(dn_detect_options *options);

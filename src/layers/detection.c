@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 enum {
     BOX = 4,               /* values of a box */
@@ -271,6 +272,19 @@ static void head_info(const dn_layer *layer, dn_head_info *out) {
     out->truth_values = 1 + s->classes + BOX;
 }
 
+static dn_status mirror(const dn_layer *layer, float *out, const float *output) {
+    const detection_settings *s = layer->settings;
+    for (int cell = 0; cell < s->cells; ++cell) {
+        int from = cell + s->side - 1 - 2 * (cell % s->side);
+        size_t classes = (size_t)s->classes, predictors = (size_t)s->predictors;
+        memcpy(out + class_index(s, cell), output + class_index(s, from), classes * sizeof *out);
+        memcpy(out + object_index(s, cell, 0), output + object_index(s, from, 0), predictors * sizeof *out);
+        memcpy(out + box_index(s, cell, 0), output + box_index(s, from, 0), BOX * predictors * sizeof *out);
+        for (int p = 0; p < s->predictors; ++p) out[box_index(s, cell, p)] = 1 - out[box_index(s, cell, p)];
+    }
+    return DN_OK;
+}
+
 const dn_layer_type dn_type_detection = {
     .name = "detection",
     .summary = "detection head of YOLOv1",
@@ -281,4 +295,5 @@ const dn_layer_type dn_type_detection = {
     .backward = backward,
     .detect = detect,
     .head_info = head_info,
+    .mirror = mirror,
 };

@@ -66,4 +66,5 @@ const dn_layer_type dn_type_gaussian_yolo = {
     .backward = dn_yolo_backward,
     .detect = dn_yolo_detect,
     .head_info = dn_yolo_head_info,
+    .mirror = dn_yolo_mirror,
 };

@@ -1,4 +1,4 @@
-/* head.c - options that the detection heads have in common. */
+/* head.c - options and layout that the detection heads have in common. */
 #include "head.h"
 
 #include <string.h>
@@ -13,4 +13,13 @@ dn_status dn_head_anchors(float **out, int *count, dn_section *section) {
     if (listed) memcpy(*out, listed, (size_t)dn_min_int(values, 2 * *count) * sizeof **out);
     dn_free(listed);
     return DN_OK;
+}
+
+void dn_head_mirror(float *out, const float *output, int anchors, int entries, int w, int h) {
+    for (int plane = 0; plane < anchors * entries; ++plane)
+        for (int row = 0; row < h; ++row, out += w, output += w)
+            for (int column = 0; column < w; ++column) {
+                float value = output[w - 1 - column];
+                out[column] = plane % entries == 0 ? 1 - value : value;
+            }
 }

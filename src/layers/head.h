@@ -11,6 +11,10 @@ dn_status dn_head_anchors(float **out, int *count, dn_section *section);
 /* x and y beyond this: the image shows a class, but the label doesn't say where (YOLO9000). */
 #define DN_CLASS_ONLY 100000.0f
 
+/* Mirrors an output [anchors][entries][h][w] whose entry 0 is x within the cell, 0..1: cells change places
+ * from left to right, and x becomes 1 - x. */
+void dn_head_mirror(float *out, const float *output, int anchors, int entries, int w, int h);
+
 typedef struct dn_truth_rows {
     const float *rows;
     int count;  /* before the end mark */

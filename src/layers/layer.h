@@ -240,6 +240,8 @@ struct dn_layer_type {
                         dn_detection_list *out);
     void (*head_info)(const dn_layer *layer, dn_head_info *out);
     const dn_tree *(*tree)(const dn_layer *layer); /* the word tree of its classes; NULL: never one */
+    /* One image's output as it would be for the mirrored image; NULL: not known for this type. */
+    dn_status (*mirror)(const dn_layer *layer, float *out, const float *output);
 };
 
 /* ---- registry ---- */

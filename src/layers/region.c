@@ -227,6 +227,12 @@ static const dn_tree *tree(const dn_layer *layer) {
     return s->tree;
 }
 
+static dn_status mirror(const dn_layer *layer, float *out, const float *output) {
+    const region_settings *s = layer->settings;
+    dn_head_mirror(out, output, s->anchors_count, s->coords + 1 + s->classes, s->w, s->h);
+    return DN_OK;
+}
+
 const dn_layer_type dn_type_region = {
     .name = "region",
     .summary = "detection head of YOLOv2 and YOLO9000",
@@ -239,4 +245,5 @@ const dn_layer_type dn_type_region = {
     .detect = detect,
     .head_info = head_info,
     .tree = tree,
+    .mirror = mirror,
 };

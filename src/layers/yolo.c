@@ -241,6 +241,15 @@ void dn_yolo_head_info(const dn_layer *layer, dn_head_info *out) {
     out->beta_nms = s->beta_nms;
 }
 
+dn_status dn_yolo_mirror(const dn_layer *layer, float *out, const float *output) {
+    const yolo_settings *s = layer->settings;
+    if (s->point != 0) /* a left corner's mirror image is a right one's */
+        return dn_fail(DN_ERROR_UNSUPPORTED, "layer %d [%s]: mirrored detection needs yolo_point=center",
+                       layer->index, layer->type->name);
+    dn_head_mirror(out, output, s->mask_count, s->box_entries + 1 + s->classes, s->w, s->h);
+    return DN_OK;
+}
+
 const dn_layer_type dn_type_yolo = {
     .name = "yolo",
     .summary = "detection head of YOLOv3 and later",
@@ -252,4 +261,5 @@ const dn_layer_type dn_type_yolo = {
     .backward = dn_yolo_backward,
     .detect = dn_yolo_detect,
     .head_info = dn_yolo_head_info,
+    .mirror = dn_yolo_mirror,
 };

@@ -56,6 +56,7 @@ dn_status dn_yolo_backward(const dn_layer *layer, dn_run *run);
 dn_status dn_yolo_detect(const dn_layer *layer, const float *output, const dn_head_options *options,
                          dn_detection_list *out);
 void dn_yolo_head_info(const dn_layer *layer, dn_head_info *out);
+dn_status dn_yolo_mirror(const dn_layer *layer, float *out, const float *output);
 
 /* Box of mask position `anchor`'s list entry `list_index` at a cell, relative to the network's input. */
 dn_box dn_yolo_box(const yolo_settings *s, const float *output, size_t index, int list_index, int cell);

@@ -303,6 +303,21 @@ static dn_head_info heads_info(const dn_network *network, const dn_detect_option
     return all;
 }
 
+/* Boxes of the mean of an image's output and its mirror image's, which follows it. */
+static dn_status detect_mirrored(const dn_layer *layer, const float *output, const dn_head_options *head,
+                                 dn_detection_list *list) {
+    float *mean;
+    if (!layer->type->mirror)
+        return dn_fail(DN_ERROR_UNSUPPORTED, "layer %d [%s]: mirrored detection is not known for this type",
+                       layer->index, layer->type->name);
+    DN_TRY(dn_new_floats(&mean, layer->outputs, "mirrored outputs"));
+    dn_status status = layer->type->mirror(layer, mean, output + layer->outputs);
+    for (size_t i = 0; i < layer->outputs; ++i) mean[i] = (mean[i] + output[i]) / 2;
+    if (status == DN_OK) status = layer->type->detect(layer, mean, head, list);
+    dn_free(mean);
+    return status;
+}
+
 static dn_status collect(dn_session *session, const dn_detect_options *options, dn_detection_list *list) {
     const dn_network *network = session->network;
     dn_head_options head = {options->thresh, options->hier,      options->hier_paper != 0,
@@ -313,8 +328,11 @@ static dn_status collect(dn_session *session, const dn_detect_options *options, 
         const dn_layer *layer = &network->layers[network->outputs[k]];
         if (!layer->type->detect) continue;
         any = true;
-        DN_TRY(layer->type->detect(layer, session->outputs[k] + (size_t)options->image * layer->outputs,
-                                   &head, list));
+        const float *output = session->outputs[k] + (size_t)options->image * layer->outputs;
+        if (options->mirrored)
+            DN_TRY(detect_mirrored(layer, output, &head, list));
+        else
+            DN_TRY(layer->type->detect(layer, output, &head, list));
     }
     if (!any)
         return dn_fail(DN_ERROR_STATE, "%s: the network has no detection head; classify or predict instead",
@@ -350,6 +368,11 @@ dn_status dn_session_detect(dn_detections **out, dn_session *session, const dn_d
     if (options->image < 0 || options->image >= session->batch)
         return dn_fail(DN_ERROR_ARGUMENT, "image: the last predict had images 0 to %d, not %d",
                        session->batch - 1, options->image);
+    if (options->mirrored && options->image + 1 >= session->batch)
+        return dn_fail(DN_ERROR_ARGUMENT,
+                       "mirrored: image %d must be followed by its mirror image, but the "
+                       "last predict had %d images",
+                       options->image, session->batch);
     dn_head_info info = heads_info(session->network, options);
     DN_TRY(dn_detections_create(&list, info.classes));
     dn_status status = collect(session, options, list);
