@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from .errors import ArgumentError, DataFileError, DataNotFoundError, check, path
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
+_IGNORED = -1234.0  # in the truth of a tree: neither right nor wrong
 
 HIER_RULES = ("reference", "paper")
 
@@ -122,7 +124,8 @@ class WordTree:
     """A hierarchy of classes, as YOLO9000 uses it.
 
     names: list of str. parents: (n,), -1 for roots. children: (n,), the group of a node's children, -1 for
-    leaves. groups: (n,), the group a node is in. group_offsets, group_sizes: (groups,). leaves: (n,) bool.
+    leaves. groups: (n,), the group a node is in. group_offsets, group_sizes: (groups,). leaves: (n,) bool,
+    the nodes that may be an answer: those without children, unless restrict has chosen others.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -155,10 +158,30 @@ class WordTree:
         return len(self.names)
 
     def absolute(self, conditional: npt.ArrayLike, only_leaves: bool = False) -> Floats:
-        """Absolute probabilities (..., n) from conditional ones; inner nodes become 0 with only_leaves."""
+        """Absolute probabilities (..., n) from conditional ones; with only_leaves all but `leaves` become
+        0."""
         result = self._rows(conditional)
         for row in result.reshape(-1, len(self)):
-            lib.dn_tree_absolute(self._tree, ffi.from_buffer("float[]", row), 1, int(only_leaves))
+            lib.dn_tree_absolute(self._tree, ffi.from_buffer("float[]", row), 1, 0)
+        if only_leaves:
+            result[..., ~self.leaves] = 0
+        return result
+
+    def restrict(self, names: Iterable[str]) -> int:
+        """Makes the nodes of these names, and no others, the leaves; gives how many there are."""
+        wanted = set(names)
+        self.leaves = np.array([name in wanted for name in self.names])
+        return int(self.leaves.sum())
+
+    def truth(self, node: int) -> Floats:
+        """What a classifier learns for a node (n,): 1 for it and its ancestors, 0 for their siblings, -1234
+        (not to be learned) for all other nodes."""
+        chain = []
+        while node >= 0:
+            chain.append(node)
+            node = int(self.parents[node])
+        result = np.where(np.isin(self.groups, self.groups[chain]), 0, _IGNORED).astype(np.float32)
+        result[chain] = 1
         return result
 
     def probability(self, conditional: npt.ArrayLike, node: int | None = None) -> Any:

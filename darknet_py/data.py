@@ -175,6 +175,12 @@ class DataFile:
         """The folder for checkpoints; it need not exist. `backup`, else "backup" in the working directory."""
         return self._beside(self.get("backup") or "backup")
 
+    @property
+    def results(self) -> Path:
+        """The folder for result files; it need not exist. `results`, else "results" in the working
+        directory."""
+        return self._beside(self.get("results") or "results")
+
     def file(self, key: str) -> Path:
         """The existing file that a key names. Raises DataError if there is none."""
         value = self.get(key)
@@ -358,7 +364,7 @@ def labels_of(images: Sequence[str], classes: int, nodes: int | None = None) -> 
     elif missing:
         what = "1 picture has" if len(missing) == 1 else f"{len(missing)} pictures have"
         logger.warning("%s no label file, taken as without objects; the first: %s", what, missing[0])
-    _report(problems, "problems with labels")
+    report_problems(problems, "problems with labels")
     if nodes is None:
         labels = _placed_only(images, labels)
     return labels
@@ -392,7 +398,7 @@ def class_only_labels(images: Sequence[str], nodes: int, marks: Sequence[str] | 
         for image, rows in zip(images, labels, strict=True)
         if not len(rows) or not without_place(rows).all()
     ]
-    _report(wrong, "pictures without a class of their own")
+    report_problems(wrong, "pictures without a class of their own")
     return labels
 
 
@@ -427,11 +433,12 @@ def classes_of(images: Sequence[str], labels: Sequence[str]) -> list[int]:
             classes.append(class_of(image, labels))
         except DataError as error:
             problems.append(str(error))
-    _report(problems, "images without a class")
+    report_problems(problems, "images without a class")
     return classes
 
 
-def _report(problems: Sequence[str], what: str) -> None:
+def report_problems(problems: Sequence[str], what: str) -> None:
+    """Raises one DataError for all problems, if there are any: the first ones, and how many more."""
     if not problems:
         return
     if len(problems) == 1:

@@ -1,12 +1,15 @@
-"""How good a network is: mean average precision of a detector, top-k accuracy of a classifier.
+"""How good a detector is: mean average precision, and recall of boxes whatever their class.
 
-The rules of matching are those of `detector map` (compat 16.3); the curve itself is computed by the core.
+The rules of matching are those of `detector map` and `detector recall` (compat 16.2, 16.3); the curve itself
+is computed by the core.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import math
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,21 +18,19 @@ import numpy.typing as npt
 from . import data
 from ._native import ffi, lib
 from .errors import ArgumentError, DataError, ImageError, check
-from .loaders import read_ahead
-from .logs import logger
-from .progress import Bar
-from .session import prepare
+from .session import Rules
+from .sweep import detect_each
 
 if TYPE_CHECKING:
     from .network import Network
 
 __all__ = [
-    "Accuracy",
     "ClassScore",
     "Evaluation",
+    "Recall",
     "average_precision",
-    "evaluate_classifier",
     "evaluate_detector",
+    "evaluate_recall",
 ]
 
 Floats = npt.NDArray[np.float32]
@@ -152,8 +153,8 @@ def average_precision(scores: npt.ArrayLike, matches: npt.ArrayLike, truths: int
 class _Tally:
     """What one class collects over all images."""
 
-    scores: list[float] = field(default_factory=list)
-    truth_ids: list[int] = field(default_factory=list)  # the truth a detection matches, or -1
+    scores: array[float] = field(default_factory=lambda: array("f"))
+    truth_ids: array[int] = field(default_factory=lambda: array("q"))  # what a detection matches, or -1
     truths: int = 0
     tp: int = 0
     fp: int = 0
@@ -170,6 +171,19 @@ def iou_matrix(first: Floats, second: Floats) -> Floats:
     return result
 
 
+def _overlaps(boxes: Floats, class_id: npt.NDArray[Any], truths: Floats) -> Floats:
+    """iou_matrix of boxes with labels as read_labels gives them; 0 where their classes differ."""
+    result = iou_matrix(boxes, corners(truths))
+    result[truths[None, :, 0] != np.asarray(class_id)[:, None]] = 0
+    return result
+
+
+def corners(labels: Floats) -> Floats:
+    """Left, top, right, bottom (n, 4) of labels as read_labels gives them."""
+    centre, half = labels[:, 1:3], labels[:, 3:5] / 2
+    return np.concatenate([centre - half, centre + half], 1)
+
+
 class DetectionScore:
     """Collects detections and truths image by image; result() is the evaluation so far."""
 
@@ -182,22 +196,31 @@ class DetectionScore:
         self._overlap = 0.0
         self._images = 0
 
-    def add(self, boxes: Floats, confidence: Floats, class_id: npt.NDArray[Any], truths: Floats) -> None:
+    def add(
+        self,
+        boxes: Floats,
+        confidence: Floats,
+        class_id: npt.NDArray[Any],
+        truths: Floats,
+        difficult: Floats | None = None,
+    ) -> None:
         """One image: boxes (n, 4) as relative left, top, right, bottom, most confident first; truths (m, 5)
-        as read_labels gives them."""
-        centre, half = truths[:, 1:3], truths[:, 3:5] / 2
-        corners = np.concatenate([centre - half, centre + half], 1)
+        as read_labels gives them. difficult: truths that need not be found; a box that matches none but one
+        of these does not count."""
+        boxes = np.asarray(boxes, np.float32)
         for kind in truths[:, 0].astype(int):
             self._classes[kind].truths += 1
-        overlaps = iou_matrix(np.asarray(boxes, np.float32), corners) if len(truths) else None
+        overlaps = _overlaps(boxes, class_id, truths)
+        excused = None if difficult is None else _overlaps(boxes, class_id, difficult)
         counted: set[int] = set()  # truths that a box above thresh already has
         for i, kind in enumerate(int(k) for k in class_id):
             tally, best, overlap = self._classes[kind], -1, self._iou
-            if overlaps is not None:
-                row = np.where(truths[:, 0] == kind, overlaps[i], 0)
-                j = int(row.argmax())
-                if row[j] > overlap:
-                    best, overlap = j, float(row[j])
+            if len(truths):
+                j = int(overlaps[i].argmax())
+                if overlaps[i, j] > overlap:
+                    best, overlap = j, float(overlaps[i, j])
+            if best < 0 and excused is not None and (excused[i] > self._iou).any():
+                continue
             tally.scores.append(float(confidence[i]))
             tally.truth_ids.append(self._truth_count + best if best >= 0 else -1)
             if confidence[i] > self._thresh:
@@ -214,15 +237,15 @@ class DetectionScore:
         """The evaluation of all images added. A class without truths counts as 0, as in the reference."""
         rows = []
         for class_id, tally in enumerate(self._classes):
-            order = np.argsort(-np.array(tally.scores, np.float32), kind="stable")
+            found = np.array(tally.scores, np.float32)
+            order = np.argsort(-found, kind="stable")
             used: set[int] = {-1}
             matches = np.zeros(len(order), np.uint8)
             for rank, i in enumerate(order):
                 truth = tally.truth_ids[i]
                 matches[rank] = truth not in used
                 used.add(truth)
-            scores = np.array(tally.scores, np.float32)[order]
-            ap = average_precision(scores, matches, tally.truths, points)
+            ap = average_precision(found[order], matches, tally.truths, points)
             rows.append(ClassScore(class_id, ap, tally.truths, tally.tp, tally.fp))
         tp, fp = sum(one.tp for one in rows), sum(one.fp for one in rows)
         return Evaluation(
@@ -277,6 +300,7 @@ def evaluate_detector(
     class_map: Sequence[int] | None = None,
     hier: float = 0.5,
     hier_rule: str = "reference",
+    difficult: Sequence[Floats] | None = None,
     quiet: bool = True,
 ) -> Evaluation:
     """Runs a detector over labelled images.
@@ -284,9 +308,9 @@ def evaluate_detector(
     iou: overlap that makes a box right. points: 0, 11 or 101, see average_precision. thresh: confidence of
     the precision and recall figures. labels: those of the images, if they were read already. hier, hier_rule,
     class_map: as in Network.detect, for heads with a tree; class_map has a node for each class of the labels.
-    Without it, the `map` of the head's cfg section says which of the network's classes a label means. Images
-    that cannot be read are left out and listed. Raises DataError for missing or wrong labels, or if no image
-    can be read.
+    Without it, the `map` of the head's cfg section says which of the network's classes a label means.
+    difficult: objects of each image that need not be found, but may be. Images that cannot be read are left
+    out and listed. Raises DataError for missing or wrong labels, or if no image can be read.
     """
     if points not in (0, 11, 101):
         raise ArgumentError(f"expected points 0, 11 or 101, found {points}")
@@ -297,17 +321,16 @@ def evaluate_detector(
     known = data.labels_of(images, len(learned) if learned else classes) if labels is None else labels
     if learned:
         known = [_renumbered(rows, learned) for rows in known]
+        difficult = difficult and [_renumbered(rows, learned) for rows in difficult]
     score, unreadable = DetectionScore(classes, iou, thresh), []
-    with net.session() as session, Bar("evaluating", len(images), quiet=quiet) as bar:
-        for index, picture in read_ahead(images):
-            bar.update(index + 1)
-            if isinstance(picture, ImageError):
-                unreadable.append(_left_out(picture))
-                continue
-            found = session.detect(
-                picture, CANDIDATE_THRESH, hier, NMS, preprocess, hier_rule=hier_rule, class_map=class_map
-            )
-            score.add(found.xyxyn, found.confidence, found.class_id, known[index])
+    rules = Rules(CANDIDATE_THRESH, hier, NMS, hier_rule, preprocess=preprocess, class_map=class_map)
+    for index, candidates in detect_each(net, images, rules, quiet=quiet):
+        if isinstance(candidates, ImageError):
+            unreadable.append(str(candidates))
+            continue
+        found = candidates.detections(CANDIDATE_THRESH)
+        hard = None if difficult is None else difficult[index]
+        score.add(found.xyxyn, found.confidence, found.class_id, known[index], hard)
     if len(unreadable) == len(images):
         raise DataError(f"none of the {len(images)} images can be read; the last one: {unreadable[-1]}")
     return score.result(points, unreadable)
@@ -319,62 +342,82 @@ def _renumbered(labels: Floats, class_map: Sequence[int]) -> Floats:
     return result
 
 
-def _left_out(error: ImageError) -> str:
-    logger.warning("left out: %s", error)
-    return str(error)
-
-
 @dataclass(frozen=True)
-class Accuracy:
-    """A classifier on a list of images: parts (0..1) whose class was first, and among the k first."""
+class Recall:
+    """How many objects have a box on them, of whatever class. proposals: boxes above the threshold. overlap:
+    sum over the objects of the IoU with the best box."""
 
-    top1: float
-    topk: float
-    k: int
-    images: int
+    images: int = 0
+    correct: int = 0
+    total: int = 0
+    proposals: int = 0
+    overlap: float = 0.0
     unreadable: tuple[str, ...] = ()
 
+    @property
+    def recall(self) -> float:
+        """Part of the objects with a box on them; nan without objects."""
+        return self.correct / self.total if self.total else math.nan
 
-def evaluate_classifier(
+    @property
+    def average_iou(self) -> float:
+        """Mean IoU of the objects with their best box; nan without objects."""
+        return self.overlap / self.total if self.total else math.nan
+
+    @property
+    def proposals_per_image(self) -> float:
+        """Mean number of boxes above the threshold."""
+        return self.proposals / self.images if self.images else 0.0
+
+    def line(self, index: int) -> str:
+        """The line that `detector recall` prints after the image with this index."""
+        return (
+            f"{index:5d} {self.correct:5d} {self.total:5d}\tRPs/Img: {self.proposals_per_image:.2f}\t"
+            f"IOU: {100 * self.average_iou:.2f}%\tRecall:{100 * self.recall:.2f}%"
+        )
+
+
+def evaluate_recall(
     net: Network,
     images: Sequence[str],
-    labels: Sequence[str],
     *,
-    top: int = 5,
-    preprocess: str = "crop",
-    batch: int = 32,
+    thresh: float = 0.001,
+    iou: float = 0.5,
+    nms: float = 0.4,
+    preprocess: str = "stretch",
+    on_image: Callable[[int, Recall], None] | None = None,
     quiet: bool = True,
-) -> Accuracy:
-    """Top-1 and top-k accuracy. labels: as for ClassificationLoader.
+) -> Recall:
+    """Runs a detector over labelled images and asks for boxes only.
 
-    Unreadable images are left out and listed. Raises DataError if an image has no class or none can be read.
+    thresh: least objectness. iou: overlap that makes a box right. nms: overlap that suppresses, by
+    objectness. on_image: called with an image's index and the figures up to it. Unreadable images and errors
+    as in evaluate_detector.
     """
-    classes = data.classes_of(images, labels)
-    counts, unreadable = np.zeros(3, np.int64), []  # images, first, among the k first
-    waiting: list[tuple[Floats, int]] = []
-
-    def flush(predict: Any) -> None:
-        if not waiting:
-            return
-        scores = predict(np.concatenate([x for x, _ in waiting]))[0].reshape(len(waiting), -1)
-        if scores.shape[1] != len(labels):
-            raise DataError(f"this network has {scores.shape[1]} classes, but there are {len(labels)} labels")
-        truth = np.array([kind for _, kind in waiting])
-        ranked = np.argsort(-scores, axis=1, kind="stable")[:, : max(top, 1)] == truth[:, None]
-        counts[:] += (len(waiting), int(ranked[:, 0].sum()), int(ranked.any(axis=1).sum()))
-        waiting.clear()
-
-    with net.session() as session, Bar("evaluating", len(images), quiet=quiet) as bar:
-        for index, picture in read_ahead(images):
-            bar.update(index + 1)
-            if isinstance(picture, ImageError):
-                unreadable.append(_left_out(picture))
-                continue
-            x = prepare(net, picture, preprocess, ("crop", "letterbox", "stretch"))
-            waiting.append((x, classes[index]))
-            if len(waiting) == batch:
-                flush(session.predict)
-        flush(session.predict)
-    if counts[0] == 0:
-        raise DataError(f"none of the {len(images)} images can be read")
-    return Accuracy(counts[1] / counts[0], counts[2] / counts[0], top, int(counts[0]), tuple(unreadable))
+    labels = data.labels_of(images, label_classes(net))
+    so_far = Recall()
+    rules = Rules(thresh, nms=nms, nms_kind="obj", preprocess=preprocess)
+    for index, found in detect_each(net, images, rules, quiet=quiet):
+        if isinstance(found, ImageError):
+            so_far = replace(so_far, unreadable=(*so_far.unreadable, str(found)))
+            continue
+        chosen = found.objectness > thresh
+        width, height = found.image_size
+        boxes = found.boxes[chosen] / np.array([width, height, width, height], np.float32)
+        truths = corners(labels[index])
+        best = iou_matrix(corners(np.pad(boxes, ((0, 0), (1, 0)))), truths).max(0, initial=0)
+        so_far = replace(
+            so_far,
+            images=so_far.images + 1,
+            correct=so_far.correct + int((best > iou).sum()),
+            total=so_far.total + len(truths),
+            proposals=so_far.proposals + int(chosen.sum()),
+            overlap=so_far.overlap + float(best.sum()),
+        )
+        if on_image:
+            on_image(index, so_far)
+    if so_far.images == 0:
+        raise DataError(
+            f"none of the {len(images)} images can be read; the last one: {so_far.unreadable[-1]}"
+        )
+    return so_far

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from . import data, images
 from ._native import ffi, lib
+from .boxes import WordTree
 from .errors import DataError, ImageError, check
 from .logs import logger
 
@@ -296,9 +297,10 @@ class GridLoader(DetectionLoader):
 class ClassificationLoader(_Loader):
     """Batches for a classifier: random crops, and one row per image that is 1 at its class.
 
-    labels: strings that mark a class in an image's path, one per class. augment: angle, aspect, hue,
-    saturation, exposure, flip, and min_size, max_size (shorter side after scaling, before cropping) for a
-    network of the first step's width; other widths scale them.
+    labels: strings that mark a class in an image's path, one per class. tree: the classes are its nodes, and
+    a picture's row also has their ancestors, as WordTree.truth says. augment: angle, aspect, hue, saturation,
+    exposure, flip, and min_size, max_size (shorter side after scaling, before cropping) for a network of the
+    first step's width; other widths scale them.
     """
 
     def __init__(
@@ -308,6 +310,7 @@ class ClassificationLoader(_Loader):
         batch: int,
         *,
         labels: Sequence[str],
+        tree: WordTree | None = None,
         channels: int = 3,
         augment: dict[str, float] | None = None,
         width: int | None = None,
@@ -317,6 +320,7 @@ class ClassificationLoader(_Loader):
     ) -> None:
         self.classes = data.classes_of(paths, labels)
         self._class_count = len(labels)
+        self._tree = tree
         self._augment = dict(augment or {})
         self._by_width: dict[int, Any] = {}
         super().__init__(paths, size, batch, channels, seed=seed, workers=workers, ahead=ahead)
@@ -355,7 +359,10 @@ class ClassificationLoader(_Loader):
                 sample,
             )
         )
-        truth[self.classes[index]] = 1
+        if self._tree is None:
+            truth[self.classes[index]] = 1
+        else:
+            truth[:] = self._tree.truth(self.classes[index])
 
 
 def read_ahead(paths: Sequence[str], workers: int = 2) -> Iterator[tuple[int, images.Pixels | ImageError]]:

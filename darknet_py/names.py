@@ -12,6 +12,23 @@ from .logs import logger
 PathLike = str | os.PathLike[str]
 
 
+_VOC = (
+    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
+    "pottedplant sheep sofa train tvmonitor"
+)
+_COCO = (
+    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
+    "parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,"
+    "tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,"
+    "tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,"
+    "hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,"
+    "keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,"
+    "hair drier,toothbrush"
+)
+#: The 20 classes of Pascal VOC, and the 80 of COCO, in Darknet's order.
+VOC_NAMES, COCO_NAMES = tuple(_VOC.split()), tuple(_COCO.split(","))
+
+
 def read_names(path: PathLike) -> list[str]:
     """The names in a file, one per line. Accepts CRLF, a byte order mark and trailing blank lines.
 

@@ -28,7 +28,7 @@ from .errors import (
 )
 from .logs import logger
 from .results import Detections
-from .session import Session, prepare
+from .session import Rules, Session, prepare
 
 Floats = npt.NDArray[np.float32]
 Source = str | os.PathLike[str] | bytes
@@ -212,6 +212,7 @@ class Network:
         self._owner: Any = owner
         self._lock = threading.RLock()
         self._own: Session | None = None
+        self._tree: WordTree | None = None
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()  # sessions and trainers
         self._labels = class_names.Labels(None)
         self.layers: tuple[Layer, ...] = tuple(
@@ -331,6 +332,30 @@ class Network:
     def option(self, key: str) -> str | None:
         """Value of a [net] key as text, None if absent."""
         return _maybe_text(lib.dn_network_option(self._use(), key.encode()))
+
+    @property
+    def tree(self) -> WordTree | None:
+        """The word tree of a classifier, whose nodes are the classes: that of the last [softmax] with one."""
+        if self._tree is None:
+            layers = [layer for layer in reversed(self.layers) if layer.type == "softmax"]
+            self._tree = next((tree for layer in layers if (tree := layer.tree)), None)
+        return self._tree
+
+    @tree.setter
+    def tree(self, tree: WordTree | None) -> None:
+        self._tree = tree
+
+    def scores(self, x: npt.ArrayLike) -> Floats:
+        """A classifier's probabilities (n, classes) for inputs (n, c, h, w); with a word tree the absolute
+        ones of its leaves."""
+        return self._answers(self.predict(x)[0])
+
+    def _answers(self, outputs: Floats) -> Floats:
+        """What a classifier's outputs (n, ...) say of each class."""
+        scores = outputs.reshape(len(outputs), -1)
+        if self.tree is None:
+            return scores
+        return self.tree.absolute(scores[:, : len(self.tree)], only_leaves=True)
 
     def _item_shape(self) -> tuple[int, ...]:
         shape = ffi.new("int[3]")
@@ -472,7 +497,8 @@ class Network:
         with self._lock:  # reading and resizing, above, need not wait for other threads
             session = self._shared()
             session.reset()
-            return session._detect(pixels, x, how, started, thresh, hier, nms, hier_rule, class_map)
+            rules = Rules(thresh, hier, nms, hier_rule, preprocess=how, class_map=class_map)
+            return session._detect(pixels, x, rules, started)
 
     def classify(
         self, image: Any, top: int = 5, preprocess: str = "crop", bgr: bool = False
@@ -480,12 +506,13 @@ class Network:
         """The most probable classes of a picture, as (name, probability), best first.
 
         preprocess: "crop" (shorter side antialiased to 256/224 of the network's size, centre cropped),
-        "letterbox" or "stretch". image and errors as in detect.
+        "letterbox" or "stretch". With a word tree ([softmax] tree=) the classes are its leaves, the
+        probabilities absolute. image and errors as in detect.
         """
         if any(layer.head for layer in self.layers):
             raise StateError("this network is a detector: use detect")
         x = prepare(self, images.read(image, bgr=bgr), preprocess, ("crop", "letterbox", "stretch"))
-        scores = self.predict(x)[0].reshape(-1)
+        scores = self.scores(x)[0]
         best = np.argsort(-scores, kind="stable")[: max(top, 0)]
         return [(self._labels[int(i)], float(scores[i])) for i in best]
 

@@ -7,7 +7,8 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -99,6 +100,43 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How heads become boxes. thresh, hier, nms, hier_rule, preprocess, class_map: as for Network.detect.
+    nms_kind: "sort" suppresses class by class, "obj" by objectness. mirrored: the mean of the picture and its
+    mirror image."""
+
+    thresh: float = 0.5
+    hier: float = 0.5
+    nms: float = 0.45
+    hier_rule: str = "reference"
+    nms_kind: str = "sort"
+    preprocess: str | None = None
+    mirrored: bool = False
+    class_map: Sequence[int] | None = None
+
+
+class Candidates(NamedTuple):
+    """Boxes of one picture: (n, 4) centre x, y, width, height in its pixels, not clipped; (n,) objectness;
+    (n, classes) probabilities, 0 where suppressed or not above the threshold."""
+
+    boxes: Floats
+    objectness: Floats
+    probabilities: Floats
+    image_size: tuple[int, int]  # width, height
+
+    def detections(self, thresh: float, **more: Any) -> Detections:
+        """The classes above thresh; more: as for Detections."""
+        return Detections.from_probabilities(
+            self.boxes,
+            self.objectness,
+            self.probabilities,
+            thresh=thresh,
+            image_size=self.image_size,
+            **more,
+        )
 
 
 class Session:
@@ -202,55 +240,53 @@ class Session:
         pixels = images.read(image, bgr=bgr)
         how = preprocess or self.network._default_preprocess()
         x = prepare(self.network, pixels, how)
-        return self._detect(pixels, x, how, started, thresh, hier, nms, hier_rule, class_map)
+        rules = Rules(thresh, hier, nms, hier_rule, preprocess=how, class_map=class_map)
+        return self._detect(pixels, x, rules, started)
 
-    def _detect(
-        self,
-        pixels: images.Pixels,
-        x: Floats,
-        how: str,
-        started: float,
-        thresh: float,
-        hier: float,
-        nms: float,
-        hier_rule: str,
-        class_map: Sequence[int] | None,
-    ) -> Detections:
-        """detect after reading (pixels) and preprocessing (x, as how says), which began at started."""
+    def _detect(self, pixels: images.Pixels, x: Floats, rules: Rules, started: float) -> Detections:
+        """detect after reading (pixels) and preprocessing (x), which began at started."""
         loaded = time.perf_counter()
         height, width = pixels.shape[:2]
-        options = ffi.new("dn_detect_options *")
-        lib.dn_detect_options_init(options)
-        options.thresh, options.hier, options.nms = thresh, hier, nms
-        options.hier_paper = hier_paper(hier_rule)
+        found, predicted = self._candidates(x, (width, height), rules)
+        settings = {key: getattr(rules, key) for key in ("preprocess", "thresh", "hier", "nms")}
         labels: class_names.Labels = self.network._labels
-        if class_map is not None:
-            nodes = ffi.new("int[]", list(class_map))
-            options.map, options.map_count = nodes, len(nodes)
-            labels = class_names.Labels([labels[node] for node in class_map])
-        options.nms_kind = lib.DN_NMS_SORT if nms > 0 else lib.DN_NMS_NONE
-        options.image_width, options.image_height = width, height
-        options.letterbox = how == "letterbox"
-        with self._lock:
-            handle = self._use()
-            check(lib.dn_session_predict(handle, ffi.from_buffer("float[]", x), 1))
-            predicted = time.perf_counter()
-            boxes, objectness, probabilities = self._boxes(options)
-        return Detections.from_probabilities(
-            boxes,
-            objectness,
-            probabilities,
-            thresh=thresh,
+        if rules.class_map is not None:
+            labels = class_names.Labels([labels[node] for node in rules.class_map])
+        return found.detections(
+            rules.thresh,
             labels=labels,
-            image_size=(width, height),
             pixels=pixels,
-            settings={"preprocess": how, "thresh": thresh, "hier": hier, "nms": nms},
+            settings=settings,
             seconds={
                 "load": loaded - started,
                 "predict": predicted - loaded,
                 "decode": time.perf_counter() - predicted,
             },
         )
+
+    def _candidates(self, x: Floats, size: tuple[int, int], rules: Rules) -> tuple[Candidates, float]:
+        """Boxes for a picture of this width and height, preprocessed to x as rules.preprocess says; and the
+        time when the heads were computed."""
+        options = ffi.new("dn_detect_options *")
+        lib.dn_detect_options_init(options)
+        options.thresh, options.hier, options.nms = rules.thresh, rules.hier, rules.nms
+        options.hier_paper = hier_paper(rules.hier_rule)
+        kind = {"sort": lib.DN_NMS_SORT, "obj": lib.DN_NMS_OBJ}[rules.nms_kind]
+        options.nms_kind = kind if rules.nms > 0 else lib.DN_NMS_NONE
+        options.image_width, options.image_height = size
+        options.letterbox = rules.preprocess == "letterbox"
+        nodes = None if rules.class_map is None else ffi.new("int[]", list(rules.class_map))
+        if nodes is not None:
+            options.map, options.map_count = nodes, len(nodes)
+        if rules.mirrored:
+            x = np.concatenate([x, x[..., ::-1]])
+            options.mirrored = 1
+        with self._lock:
+            handle = self._use()
+            check(lib.dn_session_predict(handle, ffi.from_buffer("float[]", x), len(x)))
+            predicted = time.perf_counter()
+            boxes, objectness, probabilities = self._boxes(options)
+        return Candidates(boxes, objectness, probabilities, size), predicted
 
     def memory(self) -> tuple[int, int]:
         """Bytes of buffers this session owns, and of packed weights it shares with others of its network."""

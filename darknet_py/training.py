@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from . import evaluation
+from . import classification, evaluation
 from .data import DataFile, class_only_labels, labels_of, write_whole
 from .errors import CfgError, DataError, DataNotFoundError, NumericError
 from .loaders import Batch, ClassificationLoader, DetectionLoader, GridLoader, mixed
@@ -466,6 +466,10 @@ def train_classifier(
         net = trainer.network
         _images_only(net)
         labels = info.labels
+        if net.tree is None and info.get("tree"):
+            raise DataError(f"{info.path} names a tree, but {cfg} has no [softmax] with the key tree")
+        if net.tree is not None and len(net.tree) != len(labels):
+            raise DataError(f"{info.path} names {len(labels)} labels, but the tree has {len(net.tree)} nodes")
         outputs = net.layers[net.output_layers[-1]].outputs
         if outputs != len(labels):
             raise DataError(f"{cfg} has {outputs} outputs, but {info.path} names {len(labels)} labels")
@@ -480,6 +484,7 @@ def train_classifier(
                 _sizes(net, _number(net.option("random"), 0), seed, end),
                 net.input_shape[0],
                 labels=labels,
+                tree=net.tree,
                 channels=net.input_shape[1],
                 augment={
                     **_colours(net),
@@ -497,7 +502,7 @@ def train_classifier(
         if score:
             valid = info.images("valid")
             plan.score_every = score_every or _epochs(1, len(paths), net)
-            plan.score = lambda: evaluation.evaluate_classifier(net, valid, labels, top=1).top1
+            plan.score = lambda: classification.evaluate_classifier(net, valid, labels, top=1).top1
         return _train(stack, trainer, loader.batch, plan, figures, quiet, log_every, csv, resume, len(paths))
 
 

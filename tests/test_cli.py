@@ -79,7 +79,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["detekt"], "did you mean 'detect'"),
         (["detector", "tain"], "did you mean 'detector train'"),
         (["detect", "a", "b", "-thresh", "much"], "expected a number 0..1, found much"),
-        (["detector", "recall"], "it has: detector test, detector train, detector map"),
+        (["detector", "paint"], "it has: detector test, detector train, detector map"),
         (["classifier"], "predict"),
         (["detect"], "CFG"),
         (["detect", "a", "b", "c", "-thresh", "2"], "0..1"),

@@ -11,7 +11,7 @@ from PIL import Image
 
 pytest.importorskip("darknet_py._native", reason="the core is not built")
 
-from darknet_py import evaluation
+from darknet_py import classification, evaluation
 from darknet_py.errors import ArgumentError, DataError
 
 
@@ -126,12 +126,12 @@ def test_a_detector_over_pictures(detector: Any, pictures: list[str]) -> None:
 
 def test_a_classifier_over_pictures(classifier: Any, pictures: list[str]) -> None:
     labels = [f"{side}_" for side in "nesw"]
-    result = evaluation.evaluate_classifier(classifier, pictures, labels, top=4, batch=2)
+    result = classification.evaluate_classifier(classifier, pictures, labels, top=4, batch=2)
     expected = [classifier.classify(path, 1)[0][0] == "nesw"[i % 4] for i, path in enumerate(pictures)]
     assert result.images == 5 and result.topk == 1
     assert result.top1 == pytest.approx(np.mean(expected))
     with pytest.raises(DataError, match="4 classes, but there are 5"):
-        evaluation.evaluate_classifier(classifier, pictures, [*labels, "zz"])
+        classification.evaluate_classifier(classifier, pictures, [*labels, "zz"])
 
 
 def test_a_classifier_is_no_detector(classifier: Any, pictures: list[str]) -> None:

@@ -92,21 +92,36 @@ def add_network(parser: Parser, *, data: bool = False, weights: str = "required"
     parser.option("dialect", choices=("pjreddie", "alexeyab"), help="order of parameters in the weights file")
 
 
-def add_detection(parser: Parser, thresh: float = 0.5) -> None:
-    """Thresholds and preprocessing."""
+def add_detection(parser: Parser, thresh: float = 0.5, nms: float = 0.45, fit: str | None = None) -> None:
+    """Thresholds and preprocessing; and what they are by default."""
     parser.option(
         "thresh", type=part, default=thresh, metavar="P", help=f"least confidence (default {thresh:g})"
     )
     add_tree(parser)
     parser.option(
-        "nms", type=part, default=0.45, metavar="IOU", help="overlap that suppresses (default .45; 0: none)"
+        "nms",
+        type=part,
+        default=nms,
+        metavar="IOU",
+        help=f"overlap that suppresses (default {nms:g}; 0: none)",
     )
+    add_fit(parser, fit)
+
+
+def add_fit(parser: Parser, default: str | None = None) -> None:
+    """How pictures are fitted to a detector; fit_of reads it."""
     parser.option(
         "preprocess",
         choices=("letterbox", "stretch"),
-        help="how pictures are fitted (default: as the cfg says)",
+        default=default,
+        help=f"how pictures are fitted (default: {default or 'as the cfg says'})",
     )
     parser.flag("letter_box", help="the same as -preprocess letterbox")
+
+
+def fit_of(options: argparse.Namespace) -> str | None:
+    """The choice of add_fit."""
+    return "letterbox" if options.letter_box else options.preprocess
 
 
 def add_tree(parser: Parser) -> None:
@@ -170,11 +185,20 @@ def several(options: argparse.Namespace, paths: Sequence[str]) -> bool:
 
 
 def load_network(
-    options: argparse.Namespace, names: Sequence[str] | str | None = None, weights: str | None = None
+    options: argparse.Namespace,
+    names: Sequence[str] | str | None = None,
+    weights: str | None = None,
+    size: tuple[int, int] = (0, 0),
 ) -> Network:
-    """The network that the arguments name."""
+    """The network that the arguments name. size: width and height, 0 for the cfg's."""
     from ..network import Network
 
     return Network(
-        options.cfg, weights or options.weights, names=names, threads=options.threads, dialect=options.dialect
+        options.cfg,
+        weights or options.weights,
+        names=names,
+        width=size[0],
+        height=size[1],
+        threads=options.threads,
+        dialect=options.dialect,
     )

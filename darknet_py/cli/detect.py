@@ -11,7 +11,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import Parser, add_detection, add_images, add_network, image_paths, load_network, several
+from .arguments import (
+    Parser,
+    add_detection,
+    add_images,
+    add_network,
+    fit_of,
+    image_paths,
+    load_network,
+    several,
+)
 
 if TYPE_CHECKING:
     from ..results import Detections
@@ -25,14 +34,15 @@ def configure_detect(parser: Parser) -> None:
     configure_output(parser)
 
 
-def configure_output(parser: Parser) -> None:
-    """What detect and detector test have in common."""
+def configure_output(parser: Parser, out: str = "predictions", **defaults: Any) -> None:
+    """What detect, detector test and yolo test have in common; defaults: those of add_detection."""
     add_images(parser)
-    add_detection(parser)
+    add_detection(parser, **defaults)
+    parser.set_defaults(usual_out=out)
     parser.option(
         "out",
         metavar="NAME",
-        help="drawn picture (.jpg if without ending), or folder (made for several; default predictions)",
+        help=f"drawn picture (.jpg if without ending), or folder (made for several; default {out})",
     )
     parser.option("names", metavar="FILE", help="class names, one per line")
     parser.flag("json", help="print one JSON document and nothing else")
@@ -49,12 +59,11 @@ def detect(options: argparse.Namespace, names: Sequence[str] | str | None) -> in
     from ..data import write_whole
     from ..errors import ImageError
 
-    preprocess = "letterbox" if options.letter_box else options.preprocess
     asking = not options.images and not options.list
     # Paths that are typed in are answered one by one; others are counted first, to know what -out means.
     paths: Iterable[str] = image_paths(options) if asking else list(image_paths(options))
     many = not asking and several(options, list(paths))
-    place = _Places(options.out, many, [] if asking else paths)
+    place = _Places(options.out, options.usual_out, many, [] if asking else paths)
     documents: list[dict[str, Any]] = []
     rows: list[tuple[Any, ...]] = []
     failed = 0
@@ -66,7 +75,7 @@ def detect(options: argparse.Namespace, names: Sequence[str] | str | None) -> in
                     options.thresh,
                     options.hier,
                     options.nms,
-                    preprocess,
+                    fit_of(options),
                     hier_rule=options.hier_rule,
                 )
             except ImageError as error:
@@ -137,11 +146,11 @@ class _Places:
     """Where drawn pictures go: NAME.jpg for one, NAME/PICTURE.jpg for several or if NAME is a folder; never
     onto an input."""
 
-    def __init__(self, out: str | None, many: bool, inputs: Iterable[str]) -> None:
+    def __init__(self, out: str | None, usual: str, many: bool, inputs: Iterable[str]) -> None:
         from PIL import Image
 
         self._known = Image.registered_extensions()
-        self._out = Path(out or "predictions")
+        self._out = Path(out or usual)
         # Without -out, a folder left by an earlier call doesn't change where one picture goes.
         self.folder = self._out if many or (out and self._out.is_dir()) else None
         self.last: Path | None = None

@@ -1,4 +1,5 @@
-"""detector test, train, map: the commands that take a .data file."""
+"""detector test, train, map: the commands of a detector with a .data file; those that write are in
+validation.py."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import argparse
 import json
 from typing import Any
 
-from .arguments import Parser, add_network, add_tree, load_network, natural, part, positive
+from .arguments import Parser, add_fit, add_network, add_tree, fit_of, load_network, natural, part, positive
 from .detect import configure_output, detect
 
 
@@ -115,12 +116,7 @@ def configure_map(parser: Parser) -> None:
         default=0,
         help="0: area under the curve; 11 or 101 points of it",
     )
-    parser.option(
-        "preprocess",
-        choices=("letterbox", "stretch"),
-        help="how pictures are fitted (default: as the cfg says)",
-    )
-    parser.flag("letter_box", help="the same as -preprocess letterbox")
+    add_fit(parser)
     add_tree(parser)
     parser.option("list", metavar="FILE", help="image list, instead of the .data file's valid")
     parser.flag("json", help="print one JSON document and nothing else")
@@ -128,11 +124,17 @@ def configure_map(parser: Parser) -> None:
 
 def run_map(options: argparse.Namespace) -> int:
     """Prints the lines of `detector map`; unreadable images are left out and make the status 1."""
-    from ..data import DataFile, read_list
-    from ..evaluation import class_map_of, evaluate_detector
+    from ..data import DataFile, labels_of, read_list
+    from ..errors import DataError
+    from ..evaluation import class_map_of, evaluate_detector, label_classes
 
     info = DataFile(options.data)
     images = read_list(options.list) if options.list else info.images("valid")
+    hard = info.images("difficult") if info.get("difficult") and not options.list else None
+    if hard is not None and len(hard) != len(images):
+        raise DataError(
+            f"{info.path}: difficult: expected a path per image of valid, {len(images)}, found {len(hard)}"
+        )
     with load_network(options, info.names or None) as net:
         class_map = class_map_of(net, info)
         result = evaluate_detector(
@@ -141,10 +143,11 @@ def run_map(options: argparse.Namespace) -> int:
             iou=options.iou_thresh,
             points=options.points,
             thresh=options.thresh,
-            preprocess="letterbox" if options.letter_box else options.preprocess,
+            preprocess=fit_of(options),
             class_map=class_map,
             hier=options.hier,
             hier_rule=options.hier_rule,
+            difficult=None if hard is None else labels_of(hard, label_classes(net)),
             quiet=options.quiet,
         )
         names = net.names

@@ -1,0 +1,103 @@
+"""Anchors for a data set: k-means over the sizes of its boxes with the distance 1 - IoU (YOLO9000, section
+2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .data import PathLike, find_label, labels_of, report_problems, write_whole
+from .errors import DataError
+
+__all__ = ["Anchors", "calc_anchors", "cluster_sizes", "write_anchors"]
+
+Sizes = npt.NDArray[np.float64]
+
+MOST_ITERATIONS = 1000
+GRID_WIDTH = 32  # up to this width sizes are in cells, as [region] wants them
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """anchors: (k, 2) width and height, smallest area first. average_iou: mean over the boxes of the IoU with
+    the best anchor. counts: boxes of each class. iterations: of k-means, until nothing changed."""
+
+    anchors: Sizes
+    average_iou: float
+    counts: tuple[int, ...]
+    boxes: int
+    iterations: int
+    width: int
+
+    def text(self) -> str:
+        """The value of the key `anchors`: pixels, or cells for a width that is a grid's."""
+        form = "{:2.4f},{:2.4f}" if self.width <= GRID_WIDTH else "{:3.0f},{:3.0f}"
+        return ", ".join(form.format(*anchor) for anchor in self.anchors)
+
+    def counters(self) -> str:
+        """The cfg line with the number of boxes of each class."""
+        return "counters_per_class = " + ", ".join(map(str, self.counts))
+
+
+def shape_iou(sizes: Sizes, centres: Sizes) -> Sizes:
+    """IoU (n, k) of boxes (n, 2) and (k, 2) that share their centre."""
+    common = np.minimum(sizes[:, None, 0], centres[None, :, 0])
+    common = common * np.minimum(sizes[:, None, 1], centres[None, :, 1])
+    union = sizes.prod(1)[:, None] + centres.prod(1)[None, :] - common
+    result: Sizes = common / union
+    return result
+
+
+def cluster_sizes(sizes: npt.ArrayLike, clusters: int, seed: int = 0) -> tuple[Sizes, float, int]:
+    """k-means over widths and heights (n, 2): centres by area, mean IoU of the boxes with the best,
+    iterations.
+
+    It begins with different boxes drawn at random. A cluster that loses all its boxes keeps its centre.
+    Raises DataError for fewer boxes than clusters, or a box without an area.
+    """
+    boxes = np.asarray(sizes, np.float64).reshape(-1, 2)
+    if clusters < 1 or len(boxes) < clusters:
+        raise DataError(f"expected at least as many boxes as clusters, found {len(boxes)} and {clusters}")
+    if not (boxes > 0).all():
+        bad = int(np.flatnonzero(~(boxes > 0).all(1))[0])
+        raise DataError(f"box {bad} is {boxes[bad, 0]:g} x {boxes[bad, 1]:g}; sizes must be above 0")
+    centres = boxes[np.random.default_rng(seed).choice(len(boxes), clusters, replace=False)]
+    nearest, iterations = np.full(len(boxes), -1), 0
+    while iterations < MOST_ITERATIONS:
+        iterations += 1
+        before, nearest = nearest, shape_iou(boxes, centres).argmax(1)
+        if (nearest == before).all():
+            break
+        counts = np.bincount(nearest, minlength=clusters)
+        for axis in range(2):
+            sums = np.bincount(nearest, boxes[:, axis], clusters)
+            centres[:, axis] = np.where(counts, sums / np.maximum(counts, 1), centres[:, axis])
+    centres = centres[np.argsort(centres.prod(1), kind="stable")]
+    return centres, float(shape_iou(boxes, centres).max(1).mean()), iterations
+
+
+def calc_anchors(
+    images: Sequence[str], classes: int, clusters: int, width: int, height: int, seed: int = 0
+) -> Anchors:
+    """Anchors for the labels of these images and a network of width x height. Raises DataError."""
+    labels = labels_of(images, classes)
+    problems = []
+    for image, rows in zip(images, labels, strict=True):
+        bad = np.flatnonzero(~(rows[:, 3:] > 0).all(1))
+        if len(bad):
+            w, h = rows[bad[0], 3:]
+            problems.append(f"{find_label(image)}: object {bad[0] + 1}: a box of {w:g} x {h:g} has no area")
+    report_problems(problems, "label files with empty boxes")
+    rows = np.concatenate([np.empty((0, 5), np.float32), *labels])
+    centres, overlap, iterations = cluster_sizes(rows[:, 3:] * np.array([width, height]), clusters, seed)
+    counts = np.bincount(rows[:, 0].astype(int), minlength=classes)
+    return Anchors(centres, overlap, tuple(map(int, counts)), len(rows), iterations, width)
+
+
+def write_anchors(found: Anchors, anchors: PathLike, counters: PathLike) -> None:
+    """Writes the files that the fork's calc_anchors leaves; without a line end, as it does."""
+    write_whole(anchors, found.text())
+    write_whole(counters, found.counters())

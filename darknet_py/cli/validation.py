@@ -1,0 +1,196 @@
+"""detector valid, valid2, recall, calc_anchors: figures and files of a whole image list. yolo.py shares
+them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from .arguments import Parser, add_fit, add_network, fit_of, load_network, natural, part, positive
+
+
+def configure_validation(
+    parser: Parser, thresh: float = 0.005, nms: float = 0.45, fit: str | None = None
+) -> None:
+    """DATA CFG WEIGHTS; and what thresholds and preprocessing are by default."""
+    add_network(parser, data=True)
+    parser.option("out", metavar="NAME", help="name, or beginning of the names, of the result files")
+    parser.option(
+        "thresh", type=part, default=thresh, metavar="P", help=f"least confidence (default {thresh:g})"
+    )
+    parser.option(
+        "nms", type=part, default=nms, metavar="IOU", help=f"overlap that suppresses (default {nms:g})"
+    )
+    add_fit(parser, fit)
+    parser.option("list", metavar="FILE", help="image list, instead of the .data file's valid")
+    parser.flag("json", help="print one JSON document and nothing else")
+
+
+def validate(options: argparse.Namespace, **settings: Any) -> int:
+    """Prints the paths of the files written; settings: for validate_detector, instead of the .data file's."""
+    from ..data import DataFile, read_list
+    from ..validation import validate_detector, validation_settings
+
+    info = DataFile(options.data)
+    images = read_list(options.list) if options.list else info.images("valid")
+
+    def count(index: int) -> None:
+        if index % 4 == 0 and not options.quiet:
+            print(index + 4, file=sys.stderr)
+
+    # Behind a class map the names are not those of the network's own classes.
+    with load_network(options, None if info.get("map") else info.names) as net:
+        chosen = {**validation_settings(net, info), **settings}
+        result = validate_detector(
+            net,
+            images,
+            out=options.out,
+            thresh=options.thresh,
+            nms=options.nms,
+            preprocess=fit_of(options),
+            on_image=count,
+            **chosen,
+        )
+    if options.json:
+        document = {
+            "files": result.files,
+            "images": result.images,
+            "detections": result.detections,
+            "seconds": round(result.seconds, 6),
+            "unreadable": result.unreadable,
+        }
+        print(json.dumps(document, ensure_ascii=False, indent=1))
+    else:
+        print("\n".join(result.files))
+    if not options.quiet:
+        print(f"Total Detection Time: {result.seconds:f} Seconds", file=sys.stderr)
+    return 1 if result.unreadable else 0
+
+
+def configure_valid(parser: Parser) -> None:
+    """DATA CFG WEIGHTS"""
+    configure_validation(parser)
+
+
+def run_valid(options: argparse.Namespace) -> int:
+    """Writes files as the eval of the .data file says; unreadable images make the status 1."""
+    return validate(options)
+
+
+def configure_valid2(parser: Parser) -> None:
+    """DATA CFG WEIGHTS"""
+    configure_validation(parser)
+
+
+def run_valid2(options: argparse.Namespace) -> int:
+    """valid, on the mean of each picture and its mirror image."""
+    return validate(options, mirrored=True)
+
+
+def configure_recall(parser: Parser) -> None:
+    """DATA CFG WEIGHTS"""
+    add_network(parser, data=True)
+    parser.option("thresh", type=part, default=0.001, metavar="P", help="least objectness (default .001)")
+    parser.option(
+        "iou_thresh", type=part, default=0.5, metavar="IOU", help="overlap that counts (default .5)"
+    )
+    parser.option(
+        "nms", type=part, default=0.4, metavar="IOU", help="overlap that suppresses (default .4; 0: none)"
+    )
+    add_fit(parser, "stretch")
+    parser.option("list", metavar="FILE", help="image list, instead of the .data file's valid")
+    parser.flag("json", help="print one JSON document and nothing else")
+
+
+def run_recall(options: argparse.Namespace) -> int:
+    """A line per image on standard error, the figures of all on standard output."""
+    from ..data import DataFile, read_list
+    from ..evaluation import Recall, evaluate_recall
+
+    info = DataFile(options.data)
+    images = read_list(options.list) if options.list else info.images("valid")
+
+    def report(index: int, so_far: Recall) -> None:
+        if not options.quiet:
+            print(so_far.line(index), file=sys.stderr)
+
+    with load_network(options, info.names) as net:
+        result = evaluate_recall(
+            net,
+            images,
+            thresh=options.thresh,
+            iou=options.iou_thresh,
+            nms=options.nms,
+            preprocess=fit_of(options) or "stretch",
+            on_image=report,
+        )
+    if options.json:
+        document = {
+            "images": result.images,
+            "correct": result.correct,
+            "total": result.total,
+            "recall": result.recall if result.total else None,
+            "average_iou": result.average_iou if result.total else None,
+            "proposals_per_image": result.proposals_per_image,
+            "unreadable": result.unreadable,
+        }
+        print(json.dumps(document, ensure_ascii=False, indent=1))
+    else:
+        print(result.line(len(images) - 1))
+    return 1 if result.unreadable else 0
+
+
+def configure_anchors(parser: Parser) -> None:
+    """DATA"""
+    parser.add_argument("data", metavar="DATA", help=".data file: classes, train")
+    parser.option(
+        "num_of_clusters", type=positive, default=9, metavar="N", help="how many anchors (default 9)"
+    )
+    for side in ("width", "height"):
+        parser.option(
+            side,
+            type=positive,
+            default=416,
+            metavar="N",
+            help=f"the network's {side}, or its grid's for [region] (default 416)",
+        )
+    parser.option("seed", type=natural, default=0, metavar="N", help="of the boxes to begin with (default 0)")
+    parser.option("list", metavar="FILE", help="image list, instead of the .data file's train")
+    parser.flag("json", help="print one JSON document and nothing else")
+
+
+def run_anchors(options: argparse.Namespace) -> int:
+    """Writes anchors.txt and counters_per_class.txt, and prints what they say."""
+    from ..anchors import calc_anchors, write_anchors
+    from ..data import DataFile, read_list
+
+    info = DataFile(options.data)
+    images = read_list(options.list) if options.list else info.images("train")
+    if not options.quiet:
+        sizes = f"width = {options.width}, height = {options.height}"
+        print(f"num_of_clusters = {options.num_of_clusters}, {sizes}", file=sys.stderr)
+    found = calc_anchors(
+        images, info.classes, options.num_of_clusters, options.width, options.height, options.seed
+    )
+    write_anchors(found, "anchors.txt", "counters_per_class.txt")
+    if options.json:
+        document = {
+            "anchors": found.anchors.round(4).tolist(),
+            "average_iou": found.average_iou,
+            "counters_per_class": found.counts,
+            "boxes": found.boxes,
+            "iterations": found.iterations,
+        }
+        print(json.dumps(document, indent=1))
+        return 0
+    if not options.quiet:
+        print(
+            f"loaded {len(images)} images, {found.boxes} boxes; iterations = {found.iterations}",
+            file=sys.stderr,
+        )
+    print(found.counters())
+    print(f"avg IoU = {100 * found.average_iou:2.2f} %")
+    print(f"anchors = {found.text()}")
+    return 0
