@@ -222,7 +222,7 @@ def _expect(true: bool, what: str) -> None:
 def _for_inference(text: CfgText, layer: Layer) -> dict[str, Floats]:
     """Changes a layer's section so that training computes what inference does; gives its parameters then."""
     section, params = layer.index + 1, layer.params
-    for key in ("onlyforward", "stopbackward", "dontload"):
+    for key in ("onlyforward", "stopbackward"):
         text.remove(section, key)
     if layer.head or layer.type == "cost":
         text.replace(section, "dropout", probability=0)

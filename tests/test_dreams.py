@@ -121,6 +121,16 @@ def test_a_dream_excites_its_layer(model: tuple[str, str], scene: np.ndarray, la
         assert other.shape == scene.shape and 0 <= other.min() <= other.max() <= 1
 
 
+def test_layers_that_training_would_stop_at_let_dreams_through(tmp_path: Path, scene: np.ndarray) -> None:
+    model = make(
+        tmp_path,
+        CFG.replace("filters=18", "filters=18\nstopbackward=1").replace("size=2", "size=2\nonlyforward=1"),
+    )
+    with dreams.Dreamer(*model, LAST) as dreamer:
+        _, gradient = dreamer.gradient(scene, lambda seen: seen)
+        assert gradient.any()
+
+
 def test_a_range_of_layers_and_zoom(model: tuple[str, str], scene: np.ndarray) -> None:
     with dreams.Dreamer(*model, 5) as dreamer:
         still = list(dreams.dream(dreamer, scene, 3, rounds=2, iters=1, rate=0, span=4, zoom=0.5))
