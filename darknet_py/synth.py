@@ -30,6 +30,7 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Points = list[tuple[float, float]]
 
+ALL = range(len(KINDS))
 SUPERSAMPLING = 4
 SMALLEST_VISIBLE_PART = 0.45  # objects with less of themselves in sight are not placed
 SMALLEST_SIDE = 15.0  # pixels across
@@ -249,11 +250,16 @@ def _paint(rng: np.random.Generator, region: Floats, coverage: Floats) -> None:
 
 
 def _place(
-    rng: np.random.Generator, canvas: Floats, placed: list[_Placed], smallest: float, largest: float
+    rng: np.random.Generator,
+    canvas: Floats,
+    placed: list[_Placed],
+    kinds: Sequence[int],
+    smallest: float,
+    largest: float,
 ) -> bool:
     """Puts one more object on the canvas, or leaves it alone when there is no room."""
     height, width = canvas.shape[:2]
-    kind = int(rng.integers(len(KINDS)))
+    kind = kinds[int(rng.integers(len(kinds)))]
     for _ in range(12):
         radius = 0.5 * smallest * (largest / smallest) ** rng.random()
         angle, stretch = rng.uniform(0, 2 * math.pi), rng.uniform(0.9, 1.11)
@@ -283,12 +289,18 @@ def _place(
 
 
 def _draw(
-    rng: np.random.Generator, width: int, height: int, count: int, smallest: float, largest: float
+    rng: np.random.Generator,
+    width: int,
+    height: int,
+    count: int,
+    kinds: Sequence[int],
+    smallest: float,
+    largest: float,
 ) -> tuple[Image.Image, list[Box]]:
     canvas = np.array(_background(rng, width, height), dtype=np.float32)
     placed: list[_Placed] = []
     for _ in range(count):
-        _place(rng, canvas, placed, smallest, largest)
+        _place(rng, canvas, placed, kinds, smallest, largest)
     if rng.random() < 0.3:
         image = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
         canvas = np.array(image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9))), dtype=np.float32)
@@ -306,13 +318,35 @@ def scene(seed: int, size: tuple[int, int] = (640, 480), count: int = 10) -> tup
         )
     rng = np.random.default_rng([seed, 1_000_003, width, height, count])
     side = min(width, height)
-    return _draw(rng, width, height, count, max(SMALLEST_SIDE, 0.08 * side), 0.4 * side)
+    return _draw(rng, width, height, count, ALL, max(SMALLEST_SIDE, 0.08 * side), 0.4 * side)
 
 
-def _example(seed: int, split: int, index: int, size: int) -> tuple[Image.Image, list[Box]]:
+def example(
+    seed: int,
+    split: int,
+    index: int,
+    size: int,
+    kinds: Sequence[int] = ALL,
+    most: int = 6,
+    smallest: float = 0.1,
+) -> tuple[Image.Image, list[Box]]:
+    """A picture of a data set, with up to `most` objects of these kinds, `smallest` to half of it across, and
+    their boxes."""
     rng = np.random.default_rng([seed, split, index])
-    count = int(rng.integers(1, 7)) if rng.random() > 0.03 else 0
-    return _draw(rng, size, size, count, max(SMALLEST_SIDE, 0.1 * size), 0.5 * size)
+    count = int(rng.integers(1, most + 1)) if rng.random() > 0.03 else 0
+    return _draw(rng, size, size, count, kinds, max(SMALLEST_SIDE, smallest * size), 0.5 * size)
+
+
+def portrait(
+    seed: int, split: int, index: int, size: int, kinds: Sequence[int]
+) -> tuple[Image.Image, list[Box]]:
+    """A picture of one object, as data sets for classifiers have them, and its box."""
+    for attempt in range(100):
+        rng = np.random.default_rng([seed, split, index, attempt])
+        image, boxes = _draw(rng, size, size, 1, kinds, max(SMALLEST_SIDE, 0.2 * size), 0.6 * size)
+        if boxes:
+            return image, boxes
+    raise DataError(f"no object fits into a picture of {size}x{size}")
 
 
 # ---- files ----------------------------------------------------------------------------------------------
@@ -328,13 +362,13 @@ def label_text(boxes: Sequence[Box], width: int, height: int) -> str:
     return "".join(lines)
 
 
-def _write_example(folder: Path, seed: int, split: int, index: int, size: int) -> None:
-    image, boxes = _example(seed, split, index, size)
-    name = SPLITS[split]
-    image.save(folder / "images" / name / f"{index:05d}.jpg", quality=93, subsampling=0)
-    (folder / "labels" / name / f"{index:05d}.txt").write_text(
-        label_text(boxes, size, size), encoding="utf-8"
-    )
+Draw = Callable[[str, int], tuple[Image.Image, str]]
+
+
+def _write_example(folder: Path, split: str, index: int, draw: Draw) -> None:
+    image, labels = draw(split, index)
+    image.save(folder / "images" / split / f"{index:05d}.jpg", quality=93, subsampling=0)
+    (folder / "labels" / split / f"{index:05d}.txt").write_text(labels, encoding="utf-8")
 
 
 def _install(source: Path, target: Path) -> None:
@@ -344,6 +378,39 @@ def _install(source: Path, target: Path) -> None:
         if place.is_dir():
             shutil.rmtree(place)
         entry.replace(place)
+
+
+def write_set(
+    folder: str | os.PathLike[str], counts: dict[str, int], draw: Draw, files: dict[str, str], *, quiet: bool
+) -> Path:
+    """Writes a data set: images/SPLIT/, labels/SPLIT/ and SPLIT.txt for every split, and further files.
+
+    counts: pictures by split. draw: a picture and the text of its label file. files: contents by name, of
+    which the first marks a folder as ours; {base} in them becomes what paths to the others begin with. Gives
+    the folder.
+    """
+    target = Path(folder).resolve()
+    if (target / "images").exists() and not (target / next(iter(files))).exists():
+        raise DataError(f"{target} already holds images that synth did not make: name another folder")
+    target.mkdir(parents=True, exist_ok=True)
+    # Spaces in a .data file are lost when it is read: then names are relative to the file.
+    base = "" if any(c.isspace() or c == "#" for c in str(target)) else f"{target}/"
+    with tempfile.TemporaryDirectory(prefix=".synth-", dir=target) as scratch:
+        built = Path(scratch)
+        for split, count in counts.items():
+            for kind in ("images", "labels"):
+                (built / kind / split).mkdir(parents=True)
+            paths = [f"{target / 'images' / split}/{index:05d}.jpg\n" for index in range(count)]
+            (built / f"{split}.txt").write_text("".join(paths), encoding="utf-8")
+        jobs = [(split, index) for split, count in counts.items() for index in range(count)]
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool, Bar("drawing", len(jobs), quiet=quiet) as bar:
+            work = pool.map(lambda job: _write_example(built, job[0], job[1], draw), jobs)
+            for done, _ in enumerate(work, 1):
+                bar.update(done)
+        for name, text in files.items():
+            (built / name).write_text(text.replace("{base}", base), encoding="utf-8")
+        _install(built, target)
+    return target
 
 
 def generate(
@@ -360,30 +427,14 @@ def generate(
         raise DataError(
             "synth needs at least 1 training image, a size of 48 or more, and numbers that are not negative"
         )
-    target = Path(folder).resolve()
-    if (target / "images").exists() and not (target / "synth.data").exists():
-        raise DataError(f"{target} already holds images that synth did not make: name another folder")
-    target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".synth-", dir=target) as scratch:
-        built = Path(scratch)
-        jobs: list[tuple[int, int]] = []
-        for split, count in enumerate((train, val)):
-            for kind in ("images", "labels"):
-                (built / kind / SPLITS[split]).mkdir(parents=True)
-            jobs += [(split, index) for index in range(count)]
-            paths = [f"{target / 'images' / SPLITS[split]}/{index:05d}.jpg\n" for index in range(count)]
-            (built / f"{SPLITS[split]}.txt").write_text("".join(paths), encoding="utf-8")
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool, Bar("drawing", len(jobs), quiet=quiet) as bar:
-            work = pool.map(lambda job: _write_example(built, seed, job[0], job[1], size), jobs)
-            for done, _ in enumerate(work, 1):
-                bar.update(done)
-        (built / "synth.names").write_text("".join(f"{name}\n" for name in KINDS), encoding="utf-8")
-        # Spaces in a .data file are lost when it is read: then names are relative to the file.
-        base = "" if any(c.isspace() or c == "#" for c in str(target)) else f"{target}/"
-        (built / "synth.data").write_text(
-            f"classes = {len(KINDS)}\ntrain = {base}train.txt\nvalid = {base}val.txt\n"
-            f"names = {base}synth.names\nbackup = {base}backup\n",
-            encoding="utf-8",
-        )
-        _install(built, target)
-    return target / "synth.data"
+
+    def draw(split: str, index: int) -> tuple[Image.Image, str]:
+        image, boxes = example(seed, SPLITS.index(split), index, size)
+        return image, label_text(boxes, size, size)
+
+    files = {
+        "synth.data": f"classes = {len(KINDS)}\ntrain = {{base}}train.txt\nvalid = {{base}}val.txt\n"
+        "names = {base}synth.names\nbackup = {base}backup\n",
+        "synth.names": "".join(f"{name}\n" for name in KINDS),
+    }
+    return write_set(folder, {"train": train, "val": val}, draw, files, quiet=quiet) / "synth.data"

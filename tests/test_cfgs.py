@@ -78,6 +78,8 @@ def _tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """yolo9000 names a word tree that we don't ship."""
     folder, before = tmp_path_factory.mktemp("tree"), Path.cwd()
     make_cfgs.stand_in_tree(folder)
+    for name in ("shapes.tree", "shapes.map"):
+        (folder / name).write_bytes((CFG / name).read_bytes())
     os.chdir(folder)
     yield
     os.chdir(before)

@@ -73,7 +73,7 @@ def test_all_kinds_appear_and_boxes_are_large_enough_to_see() -> None:
     kinds: Counter[int] = Counter()
     sides = []
     for index in range(60):
-        _, boxes = synth._example(0, 0, index, 160)
+        _, boxes = synth.example(0, 0, index, 160)
         kinds.update(box.kind for box in boxes)
         sides += [max(box.right - box.left, box.bottom - box.top) for box in boxes]
     assert set(kinds) == set(range(len(synth.KINDS)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from PIL import Image
 
 import darknet_py as dn
 from darknet_py import data, evaluation
+from darknet_py._native import ffi, lib
+from darknet_py.cli import main
 from darknet_py.loaders import DetectionLoader
 from darknet_py.training import train_detector
 
@@ -184,6 +187,21 @@ def test_a_map_reports_objectness_times_probability(folder: Path, picture: np.nd
             np.testing.assert_allclose(
                 found.confidence[found.class_id == class_id], objectness * p, rtol=1e-4
             )
+
+
+def test_a_map_decodes_as_the_reference_does(golden: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = golden("region_tree_map__gpusem")
+    monkeypatch.chdir(case.folder)
+    with dn.Network("case.cfg", "case.weights", numerics="pjreddie-cpu") as net, net.session() as session:
+        nodes = ffi.new("int[]", data.read_map("map200.txt", 10))
+        session.predict(case.arrays["input"])
+        options = ffi.new("dn_detect_options *")
+        lib.dn_detect_options_init(options)
+        options.thresh, options.nms_kind = 0.05, lib.DN_NMS_NONE
+        options.map, options.map_count = nodes, len(nodes)
+        _, _, probabilities = session._boxes(options)
+    assert probabilities.shape == (18, 200) and (probabilities > 0).any()
+    np.testing.assert_allclose(probabilities, case.arrays["oracle_mapprob"], rtol=1e-4, atol=1e-5)
 
 
 def test_names_of_nodes_are_found_in_the_tree(folder: Path) -> None:
@@ -393,3 +411,29 @@ def test_evaluation_counts_in_the_labels_or_in_the_nodes(folder: Path) -> None:
     assert [one.truths for one in by_label.classes] == [0, 1, 0, 0]
     assert [one.truths for one in by_node.classes] == [0, 0, 0, 0, 1, 0, 0]
     assert by_label.classes[1].ap > 0 and by_node.classes[4].ap == pytest.approx(by_label.classes[1].ap)
+
+
+def test_the_commands_descend_by_either_rule(
+    folder: Path, picture: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """detect, and detector test with the names of a .data file; without names those of the tree."""
+    with dn.Network(folder / "toy.cfg") as net:
+        certain(net, {4: 9, 5 + 1: np.log(4), 5 + 4: np.log(4)})
+        net.save_weights(folder / "toy.weights")
+    Image.fromarray(picture).save(folder / "picture.png")
+    (folder / "names").mkdir()
+    (folder / "names" / "toy.data").write_text("names = readable.txt\n")
+    (folder / "names" / "readable.txt").write_text("a thing\nround one\nc\nd\nwedding ring\nf\ng\n")
+    files = [str(folder / name) for name in ("toy.cfg", "toy.weights", "picture.png")]
+    more = ["-thresh", ".5", "-hier", ".6", "-out", str(folder / "drawn")]
+
+    def labels(*arguments: str) -> set[str]:
+        assert main([*arguments, *more]) == 0
+        return {line.rpartition(":")[0] for line in capsys.readouterr().out.splitlines()[1:]}
+
+    assert labels("detect", *files) == {"round"}
+    assert labels("detect", *files, "-hier_rule", "paper") == {"ring"}
+    with_names = ("detector", "test", str(folder / "names" / "toy.data"), *files)
+    assert labels(*with_names) == {"round one"}
+    assert labels(*with_names, "--hier_rule", "paper") == {"wedding ring"}
+    assert main(["detect", *files, "-hier_rule", "thesis"]) == 2

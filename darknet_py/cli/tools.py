@@ -22,6 +22,9 @@ def configure_synth(parser: Parser) -> None:
     parser.option("train", type=positive, default=2000, metavar="N", help="training pictures (default 2000)")
     parser.option("val", type=natural, default=400, metavar="N", help="validation pictures (default 400)")
     parser.option("size", type=positive, default=160, metavar="N", help="pixels per side (default 160)")
+    parser.flag(
+        "hierarchy", help="shapes in a word tree; as many pictures again without boxes, for joint training"
+    )
     parser.option(
         "seed", type=natural, default=0, metavar="N", help="the same seed draws the same pictures (default 0)"
     )
@@ -29,8 +32,9 @@ def configure_synth(parser: Parser) -> None:
 
 def run_synth(options: argparse.Namespace) -> int:
     """Prints the path of the .data file."""
-    from ..synth import generate
+    from .. import hierarchy, synth
 
+    generate = hierarchy.generate if options.hierarchy else synth.generate
     print(
         generate(
             options.folder,
