@@ -20,7 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from . import images
-from .errors import ArgumentError, DarknetError, DataError, DataFileError, DataNotFoundError
+from .errors import (
+    ArgumentError,
+    CfgNotFoundError,
+    DarknetError,
+    DataError,
+    DataFileError,
+    DataNotFoundError,
+    path_bytes,
+)
 from .network import Network
 from .session import Floats, prepare
 
@@ -47,18 +55,17 @@ class Side:
     dialect: str | None = None
     cpu: str | None = None
     path: str = "unfused"
+    layers: int | None = None  # only so many of the first ones
 
     @classmethod
     def parse(cls, text: str, like: Side | None = None) -> Side:
         """FILE[,WEIGHTS][,KEY=VALUE...]; with like, KEY=VALUE... alone means its files, run so."""
-        items, given = text.split(","), dict[str, str]()
+        items, given = text.split(","), dict[str, Any]()
         while items:
             key, equals, value = items[-1].partition("=")
-            if not equals or key not in _CHOICES:
+            if not equals or key not in (*_CHOICES, "layers"):
                 break
-            if value not in _CHOICES[key]:
-                raise ArgumentError(f"expected {key} {' or '.join(_CHOICES[key])}, found {value!r}")
-            given[key] = value
+            given[key] = _layer_count(value) if key == "layers" else _choice(key, value)
             items.pop()
         rest = ",".join(items)
         if not rest and like is not None:
@@ -77,9 +84,25 @@ class Side:
         return suffix[1:] if suffix in (".npz", ".onnx") else "cfg"
 
     def __str__(self) -> str:
-        defaults = {"numerics": "default", "dialect": None, "cpu": None, "path": "unfused"}
-        changed = [f"{key}={getattr(self, key)}" for key in defaults if getattr(self, key) != defaults[key]]
+        plain = Side(self.file)
+        changed = [
+            f"{key}={getattr(self, key)}"
+            for key in (*_CHOICES, "layers")
+            if getattr(self, key) != getattr(plain, key)
+        ]
         return ",".join([self.file, *([self.weights] if self.weights else []), *changed])
+
+
+def _choice(key: str, value: str) -> str:
+    if value not in _CHOICES[key]:
+        raise ArgumentError(f"expected {key} {' or '.join(_CHOICES[key])}, found {value!r}")
+    return value
+
+
+def _layer_count(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and int(value)):
+        raise ArgumentError(f"expected layers=N, N above 0, found {value!r}")
+    return int(value)
 
 
 @dataclass
@@ -190,7 +213,9 @@ def diff(
     """
     first = Side.parse(a) if isinstance(a, str) else a
     second = Side.parse(b, first) if isinstance(b, str) else b
-    return compare(*traces((first, second), input=input, seed=seed, threads=threads), rtol=rtol, atol=atol)
+    found = traces((first, second), input=input, seed=seed, threads=threads)
+    result = compare(*found, rtol=rtol, atol=atol)
+    return locate((first, second), found, result, rtol=rtol, atol=atol, threads=threads)
 
 
 def traces(
@@ -233,21 +258,44 @@ def trace(
 
 
 def _trace_network(side: Side, source: Any, seed: int, threads: int | None) -> Trace:
+    cfg, types = (side.file, None) if side.layers is None else _first_layers(side.file, side.layers)
     with Network(
-        side.file,
+        cfg,
         side.weights,
+        cutoff=side.layers,
         numerics=side.numerics,
         dialect=side.dialect,
         exact=side.path == "exact",
         threads=threads,
+        name=None if side.layers is None else side.file,
     ) as net:
         x = _network_input(net, source, seed)
         if side.path == "unfused":
             outputs = dict(enumerate(net.activations(x)))
         else:
             outputs = dict(zip(net.output_layers, net.predict(x), strict=True))
-        types = [layer.type for layer in net.layers]
+        types = types or [layer.type for layer in net.layers]
         return Trace(types, [layer.out_shape for layer in net.layers], outputs, x)
+
+
+def _first_layers(file: str, count: int) -> tuple[bytes, list[str]]:
+    """The cfg of the first layers, with the last one as its output, and their types.
+
+    Heads before the last layer only pass numbers on.
+    """
+    from .checking.context import HEADS
+    from .checking.sections import Config
+
+    path_bytes(file, CfgNotFoundError)
+    config = Config.parse(Path(file).read_bytes(), file)
+    lines = list(config.lines)
+    for section in config.layers[: count - 1]:
+        if section.type in HEADS:
+            lines[section.line - 1] = "[activation]"
+            for option in section.options:
+                lines[option.line - 1] = ""
+    end = config.layers[count].line - 1 if count < len(config.layers) else len(lines)
+    return "\n".join(lines[:end]).encode(), [section.type for section in config.layers[:count]]
 
 
 def _network_input(net: Network, source: Any, seed: int) -> Floats:
@@ -386,6 +434,39 @@ def compare(a: Trace, b: Trace, *, rtol: float = RTOL, atol: float = ATOL) -> Co
     if not rows:
         raise DataError("the two sides have no layer in common")
     return Comparison(tuple(rows), _longer(a, b))
+
+
+def locate(
+    sides: Sequence[Side],
+    found: Sequence[Trace],
+    result: Comparison,
+    *,
+    rtol: float = RTOL,
+    atol: float = ATOL,
+    threads: int | None = None,
+) -> Comparison:
+    """The comparison with the first layer that differs, where a plan showed only the network's outputs.
+
+    By bisection: networks of the first layers only have the last of them as their output.
+    """
+    if result.first is None or all(side.path == "unfused" for side in sides):
+        return result
+    if any(side.kind == "onnx" or (side.layers is not None and side.kind == "cfg") for side in sides):
+        return result
+    same, differing, row = 0, result.first.index + 1, result.first
+    while differing - same > 1:
+        middle = (same + differing) // 2
+        few = [replace(side, layers=middle) if side.kind == "cfg" else side for side in sides]
+        runs = traces(
+            few, input=found[0].input if found[1].input is None else found[1].input, threads=threads
+        )
+        rows = [one for one in compare(*runs, rtol=rtol, atol=atol).rows if one.index == middle - 1]
+        if rows and rows[0].differs:
+            differing, row = middle, replace(rows[0], note="as the output of the layers up to it")
+        else:
+            same = middle
+    rows = [one for one in result.rows if one.index != row.index]
+    return replace(result, rows=tuple(sorted([*rows, row], key=lambda one: one.index)))
 
 
 def _longer(a: Trace, b: Trace) -> str | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -167,6 +168,9 @@ BROKEN = [
     (TINY, "[yolo]", "[dropout]\n[yolo]", "warning", "dropout", "[dropout]", "right before layer 4 [yolo]"),
     (TINY, "classes=3", "classes=3\ntruth_thresh=0", "warning", "threshold", "truth_thresh=0", "truth_thresh=1 is usual"),
     (TINY, "classes=3", "classes=3\njitter=30", "warning", "augmentation", "jitter=30", "0 to 1"),
+    (V1, "side=3", "side=0", "error", "core", "side=0", "must be 1 to"),
+    (TINY, "classes=3", "classes=-3", "error", "core", "classes=-3", "must be 0"),
+    (TINY, "num=2", "num=999999999999", "error", "core", "num=999999999999", "must be 1 to"),
     # [net]
     (TINY, "width=32\n", "", "error", "core", "[net]", ""),
     (TINY, "subdivisions=1", "subdivisions=3", "warning", "batch", "subdivisions=3", "updates take 3 images, not 4"),
@@ -226,6 +230,39 @@ def test_a_network_that_loads_has_no_errors_and_one_that_does_not_has_some(tmp_p
                 assert worse <= {"anchors"}, text  # a size of 0 is no error of the core
         except dn.DarknetError:
             assert report.errors, text
+
+
+def mutated(random: Random) -> str:
+    """A sound cfg after a few slips: values, lines lost, doubled, exchanged, cut."""
+    lines = random.choice([TINY, TWO_HEADS, V1, REGION, CLASSIFIER_CFG]).split("\n")
+    for _ in range(random.randint(1, 4)):
+        i, j, what = random.randrange(len(lines)), random.randrange(len(lines)), random.random()
+        if what < 0.4 and "=" in lines[i]:
+            value = random.choice(["0", "-1", "x", "", "1e9", "9" * 20, "3,4", "nan", "2", ".5", "#"])
+            lines[i] = f"{lines[i].partition('=')[0]}={value}"
+        elif what < 0.55:
+            lines[i] = ""
+        elif what < 0.7:
+            lines.insert(i, lines[j])
+        elif what < 0.85:
+            lines[i] = lines[i][: random.randint(0, len(lines[i]))] + random.choice("[]=#;x é")
+        else:
+            lines[i], lines[j] = lines[j], lines[i]
+    return "\n".join(lines)
+
+
+def test_checks_agree_with_the_core_on_networks_full_of_slips(tmp_path: Path) -> None:
+    random = Random(5)
+    for _ in range(300):
+        text = mutated(random)
+        report = check_text(text, tmp_path)
+        try:
+            with captured(), dn.Network.from_string(text):
+                pass
+        except dn.DarknetError:
+            assert report.errors, text
+        else:
+            assert {finding.code for finding in report.errors} <= {"anchors"}, text
 
 
 def test_all_mistakes_are_found_in_one_run(tmp_path: Path) -> None:

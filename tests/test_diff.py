@@ -78,6 +78,27 @@ def test_the_first_layer_that_differs_is_named(files: Path) -> None:
     assert "first in layer 2 convolutional" in found.summary() and "2 of 4" in found.summary()
 
 
+@pytest.mark.parametrize("path", ["plan", "exact"])
+def test_the_first_layer_is_found_behind_a_plan_too(path: str, files: Path) -> None:
+    found = diff(f"net.cfg,net.weights,path={path}", "net.cfg,changed.weights", seed=3)
+    assert [(row.index, row.differs) for row in found.rows] == [(2, True), (3, True)]
+    assert found.first and found.first.note and "first in layer 2 convolutional" in found.summary()
+    main(["diff", "net.cfg,changed.weights", "--dump", "changed.npz", "--seed", "3"])
+    found = diff("changed.npz", f"net.cfg,net.weights,path={path}")
+    assert found.first and found.first.index == 2
+
+
+def test_the_first_layers_can_be_run_alone(files: Path) -> None:
+    text = TINY_CFG + "[route]\nlayers=-2\n[convolutional]\nfilters=2\nactivation=linear\n"
+    Path("two.cfg").write_text(text)
+    found = diff("two.cfg", "path=plan,layers=6")
+    assert [row.index for row in found.rows] == [5] and found.same  # behind a head, but the output
+    assert [row.index for row in diff("two.cfg", "layers=2").rows] == [0, 1]
+    for text in ("layers=0", "layers=x"):
+        with pytest.raises(dn.ArgumentError, match="layers=N"):
+            diff("two.cfg", text)
+
+
 def test_tolerances_decide(files: Path) -> None:
     sides = ("net.cfg,net.weights", "net.cfg,changed.weights")
     first = diff(*sides).first

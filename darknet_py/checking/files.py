@@ -204,7 +204,7 @@ def _other_inputs(layers: list[_Floats], more: int) -> str | None:
 
 def _values(context: Context, network: Network, file: str) -> None:
     """Numbers that no training ends with."""
-    zero = True
+    zero = any(layer.param_count for layer in network.layers)
     for layer in network.layers:
         for name, values in layer.params.items():
             place = f"layer {layer.index} [{layer.type}] {name}"

@@ -33,7 +33,7 @@ def mask_of(head: Section) -> list[int]:
 
 def anchor_count(head: Section) -> int:
     """Anchors that the head counts, whether it predicts them or not."""
-    return max(1, head.integer("num", 1))
+    return min(max(1, head.integer("num", 1)), 4096)  # the most that the core takes
 
 
 def boxes_and_values(head: Section) -> tuple[int, int]:
@@ -48,6 +48,8 @@ def boxes_and_values(head: Section) -> tuple[int, int]:
 
 def _channels(context: Context, head: Section) -> None:
     classes, before = classes_of(head), context.before(head)
+    if classes < 0:
+        return  # the core refuses it
     if head.type == "detection":
         _cells(context, head, classes, before)
         return
@@ -77,6 +79,8 @@ def _cells(context: Context, head: Section, classes: int, before: Section | None
     """YOLOv1: a cell's boxes and classes, in a vector."""
     side, boxes = head.integer("side", 7), head.integer("num", 1)
     values = head.integer("coords", 1) + 1
+    if min(side, boxes, values) < 1:
+        return
     need = side * side * (boxes * values + classes)
     shape = context.shape(head.index - 1)
     if before is not None and before.type == "connected":

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 SIDE = (
     "A side is FILE[,WEIGHTS][,KEY=VALUE...]: a .cfg, an .npz of activations or an .onnx. Keys of a .cfg: "
     "numerics=default|pjreddie-cpu, dialect=pjreddie|alexeyab, cpu=generic|avx2|avx512|neon, "
-    "path=unfused|plan|exact (only unfused shows every layer). B may be KEY=VALUE alone: A's files, run so. "
+    "path=unfused|plan|exact (only unfused shows every layer), layers=N (the first ones). "
+    "B may be KEY=VALUE alone: A's files, run so. "
     "Exit status: 0 same, 1 different, 2 error."
 )
 
@@ -61,7 +62,7 @@ def run_diff(options: argparse.Namespace) -> int:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from ..diffing import Side, compare, traces
+    from ..diffing import Side, compare, locate, traces
     from ..errors import ArgumentError
 
     if options.b is None and not options.dump:
@@ -79,7 +80,9 @@ def _diff(options: argparse.Namespace) -> int:
         found[0].save(options.dump)
     if len(found) == 1:
         return 0
-    result = compare(found[0], found[1], rtol=options.rtol, atol=options.atol)
+    tolerance = {"rtol": options.rtol, "atol": options.atol}
+    result = compare(found[0], found[1], **tolerance)
+    result = locate(sides, found, result, **tolerance, threads=options.threads)
     if options.json:
         print(json.dumps(result.to_dict(), indent=1))
     else:
