@@ -123,6 +123,40 @@ def alexnet() -> Cfg:
     return cfg
 
 
+def vgg16() -> Cfg:
+    cfg = Cfg(
+        "vgg-16",
+        "VGG-16",
+        VGG,
+        """Configuration D. The crop layer takes the central 224 x 224 and maps values to -1..1, which the
+        published weights expect. Training settings of the paper, section 3.1.""",
+        IMAGENET,
+        published("vgg-16.weights"),
+        {
+            "batch": 256,
+            "subdivisions": 16,
+            "width": 256,
+            "height": 256,
+            "channels": 3,
+            "momentum": 0.9,
+            "decay": 0.0005,
+            "learning_rate": 0.01,
+            "policy": "steps",
+            "steps": "100000,200000,300000",
+            "scales": ".1,.1,.1",
+            "max_batches": 370000,
+        },
+    )
+    cfg.add("crop", crop_height=224, crop_width=224, flip=1, angle=0, saturation=1, exposure=1)
+    vgg_trunk(cfg)
+    for _ in range(2):
+        cfg.connected(4096, "relu")
+        cfg.dropout()
+    cfg.connected(1000)
+    cfg.add("softmax", groups=1)
+    return cfg
+
+
 def extraction() -> Cfg:
     net = CLASSIFIER | {"width": 224, "height": 224, "max_crop": 320, "max_batches": 1600000}
     for key in ("burn_in", "min_crop", "angle", "hue", "saturation", "exposure", "aspect"):
@@ -360,6 +394,7 @@ def binary_resnet18(kind: str) -> Cfg:
 def models() -> list[Cfg]:
     return [
         alexnet(),
+        vgg16(),
         extraction(),
         darknet(),
         tiny_darknet(),

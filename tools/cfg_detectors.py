@@ -11,6 +11,7 @@ from cfg_classifiers import (
     binary_text,
     darknet19_trunk,
     darknet53_trunk,
+    extraction_trunk,
     published,
     tiny_trunk,
     unpublished,
@@ -62,6 +63,27 @@ def detection(cfg: Cfg, boxes: int) -> None:
         class_scale=1,
         coord_scale=5,
     )
+
+
+def yolov1() -> Cfg:
+    cfg = Cfg(
+        "yolov1",
+        "YOLOv1",
+        YOLO1,
+        """The form of the published weights: a locally connected layer where the paper has a connected one,
+        and three boxes per cell instead of two. Pictures are stretched, not letterboxed.""",
+        VOC,
+        published("yolov1.weights"),
+        dict(YOLO1_NET),
+    )
+    extraction_trunk(cfg)
+    cfg.conv(1024)
+    cfg.conv(1024, 3, 2)
+    cfg.convs(1024, 1024)
+    cfg.add("local", size=3, stride=1, pad=1, filters=256, activation="leaky")
+    cfg.dropout()
+    detection(cfg, 3)
+    return cfg
 
 
 def yolov1_tiny() -> Cfg:
@@ -318,6 +340,7 @@ def models() -> list[Cfg]:
     coco = DETECTOR | {"width": 608, "height": 608}
     other = f"{ANY_SIZE.replace('320', '544')} is the paper's most accurate on VOC 2007."
     return [
+        yolov1(),
         yolov1_tiny(),
         yolo_vgg16(),
         yolov2("yolov2-voc", VOC, dict(VOC_NET), 20, ANCHORS_VOC, other),
