@@ -24,6 +24,8 @@ Floats = npt.NDArray[np.float32]
 PathLike = str | os.PathLike[str]
 
 OCTAVE = 4 / 3  # between the sizes at which a picture is looked at
+MOST_OCTAVES = 32
+MOST_ZOOM = 16
 JITTER = 8  # pixels of random shift, so that strides leave no grid
 
 
@@ -140,8 +142,12 @@ def dream(
     rotate radians, and its part zoom enlarged to its size. progress is called with the number of steps made.
     """
     _expect(rounds > 0 and iters > 0, f"1 or more rounds and iters, found {rounds} and {iters}")
-    _expect(octaves > 0 and span > 0, f"1 or more octaves and layers, found {octaves} and {span}")
-    _expect(zoom > 0, f"a zoom above 0, found {zoom}")
+    _expect(0 < octaves <= MOST_OCTAVES, f"1..{MOST_OCTAVES} octaves, found {octaves}")
+    _expect(span > 0, f"1 or more layers, found {span}")
+    _expect(0 < zoom <= MOST_ZOOM, f"a zoom above 0, up to {MOST_ZOOM}, found {zoom}")
+    _expect(
+        bool(np.isfinite([rate, thresh, rotate]).all()), f"finite numbers, found {rate}, {thresh}, {rotate}"
+    )
     first = (dreamer.layer if layer is None else layer) - span // 2
     last = first + span - 1
     _expect(0 <= first <= last <= dreamer.layer, f"layers 0..{dreamer.layer}, found {first}..{last}")
@@ -183,6 +189,7 @@ def reconstruct(
     smoothing pulls every pixel to each of its neighbours up to smooth pixels away.
     """
     _expect(rounds > 0 and iters > 0, f"1 or more rounds and iters, found {rounds} and {iters}")
+    _expect(bool(np.isfinite([rate, smoothing]).all()), f"finite numbers, found {rate} and {smoothing}")
     _expect(
         0 <= momentum < 1 and smooth >= 0, f"0 <= momentum < 1 and smooth >= 0, found {momentum}, {smooth}"
     )
@@ -270,6 +277,7 @@ def _turned(picture: Floats, rotate: float, zoom: float) -> Floats:
 def _smooth(update: Floats, picture: Floats, strength: float, reach: int) -> None:
     """update += strength * sum over the neighbours in reach of (neighbour - pixel); outside are none."""
     _, height, width = picture.shape
+    reach = min(reach, height - 1, width - 1)
     for dy in range(-reach, reach + 1):
         for dx in range(-reach, reach + 1):
             here = (

@@ -18,6 +18,9 @@ __all__ = ["Speed", "Statistics", "operations", "speed", "statistics", "weight_r
 Floats = npt.NDArray[np.float32]
 
 
+ELEMENTWISE = ("shortcut", "scale_channels", "sam")
+
+
 class Statistics(NamedTuple):
     """Of one parameter array of so many values. rms: root of the mean square. variance: with N - 1 below."""
 
@@ -39,8 +42,11 @@ class Speed(NamedTuple):
 
 
 def operations(net: Network) -> int:
-    """Floating point operations of one evaluation: 2 per multiply-add of convolutions and matrix products."""
-    return int(sum(layer.flops for layer in net.layers))
+    """Floating point operations of one evaluation: 2 per multiply-add of convolutions and matrix products.
+
+    Layers that only add or multiply maps element by element are left out, as in the reference.
+    """
+    return int(sum(layer.flops for layer in net.layers if layer.type not in ELEMENTWISE))
 
 
 def speed(net: Network, evaluations: int = 1000, *, threads: int | None = None, quiet: bool = True) -> Speed:

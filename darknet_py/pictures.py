@@ -121,6 +121,8 @@ def jitter_sheet(image: Any, *, seed: int = 0) -> tuple[Floats, list[tuple[float
     ones (hue .05; 1.15), and six crops as classifiers see them (aspect .75, scaled to 320..448, cut to 320).
     Also gives (hue, saturation, exposure) of the random ones. image: anything images.load takes.
     """
+    if not 0 <= seed < 1 << 64:
+        raise ArgumentError(f"expected a seed 0..2**64-1, found {seed}")
     original = images.load(image)
     draw = np.random.default_rng(seed)
     tiles = [("original", original), ("grey", np.repeat(images.load(image, channels=1), 3, 0))]
@@ -184,6 +186,8 @@ def anaglyph(left: Any, right: Any, delta: int = 0) -> tuple[Floats, int]:
             f"{second.shape[2]} x {second.shape[1]}"
         )
     _, height, width = first.shape
+    if abs(delta) >= width:
+        raise ArgumentError(f"a picture {width} pixels wide can't be moved by {delta}")
     reach = height // 100
     far = {
         shift: float(np.square(images.crop(second, 0, shift, width, height) - first, dtype=np.float64).sum())

@@ -139,8 +139,13 @@ def test_a_range_of_layers_and_zoom(model: tuple[str, str], scene: np.ndarray) -
         np.testing.assert_array_equal(still[1], dn.images.resize(crop, 44, 30))
         with pytest.raises(dn.ArgumentError, match=r"layers 0\.\.5, found 3\.\.6"):
             next(dreams.dream(dreamer, scene, span=4))
-        with pytest.raises(dn.ArgumentError, match="1 or more"):
-            next(dreams.dream(dreamer, scene, octaves=0))
+        for wrong in ({"octaves": 0}, {"rounds": 0}, {"zoom": np.inf}, {"rate": np.nan}, {"span": 0}):
+            with pytest.raises(dn.ArgumentError, match=r"expected .*, found"):
+                next(dreams.dream(dreamer, scene, **wrong))
+        for wrong in ({"momentum": 1}, {"smoothing": np.inf}, {"iters": 0}):
+            with pytest.raises(dn.ArgumentError, match=r"expected .*, found"):
+                next(dreams.reconstruct(dreamer, scene, **wrong))
+        assert next(dreams.reconstruct(dreamer, scene[:, :8, :8], smooth=999, iters=1)).shape == (3, 8, 8)
 
 
 @pytest.mark.parametrize("norm", [True, False])

@@ -62,6 +62,22 @@ def test_operations_are_two_per_multiply_add(
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [("yolov3-tiny", 5.56), ("tiny-darknet", 0.98), ("darknet19", 7.29), ("resnet50", 9.74)],
+)
+def test_operations_of_published_networks(name: str, billions: float) -> None:
+    """As https://pjreddie.com lists them: pictures of 416, 224, 256 and 256 pixels."""
+    with dn.Network(Path(__file__).parent.parent / "cfg" / f"{name}.cfg") as net:
+        assert round(inspection.operations(net) / 1e9, 2) == billions
+
+
+def test_adding_maps_is_no_operation() -> None:
+    with dn.Network.from_string(CFG.split("[connected]")[0] + "[shortcut]\nfrom=-2\n") as net:
+        assert inspection.operations(net) == 2 * (8 * 6 * 5 * 3 * 49 + 6 * 4 * 2 * 5 * 9)
+        assert net.layers[2].flops > 0
+
+
 def test_speed_prints_what_fits_together(model: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["speed", model[0], "20", "-threads", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -168,6 +184,10 @@ def test_an_anaglyph_aligns_rows_and_mixes_channels(
     assert shift == 1
     np.testing.assert_allclose(made[0], left[0], atol=1 / 254)
     np.testing.assert_allclose(made[1:, :-1, :-3], left[1:, :-1, 3:], atol=1 / 254)
+    with pytest.raises(dn.ArgumentError, match="80 pixels wide"):
+        pictures.anaglyph(left.transpose(1, 2, 0), right.transpose(1, 2, 0), -80)
+    with pytest.raises(dn.ArgumentError, match="seed"):
+        pictures.jitter_sheet(image, seed=1 << 64)
     other = tmp_path / "other.png"
     dn.images.save(right, other)
     out = tmp_path / "stereo"

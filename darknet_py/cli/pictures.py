@@ -87,16 +87,17 @@ def run_nightmare(options: argparse.Namespace) -> int:
     from ..progress import Bar
 
     stem = f"{Path(options.image).stem}_{Path(options.cfg).stem}_{options.layer}"
-    places = [Path(options.prefix) / f"{stem}_{n:06d}.jpg" for n in range(options.rounds)]
+    folder = Path(options.prefix)
     last = options.layer + options.range - 1 - options.range // 2
     with dreams.Dreamer(
         options.cfg, options.weights, last, dialect=options.dialect, threads=options.threads
     ) as dreamer:
         picture = images.load(options.image, channels=dreamer.network.input_shape[1])
-        Path(options.prefix).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         with Bar("dreaming", options.rounds * options.iters, quiet=options.quiet) as bar:
             steps = _dream(options, dreamer, picture, bar.update)
-            for number, (place, made) in enumerate(zip(places, steps, strict=True)):
+            for number, made in enumerate(steps):
+                place = folder / f"{stem}_{number:06d}.jpg"
                 images.save(made, place)
                 bar.clear()
                 print(f"{number} {place}", flush=True)
