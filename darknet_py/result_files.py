@@ -60,6 +60,8 @@ class ResultFiles:
                         os.fsync(file.fileno())
                 for path in self._paths:
                     self._temporary(path).replace(path)
+        except DataFileError:
+            raise
         except OSError as error:
             raise self._failed(error) from error
         finally:

@@ -175,8 +175,7 @@ def test_try_normalises_the_colours(folder: Path, capsys: pytest.CaptureFixture[
     assert len(capsys.readouterr().out.splitlines()) == 4 + 1
 
 
-# ---- word trees
-# ---------------------------------------------------------------------------------------------
+# ---- word trees --------------------------------------------------------------------------------------
 
 
 def test_a_tree_classifier_answers_with_leaves(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,34 +36,38 @@ COMMANDS = (
     Command(("detector", "train"), "detector", "train", "train a detector"),
     Command(("detector", "map"), "detector", "map", "mean average precision on labelled pictures"),
     Command(("detector", "valid"), "validation", "valid", "result files of an image list: VOC, COCO, ..."),
-    Command(("detector", "valid2"), "validation", "valid2", "the same, averaged with mirrored pictures"),
+    Command(
+        ("detector", "valid2"), "validation", "valid2", "result files, of pictures and their mirror images"
+    ),
     Command(("detector", "recall"), "validation", "recall", "recall of boxes, whatever their class"),
     Command(("detector", "calc_anchors"), "validation", "anchors", "anchors for the boxes of a data set"),
     Command(("classify",), "classifier", "classify", "name what a picture shows"),
     Command(("classifier", "predict"), "classifier", "predict", "the same, with the names of a .data file"),
-    Command(("classifier", "try"), "classifier", "try", "the same, with colours normalised as ImageNet's"),
+    Command(("classifier", "try"), "classifier", "try", "name it, with colours normalised as ImageNet's"),
     Command(("classifier", "train"), "classifier", "train", "train a classifier"),
     Command(
         ("classifier", "valid"), "classifier_valid", "valid", "top-1 and top-k accuracy on labelled pictures"
     ),
-    Command(("classifier", "valid10"), "classifier_valid", "valid10", "the same, on the mean of ten crops"),
+    Command(("classifier", "valid10"), "classifier_valid", "valid10", "accuracy on the mean of ten crops"),
     Command(
-        ("classifier", "validmulti"), "classifier_valid", "validmulti", "the same, on the mean of four sizes"
+        ("classifier", "validmulti"), "classifier_valid", "validmulti", "accuracy on the mean of four sizes"
     ),
-    Command(("classifier", "validfull"), "classifier_valid", "validfull", "the same, on whole pictures"),
-    Command(("classifier", "validcrop"), "classifier_valid", "validcrop", "the same, on stretched pictures"),
+    Command(("classifier", "validfull"), "classifier_valid", "validfull", "accuracy on whole pictures"),
+    Command(("classifier", "validcrop"), "classifier_valid", "validcrop", "accuracy on stretched pictures"),
     Command(("classifier", "test"), "classifier_valid", "test", "all scores of every picture of a list"),
-    Command(("classifier", "fout"), "classifier_valid", "fout", "the same, of a list on the command line"),
+    Command(
+        ("classifier", "fout"), "classifier_valid", "fout", "all scores of every picture of another list"
+    ),
     Command(("classifier", "csv"), "classifier_valid", "csv", "numbers of the best classes of every picture"),
     Command(("classifier", "label"), "classifier_valid", "label", "name of the best class of every picture"),
     Command(("yolo", "test"), "yolo", "test", "find objects with YOLOv1; VOC's names are built in"),
-    Command(("yolo", "train"), "yolo", "train", "the same as detector train"),
+    Command(("yolo", "train"), "yolo", "train", "train a YOLOv1 detector"),
     Command(("yolo", "valid"), "yolo", "valid", "VOC result files, of stretched pictures"),
-    Command(("yolo", "recall"), "yolo", "recall", "the same as detector recall"),
-    Command(("coco", "test"), "yolo", "coco_test", "as yolo test, with COCO's names"),
-    Command(("coco", "train"), "yolo", "coco_train", "the same as detector train"),
+    Command(("yolo", "recall"), "yolo", "recall", "recall of boxes, whatever their class"),
+    Command(("coco", "test"), "yolo", "coco_test", "find objects with YOLOv1; COCO's names are built in"),
+    Command(("coco", "train"), "yolo", "coco_train", "train a YOLOv1 detector"),
     Command(("coco", "valid"), "yolo", "coco_valid", "a COCO result file, of stretched pictures"),
-    Command(("coco", "recall"), "yolo", "coco_recall", "the same as detector recall"),
+    Command(("coco", "recall"), "yolo", "coco_recall", "recall of boxes, whatever their class"),
     Command(("rnn", "train"), "rnn", "train", "teach a recurrent network to go on with a text"),
     Command(("rnn", "generate"), "rnn", "generate", "let a recurrent network write"),
     Command(("rnn", "valid"), "rnn", "valid", "how well a recurrent network predicts a text"),
