@@ -165,21 +165,20 @@ static bool conv_of(const dn_layer *layer, dn_lowered *lowered) {
 
 /* One pass over all layers. Without truth heads have no loss, so their deltas are made up. */
 static bool time_pass(dn_trainer *trainer, layer_times *times) {
-    dn_run *run = &trainer->runner.run;
+    dn_runner *runner = &trainer->runner;
+    dn_run *run = &runner->run;
     for (int i = 0; i < run->count; ++i) {
-        const dn_layer *layer = &run->layers[i];
         const double start = now();
-        if (!layer->in_place)
-            run->ops->fill(run->device, run->delta[i], 0, (size_t)run->batch * layer->outputs);
-        if (layer->type->forward(layer, run) != DN_OK) return false;
+        if (dn_runner_forward_layer(runner, i) != DN_OK) return false;
         keep_least(&times[i].forward, now() - start);
-        if (layer->type->detect || i + 1 == run->count)
-            randomize(run->delta[i], (size_t)run->batch * layer->outputs, 3, .01f);
+        if (run->layers[i].has_cost || i + 1 == run->count) {
+            randomize(run->delta[i], (size_t)run->batch * run->layers[i].outputs, 3, .01f);
+            runner->unset[i] = false;
+        }
     }
     for (int i = run->count - 1; i >= 0; --i) {
-        const dn_layer *layer = &run->layers[i];
         const double start = now();
-        if (layer->type->backward && layer->type->backward(layer, run) != DN_OK) return false;
+        if (dn_runner_backward_layer(runner, i) != DN_OK) return false;
         keep_least(&times[i].backward, now() - start);
     }
     return true;
@@ -200,7 +199,7 @@ static void time_products(dn_trainer *trainer, const dn_layer *layer, const dn_l
     keep_least(&times->product[FORWARD], forward - start);
     keep_least(&times->product[WEIGHTS], gradient - forward);
     if (!dx) return;
-    run->ops->conv_data_gradient(run->device, shape, run->batch, weights, run->delta[layer->index], dx,
+    run->ops->conv_data_gradient(run->device, shape, run->batch, weights, run->delta[layer->index], dx, false,
                                  run->scratch);
     keep_least(&times->product[DATA], now() - gradient);
 }

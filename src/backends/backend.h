@@ -68,9 +68,9 @@ typedef struct dn_ops {
     /* y = x * weights (cross-correlation, zero padding) */
     void (*conv_forward)(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                          const float *weights, float *y, float *scratch);
-    /* dx adds weights^T * dy */
+    /* dx = (accumulate ? dx : 0) + weights^T * dy */
     void (*conv_data_gradient)(dn_device *device, const dn_conv_shape *shape, int batch, const float *weights,
-                               const float *dy, float *dx, float *scratch);
+                               const float *dy, float *dx, bool accumulate, float *scratch);
     /* dw[out_c][in_c/groups][size][size] adds dy * x^T */
     void (*conv_weight_gradient)(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                                  const float *dy, float *dw, float *scratch);
@@ -128,16 +128,18 @@ typedef struct dn_ops {
     void (*batchnorm_infer)(dn_device *device, float *x, const float *mean, const float *variance,
                             const float *scale, const float *bias, int batch, int c, size_t s,
                             bool pjreddie_cpu);
-    /* mean, variance: of the batch (written); rolling: updated with .99/.01; y = normalised x * scale + bias
-     */
+    /* mean, variance: of the batch (written); rolling: updated with .99/.01; y = activation(normalised x *
+     * scale + bias), of a kind that needs no pre-activation and looks at one element */
     void (*batchnorm_forward)(dn_device *device, const float *x, float *y, float *mean, float *variance,
                               float *rolling_mean, float *rolling_variance, const float *scale,
-                              const float *bias, int batch, int c, size_t s, bool pjreddie_cpu);
-    /* delta (of y, in place becomes that of x); scale_gradient, bias_gradient add; bias_gradient may be NULL
-     */
-    void (*batchnorm_backward)(dn_device *device, const float *x, const float *mean, const float *variance,
-                               const float *scale, float *delta, float *scale_gradient, float *bias_gradient,
-                               int batch, int c, size_t s, bool pjreddie_cpu);
+                              const float *bias, dn_activation activation, int batch, int c, size_t s,
+                              bool pjreddie_cpu);
+    /* delta (of y, in place becomes that of x); scale_gradient, bias_gradient add; bias_gradient may be NULL;
+     * y for the activation, NULL if that is linear */
+    void (*batchnorm_backward)(dn_device *device, const float *x, const float *y, const float *mean,
+                               const float *variance, const float *scale, dn_activation activation,
+                               float *delta, float *scale_gradient, float *bias_gradient, int batch, int c,
+                               size_t s, bool pjreddie_cpu);
 
     /* ---- normalisation across channels, at each pixel of x[batch][c][s] ---- */
     /* y = x / sqrt(sum of x^2), or 0 where x is 0 */
@@ -151,7 +153,7 @@ typedef struct dn_ops {
     void (*maxpool_forward)(dn_device *device, const dn_pool_shape *shape, int batch, const float *x,
                             float *y, int32_t *argmax);
     void (*maxpool_backward)(dn_device *device, const dn_pool_shape *shape, int batch, const int32_t *argmax,
-                             const float *dy, float *dx); /* adds */
+                             const float *dy, float *dx, bool accumulate);
     /* Max over channels g, g + out_c, g + 2 out_c, ... at each pixel; argmax is the channel. */
     void (*maxpool_depth_forward)(dn_device *device, int batch, int c, int out_c, size_t s, const float *x,
                                   float *y, int32_t *argmax);

@@ -145,12 +145,24 @@ typedef struct dn_kernels {
     double (*sum)(const float *x, size_t count);
     double (*dot)(const float *x, const float *y, size_t count);
     double (*sum_squared_difference)(const float *x, float mean, size_t count); /* sum (x - mean)^2 */
+    /* Batch normalisation of one channel's row. y = (x - mean) factor + shift: mean first, as x and mean may
+     * nearly cancel */
+    void (*normalize)(const float *x, float *y, float mean, float factor, float shift, size_t count);
+    /* sums: of delta, of delta (x - mean) */
+    void (*normalize_sums)(const float *x, const float *delta, float mean, size_t count, double sums[2]);
+    /* delta = delta slope + (x - mean) centred + constant */
+    void (*normalize_gradient)(const float *x, float *delta, float mean, float slope, float centred,
+                               float constant, size_t count);
 
     /* ---- pooling (template/pool.h): one plane ---- */
     /* Windows start at row*stride_y + offset_y; outside is -infinity; first maximum in scan order wins.
      * argmax (index in the plane) may be NULL. */
     void (*maxpool)(const float *in, int h, int w, float *out, int32_t *argmax, int out_h, int out_w,
                     int size, int stride_y, int stride_x, int offset_y, int offset_x);
+    /* dx[h][w] = (accumulate ? dx : 0) + dy at each argmax */
+    void (*maxpool_gradient)(const int32_t *argmax, const float *dy, int out_h, int out_w, float *dx, int h,
+                             int w, int size, int stride_y, int stride_x, int offset_y, int offset_x,
+                             bool accumulate);
 
     /* ---- local response normalisation (template/lrn.h): the first `count` pixels of c planes, `plane`
      * floats apart; factor: what each value was multiplied by, or NULL ---- */

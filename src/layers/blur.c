@@ -60,7 +60,6 @@ void dn_blur_forward(const dn_blur *blur, const dn_run *run, const float *x, flo
 
 void dn_blur_backward(const dn_blur *blur, const dn_run *run, const float *dy, float *dx, float *scratch) {
     fill_weights(blur, scratch);
-    run->ops->fill(run->device, dx, 0, (size_t)run->batch * dn_blur_inputs(blur));
-    run->ops->conv_data_gradient(run->device, &blur->shape, run->batch, scratch, dy, dx,
+    run->ops->conv_data_gradient(run->device, &blur->shape, run->batch, scratch, dy, dx, false,
                                  scratch + weight_count(blur));
 }

@@ -106,8 +106,8 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     else if (run->train)
         ops->batchnorm_forward(run->device, sums, output, saved.mean, saved.variance,
                                dn_run_param(run, layer, s->mean), dn_run_param(run, layer, s->variance),
-                               dn_run_param(run, layer, s->scales), biases, run->batch, out, 1,
-                               run->pjreddie_cpu);
+                               dn_run_param(run, layer, s->scales), biases, DN_ACTIVATION_LINEAR, run->batch,
+                               out, 1, run->pjreddie_cpu);
     else
         ops->batchnorm_infer(run->device, output, dn_run_param(run, layer, s->mean),
                              dn_run_param(run, layer, s->variance), dn_run_param(run, layer, s->scales),
@@ -128,8 +128,8 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     ops->activate_gradient(run->device, s->activation, run->output[layer->index], saved.before_activation,
                            delta, run->batch, out, 1);
     if (s->batch_normalize)
-        ops->batchnorm_backward(run->device, saved.before_norm, saved.mean, saved.variance,
-                                dn_run_param(run, layer, s->scales), delta,
+        ops->batchnorm_backward(run->device, saved.before_norm, NULL, saved.mean, saved.variance,
+                                dn_run_param(run, layer, s->scales), DN_ACTIVATION_LINEAR, delta,
                                 dn_run_gradient(run, layer, s->scales), bias_gradient, run->batch, out, 1,
                                 run->pjreddie_cpu);
     else

@@ -244,9 +244,16 @@ static dn_conv_shape shape_of(const convolutional_settings *s, const dn_run *run
     return shape;
 }
 
+/* In training, normalisation and activation go over the memory together, where they can. */
+static bool activates_with_norm(const convolutional_settings *s, const dn_run *run) {
+    return run->train && s->batch_normalize && !dn_activation_needs_pre(s->activation) &&
+           !dn_activation_across_channels(s->activation);
+}
+
 static dn_status forward(const dn_layer *layer, dn_run *run) {
     const convolutional_settings *s = layer->settings;
     const dn_conv_shape shape = shape_of(s, run);
+    const bool together = activates_with_norm(s, run);
     const dn_ops *ops = run->ops;
     size_t pixels = (size_t)shape.out_w * (size_t)shape.out_h, total = (size_t)run->batch * s->sharp;
     float *output = run->output[layer->index];
@@ -265,14 +272,15 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     else if (run->train)
         ops->batchnorm_forward(run->device, sums, output, saved.mean, saved.variance,
                                dn_run_param(run, layer, s->mean), dn_run_param(run, layer, s->variance),
-                               dn_run_param(run, layer, s->scales), biases, run->batch, shape.out_c, pixels,
-                               run->pjreddie_cpu);
+                               dn_run_param(run, layer, s->scales), biases,
+                               together ? s->activation : DN_ACTIVATION_LINEAR, run->batch, shape.out_c,
+                               pixels, run->pjreddie_cpu);
     else
         ops->batchnorm_infer(run->device, output, dn_run_param(run, layer, s->mean),
                              dn_run_param(run, layer, s->variance), dn_run_param(run, layer, s->scales),
                              biases, run->batch, shape.out_c, pixels, run->pjreddie_cpu);
     if (saved.before_activation) ops->copy(run->device, saved.before_activation, output, total);
-    ops->activate(run->device, s->activation, output, run->batch, shape.out_c, pixels);
+    if (!together) ops->activate(run->device, s->activation, output, run->batch, shape.out_c, pixels);
     if (s->blur.kind) dn_blur_forward(&s->blur, run, output, run->output[layer->index], run->scratch);
     return DN_OK;
 }
@@ -294,11 +302,14 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
         output = saved.sharp;
         delta = saved.sharp_delta;
     }
-    ops->activate_gradient(run->device, s->activation, output, saved.before_activation, delta, run->batch,
-                           shape.out_c, pixels);
+    const bool together = activates_with_norm(s, run);
+    if (!together)
+        ops->activate_gradient(run->device, s->activation, output, saved.before_activation, delta, run->batch,
+                               shape.out_c, pixels);
     if (s->batch_normalize)
-        ops->batchnorm_backward(run->device, saved.before_norm, saved.mean, saved.variance,
-                                dn_run_param(run, layer, s->scales), delta,
+        ops->batchnorm_backward(run->device, saved.before_norm, output, saved.mean, saved.variance,
+                                dn_run_param(run, layer, s->scales),
+                                together ? s->activation : DN_ACTIVATION_LINEAR, delta,
                                 dn_run_gradient(run, layer, s->scales), bias_gradient, run->batch,
                                 shape.out_c, pixels, run->pjreddie_cpu);
     else
@@ -307,7 +318,8 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     ops->conv_weight_gradient(run->device, &shape, run->batch, input, delta,
                               dn_run_gradient(run, layer, s->weights), run->scratch);
     if (!input_delta) return DN_OK;
-    ops->conv_data_gradient(run->device, &shape, run->batch, weights, delta, input_delta, run->scratch);
+    ops->conv_data_gradient(run->device, &shape, run->batch, weights, delta, input_delta, !run->overwrite,
+                            run->scratch);
     /* Straight-through estimator, on all that has accumulated there (compat.md 6.1.1). */
     if (s->xnor)
         ops->sign_gradient(run->device, dn_run_input(run, layer), input_delta,
@@ -336,6 +348,7 @@ const dn_layer_type dn_type_convolutional = {
     .settings_size = sizeof(convolutional_settings),
     .configure = configure,
     .scratch = scratch,
+    .overwrites = true,
     .forward = forward,
     .backward = backward,
     .lower = lower,

@@ -120,8 +120,15 @@ static size_t scratch(const dn_layer *layer, const dn_ops *ops, dn_device *devic
     return own_scratch(layer->settings, ops, device, batch) + (train ? (size_t)batch * layer->inputs : 0);
 }
 
+static dn_conv_shape mirror_of(const deconvolutional_settings *s, const dn_run *run) {
+    dn_conv_shape mirror = s->mirror;
+    mirror.exact = run->exact;
+    return mirror;
+}
+
 static dn_status forward(const dn_layer *layer, dn_run *run) {
     const deconvolutional_settings *s = layer->settings;
+    const dn_conv_shape mirror = mirror_of(s, run);
     const dn_ops *ops = run->ops;
     const int filters = layer->out_c;
     size_t pixels = (size_t)layer->out_w * (size_t)layer->out_h, total = (size_t)run->batch * layer->outputs;
@@ -131,16 +138,15 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
     if (run->train) saved = views(layer, run);
 
     float *sums = run->train && s->batch_normalize ? saved.before_norm : output;
-    ops->fill(run->device, sums, 0, total);
-    ops->conv_data_gradient(run->device, &s->mirror, run->batch, dn_run_param(run, layer, s->weights),
-                            dn_run_input(run, layer), sums, run->scratch);
+    ops->conv_data_gradient(run->device, &mirror, run->batch, dn_run_param(run, layer, s->weights),
+                            dn_run_input(run, layer), sums, false, run->scratch);
     if (!s->batch_normalize)
         ops->bias_add(run->device, output, biases, run->batch, filters, pixels);
     else if (run->train)
         ops->batchnorm_forward(run->device, sums, output, saved.mean, saved.variance,
                                dn_run_param(run, layer, s->mean), dn_run_param(run, layer, s->variance),
-                               dn_run_param(run, layer, s->scales), biases, run->batch, filters, pixels,
-                               run->pjreddie_cpu);
+                               dn_run_param(run, layer, s->scales), biases, DN_ACTIVATION_LINEAR, run->batch,
+                               filters, pixels, run->pjreddie_cpu);
     else
         ops->batchnorm_infer(run->device, output, dn_run_param(run, layer, s->mean),
                              dn_run_param(run, layer, s->variance), dn_run_param(run, layer, s->scales),
@@ -152,6 +158,7 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
 
 static dn_status backward(const dn_layer *layer, dn_run *run) {
     const deconvolutional_settings *s = layer->settings;
+    const dn_conv_shape mirror = mirror_of(s, run);
     const dn_ops *ops = run->ops;
     const int filters = layer->out_c;
     size_t pixels = (size_t)layer->out_w * (size_t)layer->out_h;
@@ -162,19 +169,19 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     ops->activate_gradient(run->device, s->activation, run->output[layer->index], saved.before_activation,
                            delta, run->batch, filters, pixels);
     if (s->batch_normalize)
-        ops->batchnorm_backward(run->device, saved.before_norm, saved.mean, saved.variance,
-                                dn_run_param(run, layer, s->scales), delta,
+        ops->batchnorm_backward(run->device, saved.before_norm, NULL, saved.mean, saved.variance,
+                                dn_run_param(run, layer, s->scales), DN_ACTIVATION_LINEAR, delta,
                                 dn_run_gradient(run, layer, s->scales), bias_gradient, run->batch, filters,
                                 pixels, run->pjreddie_cpu);
     else
         ops->bias_gradient(run->device, bias_gradient, delta, run->batch, filters, pixels);
 
-    ops->conv_weight_gradient(run->device, &s->mirror, run->batch, delta, dn_run_input(run, layer),
+    ops->conv_weight_gradient(run->device, &mirror, run->batch, delta, dn_run_input(run, layer),
                               dn_run_gradient(run, layer, s->weights), run->scratch);
     if (!input_delta) return DN_OK;
     float *gradient = run->scratch + own_scratch(s, ops, run->device, run->batch);
-    ops->conv_forward(run->device, &s->mirror, run->batch, delta, dn_run_param(run, layer, s->weights),
-                      gradient, run->scratch);
+    ops->conv_forward(run->device, &mirror, run->batch, delta, dn_run_param(run, layer, s->weights), gradient,
+                      run->scratch);
     ops->axpy(run->device, input_delta, 1, gradient, (size_t)run->batch * layer->inputs);
     return DN_OK;
 }

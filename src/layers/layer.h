@@ -135,6 +135,7 @@ typedef struct dn_run {
     int steps; /* time steps of recurrent layers in this pass */
     bool train;
     bool pjreddie_cpu; /* numerics */
+    bool overwrite;    /* backward: the previous layer's delta holds nothing yet; set it instead of adding */
     bool exact;    /* convolutions by direct summation: outside training, as plans are checked against it */
     float *params; /* the network's arena; written only by batch normalisation's running statistics */
     float *gradients;   /* same order; NULL unless training */
@@ -230,6 +231,7 @@ struct dn_layer_type {
     void (*release)(dn_layer *layer); /* frees what settings own; NULL: nothing */
     /* Floats of scratch for a pass; NULL: none. */
     size_t (*scratch)(const dn_layer *layer, const dn_ops *ops, dn_device *device, int batch, bool train);
+    bool overwrites; /* backward heeds run->overwrite */
     dn_status (*forward)(const dn_layer *layer, dn_run *run);
     /* Takes run->delta of the layer, adds to its sources' deltas and to the gradients. NULL: gradients stop
      * here. */

@@ -88,12 +88,15 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
         dn_blur_backward(&s->blur, run, delta, sharp_delta, run->scratch);
         delta = sharp_delta;
     }
+    if (s->depth && run->overwrite)
+        run->ops->fill(run->device, input_delta, 0, (size_t)run->batch * layer->inputs);
     if (s->depth)
         run->ops->maxpool_depth_backward(run->device, run->batch, layer->in_c, layer->out_c,
                                          (size_t)layer->out_w * (size_t)layer->out_h, argmax, delta,
                                          input_delta);
     else
-        run->ops->maxpool_backward(run->device, &s->shape, run->batch, argmax, delta, input_delta);
+        run->ops->maxpool_backward(run->device, &s->shape, run->batch, argmax, delta, input_delta,
+                                   !run->overwrite);
     return DN_OK;
 }
 
@@ -105,6 +108,7 @@ const dn_layer_type dn_type_maxpool = {
     .settings_size = sizeof(maxpool_settings),
     .configure = configure,
     .scratch = scratch,
+    .overwrites = true,
     .forward = forward,
     .backward = backward,
 };

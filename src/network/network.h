@@ -77,6 +77,7 @@ typedef struct dn_runner {
     int capacity;     /* images */
     float *buffers;   /* all of the following in one block */
     float **pointers; /* output, delta, saved */
+    bool *unset;      /* per layer: its delta holds nothing yet in this pass; in_place layers: false */
     size_t bytes;
 } dn_runner;
 
@@ -88,6 +89,9 @@ void dn_runner_free(dn_runner *runner); /* leaves it empty; safe on a cleared on
 dn_status dn_runner_forward(dn_runner *runner);
 /* Backward from layer `from` down. */
 dn_status dn_runner_backward(dn_runner *runner, int from);
+/* One layer of these, for who wants to look between them. */
+dn_status dn_runner_forward_layer(dn_runner *runner, int layer);
+dn_status dn_runner_backward_layer(dn_runner *runner, int layer);
 /* Mean of the costs of the layers that have one. */
 float dn_runner_cost(const dn_runner *runner);
 

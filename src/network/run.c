@@ -74,6 +74,11 @@ dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *devi
     DN_TRY(dn_check_steps(network, batch));
     size_t count = (size_t)network->count;
     DN_TRY(dn_new(&runner->pointers, 3 * count, sizeof *runner->pointers, "buffers"));
+    dn_status status = dn_new(&runner->unset, count, sizeof *runner->unset, "buffers");
+    if (status != DN_OK) {
+        dn_runner_free(runner);
+        return status;
+    }
     runner->network = network;
     runner->capacity = batch;
     runner->run = (dn_run){.ops = network->ops,
@@ -112,11 +117,73 @@ dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *devi
 void dn_runner_free(dn_runner *runner) {
     if (runner->buffers) runner->network->ops->release(runner->run.device, runner->buffers);
     dn_free(runner->pointers);
+    dn_free(runner->unset);
     *runner = (dn_runner){0};
 }
 
 static dn_status layer_context(dn_status status, const dn_network *network, const dn_layer *layer) {
     return dn_fail_context(status, "%s:%d", network->config->file, layer->line);
+}
+
+/* ---- deltas: what backward adds to. Most are first set by the one layer that reads the output, so zeros are
+ * written only where somebody needs them. ---- */
+
+/* Losses are computed forward, into deltas of zeros. */
+static bool has_loss(const dn_layer *layer) {
+    return layer->has_cost || layer->truths > 0 || layer->type->detect;
+}
+
+static void clear_delta(dn_runner *runner, int i) {
+    dn_run *run = &runner->run;
+    run->ops->fill(run->device, run->delta[i], 0, (size_t)run->batch * run->layers[i].outputs);
+    runner->unset[i] = false;
+}
+
+/* The layer whose delta's memory layer i uses. */
+static int owner_of(const dn_run *run, int i) {
+    while (run->layers[i].in_place) --i;
+    return i;
+}
+
+/* Before a layer's backward: its own delta and those it adds to hold numbers. */
+static void prepare_deltas(dn_runner *runner, const dn_layer *layer) {
+    dn_run *run = &runner->run;
+    const int own = owner_of(run, layer->index);
+    run->overwrite = false;
+    if (runner->unset[own]) clear_delta(runner, own);
+    for (int i = 0; i < layer->source_count; ++i) {
+        const int source = owner_of(run, layer->sources[i]);
+        if (runner->unset[source]) clear_delta(runner, source);
+    }
+    if (layer->index == 0) return;
+    const int previous = owner_of(run, layer->index - 1);
+    if (!runner->unset[previous]) return;
+    if (layer->type->overwrites && previous == layer->index - 1) {
+        run->overwrite = true;
+        runner->unset[previous] = false;
+    } else
+        clear_delta(runner, previous);
+}
+
+dn_status dn_runner_forward_layer(dn_runner *runner, int i) {
+    dn_run *run = &runner->run;
+    const dn_layer *layer = &run->layers[i];
+    run->cost[i] = 0;
+    if (run->delta) {
+        runner->unset[i] = !layer->in_place;
+        if (has_loss(layer)) clear_delta(runner, i);
+    }
+    dn_status status = layer->type->forward(layer, run);
+    return status == DN_OK ? DN_OK : layer_context(status, runner->network, layer);
+}
+
+dn_status dn_runner_backward_layer(dn_runner *runner, int i) {
+    dn_run *run = &runner->run;
+    const dn_layer *layer = &run->layers[i];
+    if (!layer->type->backward || layer->only_forward) return DN_OK;
+    prepare_deltas(runner, layer);
+    dn_status status = layer->type->backward(layer, run);
+    return status == DN_OK ? DN_OK : layer_context(status, runner->network, layer);
 }
 
 dn_status dn_runner_forward(dn_runner *runner) {
@@ -126,11 +193,7 @@ dn_status dn_runner_forward(dn_runner *runner) {
     dn_status status = DN_OK;
     for (int i = 0; status == DN_OK && i < run->count; ++i) {
         const dn_layer *layer = &run->layers[i];
-        run->cost[i] = 0;
-        if (run->delta && !layer->in_place)
-            run->ops->fill(run->device, run->delta[i], 0, (size_t)run->batch * layer->outputs);
-        status = layer->type->forward(layer, run);
-        if (status != DN_OK) layer_context(status, runner->network, layer);
+        status = dn_runner_forward_layer(runner, i);
         if (layer->truth) {
             run->truth = run->output[i];
             run->truths = layer->outputs;
@@ -145,13 +208,10 @@ dn_status dn_runner_backward(dn_runner *runner, int from) {
     dn_run *run = &runner->run;
     if (run->input_delta)
         run->ops->fill(run->device, run->input_delta, 0, (size_t)run->batch * runner->network->net.inputs);
-    for (int i = from; i >= 0; --i) {
-        const dn_layer *layer = &run->layers[i];
-        if (layer->stop_backward) break;
-        if (!layer->type->backward || layer->only_forward) continue;
-        dn_status status = layer->type->backward(layer, run);
-        if (status != DN_OK) return layer_context(status, runner->network, layer);
-    }
+    for (int i = from; i >= 0 && !run->layers[i].stop_backward; --i)
+        DN_TRY(dn_runner_backward_layer(runner, i));
+    for (int i = 0; i < run->count; ++i) /* nothing has come there */
+        if (runner->unset[i]) clear_delta(runner, i);
     return run->ops->synchronize(run->device);
 }
 

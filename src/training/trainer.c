@@ -142,8 +142,10 @@ dn_status dn_trainer_backward_from(dn_trainer *trainer, int layer, const float *
     if (layer < 0 || layer >= trainer->network->count)
         return dn_fail(DN_ERROR_ARGUMENT, "layer: must be 0 to %d, not %d", trainer->network->count - 1,
                        layer);
-    for (int i = 0; i < run->count; ++i)
+    for (int i = 0; i < run->count; ++i) {
         run->ops->fill(run->device, run->delta[i], 0, (size_t)run->batch * run->layers[i].outputs);
+        trainer->runner.unset[i] = false;
+    }
     run->ops->upload(run->device, run->delta[layer], delta, (size_t)run->batch * run->layers[layer].outputs);
     return dn_runner_backward(&trainer->runner, layer);
 }

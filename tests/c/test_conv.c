@@ -92,7 +92,7 @@ static void check_slots(const dn_conv_shape *s, int batch, const char *text, con
             g[1] = random_floats(n.x, 6);
             g[2] = random_floats(n.w, 7);
             dn_cpu_conv_forward(&device, s, batch, p->x, p->w, g[0], scratch);
-            dn_cpu_conv_data_gradient(&device, s, batch, p->w, p->dy, g[1], scratch);
+            dn_cpu_conv_data_gradient(&device, s, batch, p->w, p->dy, g[1], true, scratch);
             dn_cpu_conv_weight_gradient(&device, s, batch, p->x, p->dy, g[2], scratch);
             dn_free(scratch);
             same[0] = same[0] && memcmp(g[0], got[0][0], n.y * sizeof(float)) == 0;
@@ -392,8 +392,8 @@ static void check_training(const training_case *c, const dn_kernels *kernels, in
         float *scratch = dn_alloc(floats * sizeof *scratch);
         memset(scratch, 0xff, floats * sizeof *scratch); /* NaN: what was there must not matter */
         for (int i = 0; i < 3; ++i) got[t][i] = random_floats(counts[i], 5 + (uint64_t)i);
-        dn_winograd_batch_run(&device, &forward, c->batch, c->x, c->w, false, got[t][0], scratch);
-        dn_winograd_batch_run(&device, &backward, c->batch, c->dy, c->w, true, got[t][1], scratch);
+        dn_winograd_batch_run(&device, &forward, c->batch, c->x, c->w, false, got[t][0], false, scratch);
+        dn_winograd_batch_run(&device, &backward, c->batch, c->dy, c->w, true, got[t][1], true, scratch);
         dn_winograd_gradient_run(&device, &forward, c->batch, c->x, c->dy, got[t][2], scratch);
         dn_free(scratch);
         for (int i = 0; i < 3; ++i)

@@ -71,6 +71,29 @@ static void test_arrays(const dn_kernels *k, size_t n) {
     dn_free(w), dn_free(g);
 }
 
+static void test_normalize(const dn_kernels *k, size_t n) {
+    float *x = numbers(n, 1), *delta = numbers(n, 1), *y = numbers(n, 1), *gradient_x = copied(delta, n);
+    for (size_t i = 0; i < n; ++i) x[i] += 3;
+    double sums[2], want[2] = {0}, worst[2] = {0};
+    k->normalize(x, y, 3.1f, .8f, -.2f, n);
+    k->normalize_sums(x, delta, 3.1f, n, sums);
+    k->normalize_gradient(x, gradient_x, 3.1f, .7f, .3f, -.1f, n);
+    for (size_t i = 0; i < n; ++i) {
+        const double centred = (double)x[i] - (double)3.1f;
+        worst[0] = fmax(worst[0], distance((double)y[i], centred * .8 - .2));
+        worst[1] =
+            fmax(worst[1], distance((double)gradient_x[i], (double)delta[i] * .7 + centred * .3 - .1) / 2);
+        want[0] += (double)delta[i];
+        want[1] += (double)delta[i] * centred;
+    }
+    const double slack = 1 + sqrt((double)n); /* cancellation */
+    report(k->level, "normalize", (int)n, worst[0]);
+    report(k->level, "normalize_gradient", (int)n, worst[1]);
+    report(k->level, "normalize_sums", (int)n, distance(sums[0], want[0]) / slack);
+    report(k->level, "normalize_sums", (int)n, distance(sums[1], want[1]) / slack);
+    dn_free(x), dn_free(delta), dn_free(y), dn_free(gradient_x);
+}
+
 static void test_adam(const dn_kernels *k, size_t n) {
     float *w = numbers(n, 1), *g = numbers(n, 1), *m = numbers(n, 1), *v = numbers(n, 1), worst = 0;
     for (size_t i = 0; i < n; ++i) v[i] = fabsf(v[i]);
@@ -108,7 +131,22 @@ static void test_maxpool_case(const dn_kernels *k, int h, int w, int size, int s
     if (memcmp(want, plain, m * sizeof *want) != 0) report(k->level, "maxpool", size * 1000 + w, INFINITY);
     if (memcmp(want, indexed, m * sizeof *want) != 0 || memcmp(want_at, at, m * sizeof *at) != 0)
         report(k->level, "maxpool argmax", size * 1000 + w, INFINITY);
+    float *dy = numbers(m, 1), *start = numbers(n, 1), *added = copied(start, n), *set = numbers(n, 1);
+    double worst = 0;
+    k->maxpool_gradient(at, dy, out_h, out_w, added, h, w, size, stride_y, stride_x, offset[0], offset[1],
+                        true);
+    k->maxpool_gradient(at, dy, out_h, out_w, set, h, w, size, stride_y, stride_x, offset[0], offset[1],
+                        false);
+    double *gradient_at = dn_alloc_zero(n, sizeof *gradient_at);
+    for (size_t i = 0; i < m; ++i)
+        if (at[i] >= 0) gradient_at[at[i]] += (double)dy[i];
+    for (size_t i = 0; i < n; ++i) {
+        worst = fmax(worst, distance((double)added[i], (double)start[i] + gradient_at[i]));
+        worst = fmax(worst, distance((double)set[i], gradient_at[i]));
+    }
+    report(k->level, "maxpool_gradient", size * 1000 + w, worst / 20);
     dn_free(in), dn_free(want), dn_free(plain), dn_free(indexed), dn_free(want_at), dn_free(at);
+    dn_free(dy), dn_free(start), dn_free(added), dn_free(set), dn_free(gradient_at);
 }
 
 static void test_maxpool(const dn_kernels *k) {
@@ -121,6 +159,7 @@ static void test_maxpool(const dn_kernels *k) {
                 test_maxpool_case(k, 11, widths[i], sizes[s], stride, 4 - stride, 0);
                 test_maxpool_case(k, 3, widths[i], sizes[s], 1, stride, 2 * sizes[s]); /* windows outside */
             }
+    for (int w = 2; w <= 70; w += 2) test_maxpool_case(k, 6, w, 2, 2, 2, 0); /* windows side by side */
     test_maxpool_case(k, 3, 700, 600, 1, 2, 599);
 }
 
@@ -184,6 +223,7 @@ static void test_kernels(const dn_kernels *k) {
     for (size_t i = 0; i < DN_COUNT(counts); ++i) {
         for (int kind = 0; kind <= DN_ACTIVATION_GELU; ++kind)
             test_activation(k, (dn_activation)kind, counts[i]);
+        test_normalize(k, counts[i]);
         test_arrays(k, counts[i]);
         test_adam(k, counts[i]);
     }

@@ -81,6 +81,7 @@ typedef struct depthwise_job {
     int batch;
     const float *x, *dy, *weights;
     float *y, *dx, *dw, *scratch;
+    bool accumulate; /* dx */
 } depthwise_job;
 
 /* One padded plane to one output plane. */
@@ -185,20 +186,23 @@ static void run_data_gradient_reversed(void *context, int part, int parts) {
             for (int row = 0; row < shape->out_h; ++row)
                 job->kernels->weigh_shifted((int)taps, weights, offsets, padded + (ptrdiff_t)row * d->pitch,
                                             job->dx + i * d->y_plane + (size_t)row * (size_t)shape->out_w,
-                                            shape->out_w, true);
+                                            shape->out_w, job->accumulate || j > 0);
         }
 }
 
 void dn_depthwise_data_gradient(dn_device *device, const dn_conv_shape *shape, int batch,
-                                const float *weights, const float *dy, float *dx, float *scratch) {
+                                const float *weights, const float *dy, float *dx, bool accumulate,
+                                float *scratch) {
     depthwise_job job = {.d = describe(shape),
                          .kernels = device->kernels,
                          .batch = batch,
                          .dy = dy,
                          .weights = weights,
                          .dx = dx,
+                         .accumulate = accumulate,
                          .scratch = scratch};
     if (!is_stride_one(shape)) {
+        if (!accumulate) dn_cpu_fill(device, dx, 0, (size_t)batch * (size_t)shape->in_c * job.d.x_plane);
         dn_pool_run(device->pool, run_data_gradient, &job);
         return;
     }

@@ -90,7 +90,7 @@ void dn_cpu_conv_forward(dn_device *device, const dn_conv_shape *shape, int batc
     }
     dn_winograd winograd;
     if (choose_winograd(device->kernels, shape, batch, &winograd)) {
-        dn_winograd_batch_run(device, &winograd, batch, x, weights, false, y, scratch);
+        dn_winograd_batch_run(device, &winograd, batch, x, weights, false, y, false, scratch);
         return;
     }
     const planes p = measure(shape);
@@ -113,13 +113,14 @@ void dn_cpu_conv_forward(dn_device *device, const dn_conv_shape *shape, int batc
 /* ---- gradient of the input ---- */
 
 static void data_gradient_stride_one(dn_device *device, const dn_conv_shape *shape, int batch,
-                                     const float *weights, const float *dy, float *dx, float *scratch) {
+                                     const float *weights, const float *dy, float *dx, bool accumulate,
+                                     float *scratch) {
     const planes p = measure(shape);
     const int taps = shape->size * shape->size;
     const dn_conv_shape back = backward_shape(shape);
     dn_winograd winograd;
     if (choose_winograd(device->kernels, &back, batch, &winograd)) {
-        dn_winograd_batch_run(device, &winograd, batch, dy, weights, true, dx, scratch);
+        dn_winograd_batch_run(device, &winograd, batch, dy, weights, true, dx, accumulate, scratch);
         return;
     }
     for (int group = 0; group < shape->groups; ++group) {
@@ -136,7 +137,7 @@ static void data_gradient_stride_one(dn_device *device, const dn_conv_shape *sha
         gemm.ldc = (size_t)p.x_pixels;
         gemm.columns = p.x_pixels;
         gemm.image_stride = p.x_image;
-        gemm.accumulate = true;
+        gemm.accumulate = accumulate;
         dn_gemm_run(device, &gemm, scratch);
     }
 }
@@ -196,13 +197,17 @@ static void data_gradient_strided(dn_device *device, const dn_conv_shape *shape,
 }
 
 void dn_cpu_conv_data_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *weights,
-                               const float *dy, float *dx, float *scratch) {
-    if (dn_depthwise_fits(shape))
-        dn_depthwise_data_gradient(device, shape, batch, weights, dy, dx, scratch);
-    else if (is_stride_one(shape))
-        data_gradient_stride_one(device, shape, batch, weights, dy, dx, scratch);
-    else
-        data_gradient_strided(device, shape, batch, weights, dy, dx, scratch);
+                               const float *dy, float *dx, bool accumulate, float *scratch) {
+    if (dn_depthwise_fits(shape)) {
+        dn_depthwise_data_gradient(device, shape, batch, weights, dy, dx, accumulate, scratch);
+        return;
+    }
+    if (is_stride_one(shape)) {
+        data_gradient_stride_one(device, shape, batch, weights, dy, dx, accumulate, scratch);
+        return;
+    }
+    if (!accumulate) dn_cpu_fill(device, dx, 0, (size_t)batch * measure(shape).x_image);
+    data_gradient_strided(device, shape, batch, weights, dy, dx, scratch);
 }
 
 /* ---- gradient of the weights ---- */

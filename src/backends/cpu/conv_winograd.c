@@ -153,8 +153,9 @@ typedef struct winograd_job {
     dn_tile_block block;  /* when shared */
     const float *weights; /* training: transformed on the way, else NULL */
     float g[18];
-    bool back;     /* the gradient of the input: weights[in_c][out_c][9], in reverse; y adds */
-    size_t u_size; /* floats of transformed weights: of all if split, else of a thread's panel */
+    bool back;       /* the gradient of the input: weights[in_c][out_c][9], in reverse */
+    bool accumulate; /* y adds */
+    size_t u_size;   /* floats of transformed weights: of all if split, else of a thread's panel */
 } winograd_job;
 
 static dn_tile_block make_block(const dn_winograd *winograd, int first, int count) {
@@ -299,7 +300,7 @@ static void transform_output(const winograd_job *job, dn_tile_block block, int c
         const size_t tile = (size_t)(row * winograd->tiles_x + column - block.first);
         winograd->kernels->winograd_output(m, products + tile * columns * (size_t)winograd->points,
                                            columns * (size_t)winograd->points, columns, tiles, channels,
-                                           job->y + at, plane, shape->out_w, rows, width, job->back);
+                                           job->y + at, plane, shape->out_w, rows, width, job->accumulate);
         if (!whole && job->epilogue)
             for (int c = 0; c < channels; ++c)
                 finish_rows(job, channel + c, at + (size_t)c * plane, rows, width);
@@ -474,11 +475,12 @@ void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float
 }
 
 void dn_winograd_batch_run(dn_device *device, const dn_winograd *winograd, int batch, const float *x,
-                           const float *weights, bool back, float *y, float *scratch) {
+                           const float *weights, bool back, float *y, bool accumulate, float *scratch) {
     dn_winograd own = *winograd;
     winograd_job job = {.winograd = &own, .x = x, .y = y, .scratch = scratch, .batch = batch};
     job.weights = weights;
     job.back = back;
+    job.accumulate = accumulate;
     dn_winograd_table(own.m, job.g);
     lay_out(&job, dn_pool_threads(device->pool), true);
     own.u = scratch; /* all weights, if split */

@@ -87,7 +87,8 @@ size_t dn_depthwise_scratch(const dn_conv_shape *shape, int threads); /* floats,
 void dn_depthwise_forward(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                           const float *weights, const dn_epilogue *epilogue, float *y, float *scratch);
 void dn_depthwise_data_gradient(dn_device *device, const dn_conv_shape *shape, int batch,
-                                const float *weights, const float *dy, float *dx, float *scratch);
+                                const float *weights, const float *dy, float *dx, bool accumulate,
+                                float *scratch);
 void dn_depthwise_weight_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                                   const float *dy, float *dw, float *scratch);
 
@@ -111,11 +112,12 @@ void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float
                      const dn_epilogue *epilogue, float *y, float *scratch);
 
 /* The same over a batch, with weights as they are: they change at every step. back: the gradient of the
- * input; the shape is that of the convolution from dy to dx, the weights those of the forward one, y adds. */
+ * input; the shape is that of the convolution from dy to dx, the weights those of the forward one; y adds if
+ * accumulate. */
 dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape *shape, int m);
 size_t dn_winograd_batch_scratch(const dn_winograd *winograd, int batch, int threads);
 void dn_winograd_batch_run(dn_device *device, const dn_winograd *winograd, int batch, const float *x,
-                           const float *weights, bool back, float *y, float *scratch);
+                           const float *weights, bool back, float *y, bool accumulate, float *scratch);
 
 /* The gradient of the weights (conv_winograd_gradient.c). */
 size_t dn_winograd_gradient_scratch(const dn_winograd *winograd, int batch, int threads);
@@ -139,7 +141,7 @@ size_t dn_cpu_conv_scratch(dn_device *device, const dn_conv_shape *shape, int ba
 void dn_cpu_conv_forward(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                          const float *weights, float *y, float *scratch);
 void dn_cpu_conv_data_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *weights,
-                               const float *dy, float *dx, float *scratch);
+                               const float *dy, float *dx, bool accumulate, float *scratch);
 void dn_cpu_conv_weight_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                                  const float *dy, float *dw, float *scratch);
 
@@ -204,10 +206,12 @@ void dn_cpu_batchnorm_infer(dn_device *device, float *x, const float *mean, cons
                             bool pjreddie_cpu);
 void dn_cpu_batchnorm_forward(dn_device *device, const float *x, float *y, float *mean, float *variance,
                               float *rolling_mean, float *rolling_variance, const float *scale,
-                              const float *bias, int batch, int c, size_t s, bool pjreddie_cpu);
-void dn_cpu_batchnorm_backward(dn_device *device, const float *x, const float *mean, const float *variance,
-                               const float *scale, float *delta, float *scale_gradient, float *bias_gradient,
-                               int batch, int c, size_t s, bool pjreddie_cpu);
+                              const float *bias, dn_activation activation, int batch, int c, size_t s,
+                              bool pjreddie_cpu);
+void dn_cpu_batchnorm_backward(dn_device *device, const float *x, const float *y, const float *mean,
+                               const float *variance, const float *scale, dn_activation activation,
+                               float *delta, float *scale_gradient, float *bias_gradient, int batch, int c,
+                               size_t s, bool pjreddie_cpu);
 
 void dn_cpu_l2norm(dn_device *device, const float *x, float *y, int batch, int c, size_t s);
 void dn_cpu_lrn(dn_device *device, const dn_lrn *lrn, const float *x, float *y, float *factor, int batch,
@@ -216,7 +220,7 @@ void dn_cpu_lrn(dn_device *device, const dn_lrn *lrn, const float *x, float *y, 
 void dn_cpu_maxpool_forward(dn_device *device, const dn_pool_shape *shape, int batch, const float *x,
                             float *y, int32_t *argmax);
 void dn_cpu_maxpool_backward(dn_device *device, const dn_pool_shape *shape, int batch, const int32_t *argmax,
-                             const float *dy, float *dx);
+                             const float *dy, float *dx, bool accumulate);
 void dn_cpu_maxpool_depth_forward(dn_device *device, int batch, int c, int out_c, size_t s, const float *x,
                                   float *y, int32_t *argmax);
 void dn_cpu_maxpool_depth_backward(dn_device *device, int batch, int c, int out_c, size_t s,

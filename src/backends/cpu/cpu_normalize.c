@@ -6,7 +6,7 @@
 
 enum {
     CHANNELS = 64 /* per block */,
-    CHUNK = 1024 /* pixels whose centred values stay in the first cache */
+    CHUNK = 2048 /* pixels whose values stay in the first cache from one step to the next */
 };
 
 typedef struct batchnorm {
@@ -18,6 +18,8 @@ typedef struct batchnorm {
     float *new_mean, *new_variance, *rolling_mean,
         *rolling_variance; /* training: mean and variance, to write */
     float *scale_gradient, *bias_gradient;
+    dn_activation activation;
+    const float *activated; /* backward: y */
     size_t batch, c, s;
     bool pjreddie_cpu;
 } batchnorm;
@@ -27,16 +29,17 @@ static double deviation(const batchnorm *op, size_t channel) {
     return op->pjreddie_cpu ? sqrt(variance) + 1e-6 : sqrt(variance + 1e-5);
 }
 
-/* y = (x - mean) * factor + shift; the mean is taken off first, as x and mean may nearly cancel. */
-static void normalize_row(const float *x, float *y, size_t count, float mean, float factor, float shift) {
-    for (size_t i = 0; i < count; ++i) y[i] = (x[i] - mean) * factor + shift;
-}
-
 static void normalize_channel(const batchnorm *op, size_t channel) {
     float factor = (float)((double)op->scale[channel] / deviation(op, channel));
     for (size_t b = 0; b < op->batch; ++b) {
-        size_t at = (b * op->c + channel) * op->s;
-        normalize_row(op->x + at, op->y + at, op->s, op->mean[channel], factor, op->bias[channel]);
+        size_t at = (b * op->c + channel) * op->s, end = at + op->s;
+        for (; at < end; at += CHUNK) {
+            const size_t count = dn_min_size(CHUNK, end - at);
+            op->kernels->normalize(op->x + at, op->y + at, op->mean[channel], factor, op->bias[channel],
+                                   count);
+            if (op->activation != DN_ACTIVATION_LINEAR)
+                op->kernels->activate(op->activation, op->y + at, count);
+        }
     }
 }
 
@@ -51,6 +54,7 @@ static void normalize_block(const batchnorm *op, size_t first, size_t count) {
         const float *x = op->x + b * op->c + first;
         float *y = op->y + b * op->c + first;
         for (size_t i = 0; i < count; ++i) y[i] = (x[i] - mean[i]) * factor[i] + shift[i];
+        if (op->activation != DN_ACTIVATION_LINEAR) op->kernels->activate(op->activation, y, count);
     }
 }
 
@@ -76,6 +80,7 @@ void dn_cpu_batchnorm_infer(dn_device *device, float *x, const float *mean, cons
                     .bias = bias,
                     .mean = mean,
                     .variance = variance,
+                    .activation = DN_ACTIVATION_LINEAR,
                     .batch = (size_t)batch,
                     .c = (size_t)c,
                     .s = s,
@@ -98,14 +103,22 @@ static double freedom(const batchnorm *op) {
     return n > 1 ? (double)(n - 1) : 1;
 }
 
+/* In one pass: means and squares of chunks, joined (Chan, Golub and LeVeque, "Updating formulae and a
+ * pairwise algorithm for computing sample variances", 1979). */
 static void channel_statistics(const batchnorm *op, size_t channel) {
-    double sum = 0, squares = 0;
+    double mean = 0, squares = 0, n = 0;
     for (size_t b = 0; b < op->batch; ++b)
-        sum += op->kernels->sum(op->x + (b * op->c + channel) * op->s, op->s);
-    double mean = sum / (double)(op->batch * op->s);
-    for (size_t b = 0; b < op->batch; ++b)
-        squares +=
-            op->kernels->sum_squared_difference(op->x + (b * op->c + channel) * op->s, (float)mean, op->s);
+        for (size_t first = 0; first < op->s; first += CHUNK) {
+            const float *x = op->x + (b * op->c + channel) * op->s + first;
+            const size_t count = dn_min_size(CHUNK, op->s - first);
+            const double added = (double)count, own_mean = op->kernels->sum(x, count) / added;
+            /* own_mean as the kernel takes it: what its rounding adds to the squares is taken off again */
+            const double off = own_mean - (double)(float)own_mean, apart = own_mean - mean;
+            squares += op->kernels->sum_squared_difference(x, (float)own_mean, count) - added * off * off +
+                       apart * apart * n * added / (n + added);
+            n += added;
+            mean += apart * added / n;
+        }
     keep_statistics(op, channel, mean, squares / freedom(op));
 }
 
@@ -141,10 +154,12 @@ static void forward_task(void *context, int part, int parts) {
 
 void dn_cpu_batchnorm_forward(dn_device *device, const float *x, float *y, float *mean, float *variance,
                               float *rolling_mean, float *rolling_variance, const float *scale,
-                              const float *bias, int batch, int c, size_t s, bool pjreddie_cpu) {
+                              const float *bias, dn_activation kind, int batch, int c, size_t s,
+                              bool pjreddie_cpu) {
     batchnorm op = {.kernels = device->kernels,
                     .x = x,
                     .y = y,
+                    .activation = kind,
                     .scale = scale,
                     .bias = bias,
                     .mean = mean,
@@ -180,25 +195,26 @@ static backward_terms backward_step(const batchnorm *op, size_t channel, double 
 }
 
 static void backward_channel(const batchnorm *op, size_t channel) {
+    const dn_kernels *kernels = op->kernels;
     const float mean = op->mean[channel];
-    float centred[CHUNK];
     double sum = 0, product = 0;
     for (size_t b = 0; b < op->batch; ++b) {
-        const float *x = op->x + (b * op->c + channel) * op->s,
-                    *delta = op->y + (b * op->c + channel) * op->s;
-        for (size_t first = 0; first < op->s; first += CHUNK) {
-            size_t count = dn_min_size(CHUNK, op->s - first);
-            for (size_t i = 0; i < count; ++i) centred[i] = x[first + i] - mean;
-            sum += op->kernels->sum(delta + first, count);
-            product += op->kernels->dot(delta + first, centred, count);
+        size_t at = (b * op->c + channel) * op->s, end = at + op->s;
+        for (; at < end; at += CHUNK) {
+            const size_t count = dn_min_size(CHUNK, end - at);
+            double sums[2];
+            if (op->activation != DN_ACTIVATION_LINEAR)
+                kernels->activate_gradient(op->activation, op->activated + at, NULL, op->y + at, count);
+            kernels->normalize_sums(op->x + at, op->y + at, mean, count, sums);
+            sum += sums[0];
+            product += sums[1];
         }
     }
     const backward_terms terms = backward_step(op, channel, sum, product);
-    const float slope = (float)terms.slope, scaled = (float)terms.centred, constant = (float)terms.constant;
     for (size_t b = 0; b < op->batch; ++b) {
-        const float *x = op->x + (b * op->c + channel) * op->s;
-        float *delta = op->y + (b * op->c + channel) * op->s;
-        for (size_t i = 0; i < op->s; ++i) delta[i] = delta[i] * slope + (x[i] - mean) * scaled + constant;
+        const size_t at = (b * op->c + channel) * op->s;
+        kernels->normalize_gradient(op->x + at, op->y + at, mean, (float)terms.slope, (float)terms.centred,
+                                    (float)terms.constant, op->s);
     }
 }
 
@@ -211,6 +227,9 @@ static void backward_block(const batchnorm *op, size_t first, size_t count) {
     for (size_t b = 0; b < op->batch; ++b) {
         const float *x = op->x + b * op->c + first;
         float *delta = op->y + b * op->c + first;
+        if (op->activation != DN_ACTIVATION_LINEAR)
+            op->kernels->activate_gradient(op->activation, op->activated + b * op->c + first, NULL, delta,
+                                           count);
         for (size_t i = 0; i < count; ++i) {
             sum[i] += delta[i];
             product[i] += (double)(delta[i] * (x[i] - mean[i]));
@@ -247,12 +266,15 @@ static void backward_task(void *context, int part, int parts) {
         for (size_t f = begin; f < end; ++f) backward_channel(op, f);
 }
 
-void dn_cpu_batchnorm_backward(dn_device *device, const float *x, const float *mean, const float *variance,
-                               const float *scale, float *delta, float *scale_gradient, float *bias_gradient,
-                               int batch, int c, size_t s, bool pjreddie_cpu) {
+void dn_cpu_batchnorm_backward(dn_device *device, const float *x, const float *y, const float *mean,
+                               const float *variance, const float *scale, dn_activation kind, float *delta,
+                               float *scale_gradient, float *bias_gradient, int batch, int c, size_t s,
+                               bool pjreddie_cpu) {
     batchnorm op = {.kernels = device->kernels,
                     .x = x,
                     .y = delta,
+                    .activation = kind,
+                    .activated = y,
                     .scale = scale,
                     .mean = mean,
                     .variance = variance,

@@ -13,6 +13,7 @@ typedef struct maxpool {
     int32_t *argmax;            /* forward */
     const int32_t *from_argmax; /* backward */
     size_t planes;
+    bool accumulate;
 } maxpool;
 
 static void maxpool_task(void *context, int part, int parts) {
@@ -28,7 +29,7 @@ static void maxpool_task(void *context, int part, int parts) {
 
 void dn_cpu_maxpool_forward(dn_device *device, const dn_pool_shape *shape, int batch, const float *x,
                             float *y, int32_t *argmax) {
-    maxpool op = {device->kernels, shape, x, y, argmax, NULL, (size_t)batch * (size_t)shape->c};
+    maxpool op = {device->kernels, shape, x, y, argmax, NULL, (size_t)batch * (size_t)shape->c, false};
     dn_cpu_parallel(device, op.planes * (size_t)shape->h * (size_t)shape->w, maxpool_task, &op);
 }
 
@@ -38,13 +39,14 @@ static void maxpool_backward_task(void *context, int part, int parts) {
     size_t in = (size_t)p->h * (size_t)p->w, out = (size_t)p->out_h * (size_t)p->out_w, begin, end;
     dn_pool_slice(op->planes, 1, part, parts, &begin, &end);
     for (size_t plane = begin; plane < end; ++plane)
-        for (size_t i = plane * out; i < (plane + 1) * out; ++i)
-            if (op->from_argmax[i] >= 0) op->into[plane * in + (size_t)op->from_argmax[i]] += op->from[i];
+        op->kernels->maxpool_gradient(op->from_argmax + plane * out, op->from + plane * out, p->out_h,
+                                      p->out_w, op->into + plane * in, p->h, p->w, p->size, p->stride_y,
+                                      p->stride_x, p->offset_y, p->offset_x, op->accumulate);
 }
 
 void dn_cpu_maxpool_backward(dn_device *device, const dn_pool_shape *shape, int batch, const int32_t *argmax,
-                             const float *dy, float *dx) {
-    maxpool op = {device->kernels, shape, dy, dx, NULL, argmax, (size_t)batch * (size_t)shape->c};
+                             const float *dy, float *dx, bool accumulate) {
+    maxpool op = {device->kernels, shape, dy, dx, NULL, argmax, (size_t)batch * (size_t)shape->c, accumulate};
     dn_cpu_parallel(device, op.planes * (size_t)shape->h * (size_t)shape->w, maxpool_backward_task, &op);
 }
 

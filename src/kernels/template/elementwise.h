@@ -300,3 +300,50 @@ static double sum_squared_difference(const float *x, float mean, size_t count) {
     for (; i < count; ++i) total += ((double)x[i] - (double)mean) * ((double)x[i] - (double)mean);
     return total;
 }
+
+/* ---- batch normalisation ---- */
+
+static void normalize(const float *x, float *y, float mean, float factor, float shift, size_t count) {
+    const vfloat means = vset(mean), factors = vset(factor), shifts = vset(shift);
+    size_t i = 0;
+    for (; i + LEVEL_LANES <= count; i += LEVEL_LANES)
+        vstore(y + i, (vload(x + i) - means) * factors + shifts);
+    const int left = (int)(count % LEVEL_LANES);
+    if (left) vstore_partial(y + i, (vload_partial(x + i, left) - means) * factors + shifts, left);
+}
+
+static void normalize_sums(const float *x, const float *delta, float mean, size_t count, double sums[2]) {
+    const vfloat means = vset(mean);
+    sums[0] = sums[1] = 0;
+    size_t whole = count / SUM_LANES * SUM_LANES, i = 0;
+    while (i < whole) {
+        vfloat partial[SUM_VECTORS] = {{0}}, product[SUM_VECTORS] = {{0}};
+        size_t end = dn_min_size(whole, i + SUM_BLOCK);
+        for (; i < end; i += SUM_LANES)
+            for (int v = 0; v < SUM_VECTORS; ++v) {
+                const vfloat d = vload(delta + i + v * LEVEL_LANES);
+                partial[v] += d;
+                product[v] += d * (vload(x + i + v * LEVEL_LANES) - means);
+            }
+        sums[0] += sum_of_lanes(partial);
+        sums[1] += sum_of_lanes(product);
+    }
+    for (; i < count; ++i) {
+        sums[0] += (double)delta[i];
+        sums[1] += (double)delta[i] * (double)(x[i] - mean);
+    }
+}
+
+static void normalize_gradient(const float *x, float *delta, float mean, float slope, float centred,
+                               float constant, size_t count) {
+    const vfloat means = vset(mean), slopes = vset(slope), factors = vset(centred),
+                 constants = vset(constant);
+    size_t i = 0;
+    for (; i + LEVEL_LANES <= count; i += LEVEL_LANES)
+        vstore(delta + i, vload(delta + i) * slopes + ((vload(x + i) - means) * factors + constants));
+    const int left = (int)(count % LEVEL_LANES);
+    if (left) {
+        const vfloat shift = (vload_partial(x + i, left) - means) * factors + constants;
+        vstore_partial(delta + i, vload_partial(delta + i, left) * slopes + shift, left);
+    }
+}

@@ -147,3 +147,60 @@ static void maxpool(const float *in, int h, int w, float *out, int32_t *argmax, 
             maxpool_wide(from, w, rows, out, out_w, size, stride_x, offset_x);
     }
 }
+
+/* ---- gradient ---- */
+
+/* Up to `lanes` floats of a row, set or added to. */
+DN_INLINE void put_floats(float *to, vfloat value, int count, bool accumulate) {
+    if (count >= LEVEL_LANES)
+        vstore(to, accumulate ? vload(to) + value : value);
+    else if (count > 0)
+        vstore_partial(to, accumulate ? vload_partial(to, count) + value : value, count);
+}
+
+/* A row of 2x2 windows at stride 2: both input rows, whole, without branches. */
+static void maxpool_gradient_pairs(const int32_t *argmax, const float *dy, int count, int first, float *dx,
+                                   int w, bool accumulate) {
+    vint corner;
+    for (int i = 0; i < LEVEL_LANES; ++i) corner[i] = first + 2 * i;
+    const vfloat zero = {0};
+    for (int j = 0; j < count; j += LEVEL_LANES, corner += 2 * LEVEL_LANES) {
+        const int left = count - j;
+        vint at = {0};
+        vfloat d;
+        if (left >= LEVEL_LANES) {
+            memcpy(&at, argmax + j, sizeof at);
+            d = vload(dy + j);
+        } else {
+            memcpy(&at, argmax + j, (size_t)left * sizeof *argmax);
+            d = vload_partial(dy + j, left);
+        }
+        DN_UNROLL
+        for (int row = 0; row < 2; ++row) {
+            const vint start = corner + row * w;
+            const vfloat even = vselect(at == start, d, zero), odd = vselect(at == start + 1, d, zero);
+            float *to = dx + (ptrdiff_t)row * w + 2 * j;
+            put_floats(to, INTERLEAVE_LOW(even, odd), 2 * left, accumulate);
+            put_floats(to + LEVEL_LANES, INTERLEAVE_HIGH(even, odd), 2 * left - LEVEL_LANES, accumulate);
+        }
+    }
+}
+
+static void maxpool_gradient(const int32_t *argmax, const float *dy, int out_h, int out_w, float *dx, int h,
+                             int w, int size, int stride_y, int stride_x, int offset_y, int offset_x,
+                             bool accumulate) {
+    if (size == 2 && stride_y == 2 && stride_x == 2 && offset_y == 0 && offset_x == 0 && h == 2 * out_h &&
+        w == 2 * out_w) {
+        for (int i = 0; i < out_h; ++i, argmax += out_w, dy += out_w)
+            maxpool_gradient_pairs(argmax, dy, out_w, 2 * i * w, dx + (ptrdiff_t)(2 * i) * w, w, accumulate);
+        return;
+    }
+    int cleared = accumulate ? h : 0; /* rows that hold something to add to */
+    for (int i = 0; i < out_h; ++i, argmax += out_w, dy += out_w) {
+        const int bottom = dn_min_int(h, i * stride_y + offset_y + size);
+        for (; cleared < bottom; ++cleared) zero_floats(dx + (ptrdiff_t)cleared * w, w);
+        for (int j = 0; j < out_w; ++j)
+            if (argmax[j] >= 0) dx[argmax[j]] += dy[j];
+    }
+    for (; cleared < h; ++cleared) zero_floats(dx + (ptrdiff_t)cleared * w, w);
+}
