@@ -101,6 +101,12 @@ typedef struct dn_kernels {
     void (*weigh_shifted)(int taps, const float *weights, const ptrdiff_t *offsets, const float *from,
                           float *y, int count, bool accumulate);
 
+    /* sums[correlate_rows][correlate_columns][lanes] adds left[i * stride + p] right[offsets[j] + p] for all
+     * p < count, lane by lane; reads up to lanes - 1 further on the right */
+    int correlate_rows, correlate_columns;
+    void (*correlate)(int count, const float *left, size_t stride, const float *right,
+                      const ptrdiff_t *offsets, float *sums);
+
     /* ---- Winograd convolution F(m x m, 3 x 3), m = 2, 3 or 4 (template/winograd.h) ---- */
     int winograd_tiles, winograd_columns; /* most tiles per panel; output channels per panel */
     /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles; stage: (m + 2)(m tiles + 2)

@@ -227,7 +227,7 @@ static void test_sizes(void) {
 
 static void test_maps(void) {
     const int before = failures;
-    const int maps[][2] = {{1, 1}, {1, 7}, {7, 1}, {2, 2}, {3, 53}, {13, 13}, {5, 100}};
+    const int maps[][2] = {{1, 1}, {1, 7}, {7, 1}, {2, 2}, {3, 53}, {13, 13}, {5, 100}, {9, 210}};
     for (size_t i = 0; i < DN_COUNT(maps); ++i)
         for (int size = 1; size <= 3; size += 2)
             for (int channels = 1; channels <= 34; channels += 16) {

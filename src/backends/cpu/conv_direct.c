@@ -1,6 +1,6 @@
-/* conv_direct.c - convolutions of few input channels on wide maps, where packing patches would cost as much
- * as multiplying them: the register tile reads its rows straight from padded planes. The padded planes
- * themselves, which depthwise convolutions use too, are here. */
+/* conv_direct.c - convolutions of few input channels on wide maps, and the gradients of their weights, where
+ * packing patches would cost as much as multiplying them: kernels read their rows straight from padded
+ * planes. The padded planes themselves, which depthwise convolutions use too, are here. */
 #include "cpu.h"
 
 #include <string.h>
@@ -8,6 +8,8 @@
 enum {
     MOST_DEPTH = 256, /* one block of dn_gemm_pack */
     MOST_FILTERS = 64,
+    MOST_WEIGHTS = 2048, /* sums of the gradient beside the rows, in the second-level cache */
+    SLICES = 16,   /* of the rows of a batch, each with sums of its own: the same for any number of threads */
     BLOCK_ROWS = 8 /* output rows whose inputs are padded at a time; they stay in the first-level cache */
 };
 
@@ -84,10 +86,18 @@ size_t dn_direct_scratch(const dn_conv_shape *shape, int threads) {
     return (size_t)threads * padded_floats(shape);
 }
 
+/* The rows of all channels under output rows first .. last of one image. */
+static void pad_block(const dn_conv_shape *shape, const float *x, int first, int last, float *padded) {
+    const int rows = (last - first - 1) * shape->stride_y + reach_of(shape) + 1;
+    for (int c = 0; c < shape->in_c; ++c)
+        dn_pad_rows(shape, x + (size_t)c * (size_t)shape->in_h * (size_t)shape->in_w, first * shape->stride_y,
+                    rows, padded + (size_t)c * channel_floats(shape));
+}
+
 typedef struct direct_job {
     const dn_kernels *kernels;
     const dn_conv_shape *shape;
-    const dn_epilogue *epilogue;
+    const dn_epilogue *epilogue; /* NULL: none */
     const float *x, *weights;
     float *y, *scratch;
 } direct_job;
@@ -110,7 +120,7 @@ static void multiply_rows(const direct_job *job, int first, int last, const floa
                                            plane, dn_min_int(height, shape->out_c - o),
                                            dn_min_int(kernels->gemm_columns, shape->out_w - x));
     }
-    for (int o = 0; o < shape->out_c; ++o) {
+    for (int o = 0; o < shape->out_c && job->epilogue; ++o) {
         const size_t at = (size_t)o * plane + (size_t)first * (size_t)shape->out_w;
         kernels->affine_activate(job->epilogue->activation, job->y + at, 1.0f,
                                  job->epilogue->bias ? job->epilogue->bias[o] : 0.0f,
@@ -130,10 +140,7 @@ static void run_rows(void *context, int part, int parts) {
     dn_pool_slice((size_t)shape->out_h, 1, part, parts, &begin, &end);
     for (int first = (int)begin; first < (int)end; first += BLOCK_ROWS) {
         const int last = dn_min_int(first + BLOCK_ROWS, (int)end);
-        const int rows = (last - first - 1) * shape->stride_y + reach_of(shape) + 1;
-        for (int c = 0; c < shape->in_c; ++c)
-            dn_pad_rows(shape, job->x + (size_t)c * (size_t)shape->in_h * (size_t)shape->in_w,
-                        first * shape->stride_y, rows, padded + (size_t)c * channel_floats(shape));
+        pad_block(shape, job->x, first, last, padded);
         multiply_rows(job, first, last, padded, offsets);
     }
 }
@@ -142,4 +149,120 @@ void dn_direct_run(dn_device *device, const dn_conv_shape *shape, const float *x
                    const dn_epilogue *epilogue, float *y, float *scratch) {
     direct_job job = {device->kernels, shape, epilogue, x, weights, y, scratch};
     dn_pool_run(device->pool, run_rows, &job);
+}
+
+/* ---- the gradient of the weights: sums over rows of pixels, a tile of filters and taps at a time ---- */
+
+bool dn_direct_gradient_fits(const dn_kernels *kernels, const dn_conv_shape *shape) {
+    return dn_direct_fits(kernels, shape) && shape->out_c >= kernels->correlate_rows &&
+           shape->out_c * shape->in_c * shape->size * shape->size <= MOST_WEIGHTS;
+}
+
+typedef struct gradient_job {
+    const dn_kernels *kernels;
+    const dn_conv_shape *shape;
+    const float *x, *dy;
+    float *dw, *scratch;
+    int batch, depth;
+    int row_tiles, column_tiles; /* of filters and of taps */
+    size_t tile_size, sum_size;  /* floats */
+} gradient_job;
+
+static gradient_job describe_gradient(const dn_kernels *kernels, const dn_conv_shape *shape, int batch) {
+    gradient_job job = {.kernels = kernels, .shape = shape, .batch = batch};
+    const int rows = kernels->correlate_rows, columns = kernels->correlate_columns;
+    job.depth = shape->in_c * shape->size * shape->size;
+    job.row_tiles = (shape->out_c + rows - 1) / rows;
+    job.column_tiles = (job.depth + columns - 1) / columns;
+    job.tile_size = (size_t)(rows * columns * kernels->lanes);
+    job.sum_size = (size_t)(job.row_tiles * job.column_tiles) * job.tile_size;
+    return job;
+}
+
+size_t dn_direct_gradient_scratch(const dn_kernels *kernels, const dn_conv_shape *shape, int batch,
+                                  int threads) {
+    return SLICES * describe_gradient(kernels, shape, batch).sum_size +
+           (size_t)threads * padded_floats(shape);
+}
+
+/* The last tile of filters is whole, too: it begins among those of the tile before. */
+static int first_filter(const gradient_job *job, int tile) {
+    const int rows = job->kernels->correlate_rows;
+    return dn_min_int(tile * rows, job->shape->out_c - rows);
+}
+
+/* Adds output rows first .. last of one image to the sums. */
+static void correlate_rows(const gradient_job *job, const float *dy, int first, int last, const float *padded,
+                           const ptrdiff_t *offsets, float *sums) {
+    const dn_conv_shape *shape = job->shape;
+    const size_t plane = (size_t)shape->out_h * (size_t)shape->out_w;
+    for (int row = first; row < last; ++row) {
+        const float *from =
+            padded + (ptrdiff_t)(row - first) * shape->stride_y * shape->stride_x * dn_padded_pitch(shape);
+        float *tile = sums;
+        for (int i = 0; i < job->row_tiles; ++i) {
+            const float *left = dy + (size_t)first_filter(job, i) * plane + (size_t)(row * shape->out_w);
+            for (int j = 0; j < job->column_tiles; ++j, tile += job->tile_size)
+                job->kernels->correlate(shape->out_w, left, plane, from,
+                                        offsets + j * job->kernels->correlate_columns, tile);
+        }
+    }
+}
+
+static void run_slices(void *context, int part, int parts) {
+    const gradient_job *job = context;
+    const dn_conv_shape *shape = job->shape;
+    const size_t x_image = (size_t)shape->in_c * (size_t)shape->in_h * (size_t)shape->in_w;
+    const size_t y_image = (size_t)shape->out_c * (size_t)shape->out_h * (size_t)shape->out_w;
+    float *padded = job->scratch + SLICES * job->sum_size + (size_t)part * padded_floats(shape);
+    ptrdiff_t offsets[MOST_DEPTH + 8];
+    dn_padded_offsets(shape, shape->in_c, channel_floats(shape), offsets);
+    for (int i = job->depth; i < job->column_tiles * job->kernels->correlate_columns; ++i)
+        offsets[i] = offsets[job->depth - 1];
+    memset(padded, 0, padded_floats(shape) * sizeof *padded);
+    size_t begin, end;
+    dn_pool_slice(SLICES, 1, part, parts, &begin, &end);
+    for (size_t slice = begin; slice < end; ++slice) {
+        float *sums = job->scratch + slice * job->sum_size;
+        memset(sums, 0, job->sum_size * sizeof *sums);
+        size_t row, row_end; /* of all images */
+        dn_pool_slice((size_t)job->batch * (size_t)shape->out_h, 1, (int)slice, SLICES, &row, &row_end);
+        while (row < row_end) {
+            const size_t image = row / (size_t)shape->out_h;
+            const int first = (int)(row % (size_t)shape->out_h);
+            const int last = (int)dn_min_size((size_t)dn_min_int(first + BLOCK_ROWS, shape->out_h),
+                                              (size_t)first + (row_end - row));
+            pad_block(shape, job->x + image * x_image, first, last, padded);
+            correlate_rows(job, job->dy + image * y_image, first, last, padded, offsets, sums);
+            row += (size_t)(last - first);
+        }
+    }
+}
+
+/* Adds slices and lanes, always in the same order. */
+static void finish_gradient(const gradient_job *job) {
+    const int rows = job->kernels->correlate_rows, columns = job->kernels->correlate_columns;
+    const size_t lanes = (size_t)job->kernels->lanes;
+    for (int o = 0; o < job->shape->out_c; ++o)
+        for (int tap = 0; tap < job->depth; ++tap) {
+            const int row_tile = o / rows, row = o - first_filter(job, row_tile);
+            const float *sums = job->scratch +
+                                (size_t)(row_tile * job->column_tiles + tap / columns) * job->tile_size +
+                                (size_t)(row * columns + tap % columns) * lanes;
+            double total = 0;
+            for (size_t slice = 0; slice < SLICES; ++slice, sums += job->sum_size)
+                for (size_t lane = 0; lane < lanes; ++lane) total += (double)sums[lane];
+            job->dw[o * job->depth + tap] += (float)total;
+        }
+}
+
+void dn_direct_gradient_run(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
+                            const float *dy, float *dw, float *scratch) {
+    gradient_job job = describe_gradient(device->kernels, shape, batch);
+    job.x = x;
+    job.dy = dy;
+    job.dw = dw;
+    job.scratch = scratch;
+    dn_pool_run(device->pool, run_slices, &job);
+    finish_gradient(&job);
 }

@@ -65,6 +65,31 @@ static size_t winograd_scratch(const dn_kernels *kernels, const dn_conv_shape *s
     return floats;
 }
 
+/* As planned convolutions do, but the weights are packed at every step. */
+static size_t packed_weights(const dn_kernels *kernels, const dn_conv_shape *shape) {
+    return dn_round_up(dn_gemm_packed_size(kernels, shape->out_c, depth_of(shape)), 16);
+}
+
+static size_t direct_scratch(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, int threads) {
+    size_t floats = 0;
+    if (dn_direct_fits(kernels, shape))
+        floats = packed_weights(kernels, shape) + dn_direct_scratch(shape, threads);
+    if (dn_direct_gradient_fits(kernels, shape))
+        floats = dn_max_size(floats, dn_direct_gradient_scratch(kernels, shape, batch, threads));
+    return floats;
+}
+
+static void direct_forward(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
+                           const float *weights, float *y, float *scratch) {
+    const planes p = measure(shape);
+    const int k = depth_of(shape);
+    const dn_operand left = {.layout = DN_LAYOUT_COLUMNS, .p = weights, .stride = (size_t)k};
+    dn_gemm_pack(device->kernels, &left, shape->out_c, k, scratch);
+    for (size_t i = 0; i < (size_t)batch; ++i)
+        dn_direct_run(device, shape, x + i * p.x_image, scratch, NULL, y + i * p.y_image,
+                      scratch + packed_weights(device->kernels, shape));
+}
+
 size_t dn_cpu_conv_scratch(dn_device *device, const dn_conv_shape *shape, int batch) {
     const int threads = dn_pool_threads(device->pool);
     if (dn_depthwise_fits(shape)) return dn_depthwise_scratch(shape, threads);
@@ -78,8 +103,9 @@ size_t dn_cpu_conv_scratch(dn_device *device, const dn_conv_shape *shape, int ba
         data = dn_gemm_scratch(kernels, shape->in_c / shape->groups, batch * p.x_pixels, m * taps, threads);
     else
         data = dn_gemm_scratch(kernels, k, p.y_pixels, m, threads) + (size_t)k * (size_t)p.y_pixels + 16;
-    return dn_max_size(dn_max_size(data, winograd_scratch(kernels, shape, batch, threads)),
-                       dn_max_size(forward, weight));
+    const size_t special = dn_max_size(winograd_scratch(kernels, shape, batch, threads),
+                                       direct_scratch(kernels, shape, batch, threads));
+    return dn_max_size(dn_max_size(data, special), dn_max_size(forward, weight));
 }
 
 void dn_cpu_conv_forward(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
@@ -91,6 +117,10 @@ void dn_cpu_conv_forward(dn_device *device, const dn_conv_shape *shape, int batc
     dn_winograd winograd;
     if (choose_winograd(device->kernels, shape, batch, &winograd)) {
         dn_winograd_batch_run(device, &winograd, batch, x, weights, false, y, false, scratch);
+        return;
+    }
+    if (dn_direct_fits(device->kernels, shape)) {
+        direct_forward(device, shape, batch, x, weights, y, scratch);
         return;
     }
     const planes p = measure(shape);
@@ -221,6 +251,10 @@ void dn_cpu_conv_weight_gradient(dn_device *device, const dn_conv_shape *shape, 
     dn_winograd winograd;
     if (choose_winograd(device->kernels, shape, batch, &winograd)) {
         dn_winograd_gradient_run(device, &winograd, batch, x, dy, dw, scratch);
+        return;
+    }
+    if (dn_direct_gradient_fits(device->kernels, shape)) {
+        dn_direct_gradient_run(device, shape, batch, x, dy, dw, scratch);
         return;
     }
     const planes p = measure(shape);

@@ -80,6 +80,12 @@ bool dn_direct_fits(const dn_kernels *kernels, const dn_conv_shape *shape);
 size_t dn_direct_scratch(const dn_conv_shape *shape, int threads); /* floats */
 void dn_direct_run(dn_device *device, const dn_conv_shape *shape, const float *x, const float *weights,
                    const dn_epilogue *epilogue, float *y, float *scratch);
+/* The gradient of the weights, where they are few. */
+bool dn_direct_gradient_fits(const dn_kernels *kernels, const dn_conv_shape *shape);
+size_t dn_direct_gradient_scratch(const dn_kernels *kernels, const dn_conv_shape *shape, int batch,
+                                  int threads); /* floats */
+void dn_direct_gradient_run(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
+                            const float *dy, float *dw, float *scratch);
 
 /* One input channel per group (conv_depthwise.c). */
 bool dn_depthwise_fits(const dn_conv_shape *shape);

@@ -271,3 +271,39 @@ static void weigh_shifted(int taps, const float *weights, const ptrdiff_t *offse
             vstore_partial(y + i, accumulate ? vload_partial(y + i, tail) + sum[0] : sum[0], tail);
     }
 }
+
+/* As many sums as the 32, or else 16, registers hold beside a column's vectors. */
+#if LEVEL_LANES > 8
+enum { CORRELATE_ROWS = 4, CORRELATE_COLUMNS = 6 };
+#else
+enum { CORRELATE_ROWS = 2, CORRELATE_COLUMNS = 4 };
+#endif
+
+static void correlate(int count, const float *left, size_t stride, const float *right,
+                      const ptrdiff_t *offsets, float *sums) {
+    vfloat sum[CORRELATE_ROWS][CORRELATE_COLUMNS];
+    const float *from[CORRELATE_COLUMNS];
+    DN_UNROLL
+    for (int j = 0; j < CORRELATE_COLUMNS; ++j) from[j] = right + offsets[j];
+    DN_UNROLL
+    for (int i = 0; i < CORRELATE_ROWS; ++i) DN_UNROLL
+    for (int j = 0; j < CORRELATE_COLUMNS; ++j)
+        sum[i][j] = vload(sums + (i * CORRELATE_COLUMNS + j) * LEVEL_LANES);
+    for (int p = 0; p < count; p += LEVEL_LANES) {
+        const int left_over = count - p;
+        vfloat column[CORRELATE_COLUMNS];
+        DN_UNROLL
+        for (int j = 0; j < CORRELATE_COLUMNS; ++j) column[j] = vload(from[j] + p);
+        DN_UNROLL
+        for (int i = 0; i < CORRELATE_ROWS; ++i) {
+            const float *at = left + (size_t)i * stride + p;
+            const vfloat row = left_over >= LEVEL_LANES ? vload(at) : vload_partial(at, left_over);
+            DN_UNROLL
+            for (int j = 0; j < CORRELATE_COLUMNS; ++j) sum[i][j] += row * column[j];
+        }
+    }
+    DN_UNROLL
+    for (int i = 0; i < CORRELATE_ROWS; ++i) DN_UNROLL
+    for (int j = 0; j < CORRELATE_COLUMNS; ++j)
+        vstore(sums + (i * CORRELATE_COLUMNS + j) * LEVEL_LANES, sum[i][j]);
+}
