@@ -252,6 +252,21 @@ def test_summary_and_plan(model: tuple[str, str], capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.count("\n") >= 1
 
 
+def test_summary_shows_groups_sources_and_windows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cfg = tmp_path / "x.cfg"
+    cfg.write_text(
+        "[net]\nwidth=8\nheight=8\nchannels=4\n[convolutional]\nfilters=8\nsize=3\nstride=2\npad=1\n"
+        "groups=4\n[convolutional]\nfilters=8\n[shortcut]\nfrom=-2\n[upsample]\nstride=2\n"
+        "[maxpool]\nstride=4\n[route]\nlayers=-1,4\n"
+    )
+    assert main(["summary", str(cfg)]) == 0
+    rows = capsys.readouterr().out.splitlines()[1:-1]
+    cells = [row.split(" -> ")[0].split() for row in rows]
+    assert cells[0][1:4] == ["convolutional", "8/4", "3/2"] and cells[1][1:4] == ["convolutional", "8", "1/1"]
+    assert cells[2][1:] == ["shortcut", "of", "0"] and cells[3][1:3] == ["upsample", "/2"]
+    assert cells[4][1:3] == ["maxpool", "4/4"] and cells[5][1:] == ["route", "of", "4,4"]
+
+
 # ---- training --------------------------------------------------------------------------------------------
 
 TRAINED_CFG = TINY_CFG.replace("width=32\nheight=24", "width=64\nheight=64").replace("classes=3", "classes=8")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from golden import SHARED, known_types
+from golden import SHARED
 from thin import disagreement, sections, steady, thin
 
 import darknet_py as dn
@@ -64,7 +64,6 @@ def _beside_the_data() -> Iterator[None]:
 @pytest.mark.parametrize("name", UNIQUE)
 def test_a_file_builds_and_its_summary_prints(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = FILES[name].read_text("utf-8")
-    skip_if_new(text)
     status = main(["summary", str(FILES[name])])
     output = capsys.readouterr()
     message = BROKEN.get(name.split("/")[1])
@@ -79,16 +78,9 @@ def test_a_file_builds_and_its_summary_prints(name: str, capsys: pytest.CaptureF
 @pytest.mark.parametrize("name", [name for name in UNIQUE if name.split("/")[-1] not in BROKEN])
 def test_a_file_runs_and_the_plan_agrees(name: str) -> None:
     text = thin(FILES[name].read_text("utf-8"))
-    skip_if_new(text)
     with smallest(text) as net:
         steady(net)
         assert disagreement(net) < 1e-4
-
-
-def skip_if_new(text: str) -> None:
-    missing = {name for name, _ in sections(text)} - known_types()
-    if missing:
-        pytest.skip(f"layers not there yet: {', '.join(sorted(missing))}")
 
 
 def smallest(text: str) -> dn.Network:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from .arguments import Parser, add_network, natural, positive
@@ -89,13 +90,13 @@ def run_summary(options: argparse.Namespace) -> int:
             print(json.dumps({"input": shape, "layers": rows, "total": totals}, indent=1))
             return 0
     print(
-        f"{'layer':>5} {'type':<16} {'filters':>7} {'size/str':>8} {'input':>18}    {'output':>18} ", end=""
+        f"{'layer':>5} {'type':<16} {'filters':>9} {'size/str':>8} {'input':>18}    {'output':>18} ", end=""
     )
     print(f"{'parameters':>11} {'MFLOP':>10} {'KiB':>9}")
     for row in rows:
         source = f"of {row['from']}" if row["from"] else _dimensions(row["input"])
         print(
-            f"{row['index']:>5} {row['type']:<16} {row['filters'] or '':>7} {row['size'] or '':>8} "
+            f"{row['index']:>5} {row['type']:<16} {_filters(row):>9} {row['size'] or '':>8} "
             f"{source:>18} -> {_dimensions(row['output']):>18} {row['parameters']:>11,} "
             f"{row['mflop']:>10.3f} {row['bytes'] / 1024:>9.1f}"
         )
@@ -108,7 +109,8 @@ def run_summary(options: argparse.Namespace) -> int:
 
 
 def summary(net: Network) -> list[dict[str, Any]]:
-    """One dictionary per layer: index, type, filters, size, from, input, output, parameters, mflop, bytes."""
+    """One dictionary per layer: index, type, filters, groups, size, from, input, output, parameters, mflop,
+    bytes."""
     before, rows = tuple(net.input_shape[1:]), []
     for layer in net.layers:
         rows.append(
@@ -116,6 +118,7 @@ def summary(net: Network) -> list[dict[str, Any]]:
                 "index": layer.index,
                 "type": layer.type,
                 "filters": layer.out_shape[0] if layer.type in FILTERED else None,
+                "groups": _groups(layer) if layer.type in FILTERED else None,
                 "size": _window(layer),
                 "from": _sources(layer),
                 "input": list(before),
@@ -127,6 +130,18 @@ def summary(net: Network) -> list[dict[str, Any]]:
         )
         before = layer.out_shape
     return rows
+
+
+def _groups(layer: Layer) -> int:
+    """As Darknet reads numbers: what follows the digits doesn't count."""
+    found = re.match(r"\d+", layer.option("groups") or "")
+    return int(found[0]) if found else 1
+
+
+def _filters(row: dict[str, Any]) -> str:
+    """filters, or filters/groups."""
+    filters, groups = row["filters"], row["groups"]
+    return "" if filters is None else f"{filters}/{groups}" if groups > 1 else str(filters)
 
 
 def _window(layer: Layer) -> str | None:
