@@ -86,7 +86,7 @@ def deconvnet() -> Cfg:
         unpublished(),
         {
             "batch": 64,
-            "subdivisions": 64,
+            "subdivisions": 8,
             "width": 224,
             "height": 224,
             "channels": 3,

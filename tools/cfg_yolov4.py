@@ -115,7 +115,8 @@ def yolov4_tiny() -> Cfg:
         "yolov4-tiny",
         "YOLOv4-tiny",
         SCALED,
-        "Three stages in which half of the channels pass by two convolutions, and two heads.",
+        """Three stages in which half of the channels pass by two convolutions, and two heads. Their masks are
+        those of the published file: no head learns the smallest anchor, both learn the fourth.""",
         COCO,
         published("yolov4-tiny.weights"),
         DETECTOR
