@@ -36,6 +36,7 @@ DRIVEN = {
     "multiply_vector": ("matmul.c", "test_matmul"),
     "multiply_vector_transposed": ("matmul.c", "test_matmul"),
     "correlate": ("conv_direct.c", "dn_cpu_conv_weight_gradient"),
+    "correlate_plane": ("conv_depthwise.c", "dn_cpu_conv_weight_gradient"),
     "weigh_shifted": ("conv_depthwise.c", "dn_cpu_conv_prepare_level"),
     "winograd_input": ("conv_winograd.c", "dn_winograd_prepare"),
     "winograd_multiply": ("conv_winograd.c", "dn_winograd_prepare"),

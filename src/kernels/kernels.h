@@ -107,6 +107,11 @@ typedef struct dn_kernels {
     void (*correlate)(int count, const float *left, size_t stride, const float *right,
                       const ptrdiff_t *offsets, float *sums);
 
+    /* sums[taps] = sum over rows and p < count of left[row * count + p] right[row * stride + offsets[tap] +
+     * p]; reads up to lanes - 1 further on the right */
+    void (*correlate_plane)(int rows, int count, const float *left, const float *right, size_t stride,
+                            int taps, const ptrdiff_t *offsets, float *sums);
+
     /* ---- Winograd convolution F(m x m, 3 x 3), m = 2, 3 or 4 (template/winograd.h) ---- */
     int winograd_tiles, winograd_columns; /* most tiles per panel; output channels per panel */
     /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles; stage: (m + 2)(m tiles + 2)

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { SUM_ROWS = 64 /* whose products are summed in one go: longer sums round more */ };
+
 typedef struct depthwise {
     const dn_conv_shape *shape;
     int multiplier;  /* outputs per input channel */
@@ -30,10 +32,12 @@ static size_t taps_of(const dn_conv_shape *shape) {
     return (size_t)shape->size * (size_t)shape->size;
 }
 
-/* Floats of a thread: the padded plane, what a kernel may read past it, and the offsets of the taps. */
+/* Floats of a thread: the padded plane, what a kernel may read past it, the offsets of the taps and their
+ * sums. */
 static size_t thread_scratch(const dn_conv_shape *shape) {
     const size_t offsets = (taps_of(shape) * sizeof(ptrdiff_t) + sizeof(float) - 1) / sizeof(float);
-    return dn_round_up(describe(shape).padded, 16) + 64 + dn_round_up(offsets, 16);
+    return dn_round_up(describe(shape).padded, 16) + 64 + dn_round_up(offsets, 16) +
+           dn_round_up(taps_of(shape), 16);
 }
 
 static bool is_stride_one(const dn_conv_shape *shape) {
@@ -219,6 +223,8 @@ static void run_weight_gradient(void *context, int part, int parts) {
     const ptrdiff_t step = (ptrdiff_t)shape->stride_y * shape->stride_x * d->pitch;
     float *padded = job->scratch + (size_t)part * thread_scratch(shape);
     ptrdiff_t *offsets = (ptrdiff_t *)(void *)(padded + dn_round_up(d->padded, 16) + 64);
+    float *sums = padded + thread_scratch(shape) - dn_round_up(taps, 16);
+    memset(padded + d->padded, 0, (dn_round_up(d->padded, 16) + 64 - d->padded) * sizeof *padded);
     dn_padded_offsets(shape, 1, 0, offsets);
     size_t begin, end;
     dn_pool_slice((size_t)shape->in_c, 1, part, parts, &begin, &end);
@@ -229,12 +235,12 @@ static void run_weight_gradient(void *context, int part, int parts) {
             for (size_t j = 0; j < (size_t)d->multiplier; ++j) {
                 const float *dy = job->dy + (i * (size_t)d->multiplier + j) * d->y_plane;
                 float *dw = job->dw + (channel * (size_t)d->multiplier + j) * taps;
-                for (size_t t = 0; t < taps; ++t) {
-                    double sum = 0;
-                    for (int row = 0; row < shape->out_h; ++row)
-                        sum += job->kernels->dot(dy + (size_t)row * (size_t)shape->out_w,
-                                                 padded + row * step + offsets[t], (size_t)shape->out_w);
-                    dw[t] += (float)sum;
+                for (int row = 0; row < shape->out_h; row += SUM_ROWS) {
+                    job->kernels->correlate_plane(dn_min_int(SUM_ROWS, shape->out_h - row), shape->out_w,
+                                                  dy + (size_t)row * (size_t)shape->out_w,
+                                                  padded + row * step, (size_t)step, (int)taps, offsets,
+                                                  sums);
+                    for (size_t t = 0; t < taps; ++t) dw[t] += sums[t];
                 }
             }
         }

@@ -30,6 +30,7 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .correlate_rows = CORRELATE_ROWS,
     .correlate_columns = CORRELATE_COLUMNS,
     .correlate = correlate,
+    .correlate_plane = correlate_plane,
     .winograd_tiles = WINOGRAD_TILES,
     .winograd_columns = 2 * LEVEL_LANES,
     .winograd_input = winograd_input,

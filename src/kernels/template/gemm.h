@@ -307,3 +307,39 @@ static void correlate(int count, const float *left, size_t stride, const float *
     for (int j = 0; j < CORRELATE_COLUMNS; ++j)
         vstore(sums + (i * CORRELATE_COLUMNS + j) * LEVEL_LANES, sum[i][j]);
 }
+
+enum { PLANE_TAPS = 9 };
+
+/* PLANE_TAPS taps at a time, repeating the last. The end of a row is a whole load with what follows it set to
+ * zero, but in the last row, after which there may be nothing. */
+static void correlate_plane(int rows, int count, const float *left, const float *right, size_t stride,
+                            int taps, const ptrdiff_t *offsets, float *sums) {
+    const int whole = count / LEVEL_LANES * LEVEL_LANES;
+    vint inside;
+    for (int i = 0; i < LEVEL_LANES; ++i) inside[i] = i < count - whole ? -1 : 0;
+    for (int first = 0; first < taps; first += PLANE_TAPS) {
+        const float *from[PLANE_TAPS];
+        vfloat sum[PLANE_TAPS];
+        DN_UNROLL
+        for (int j = 0; j < PLANE_TAPS; ++j) {
+            from[j] = right + offsets[dn_min_int(first + j, taps - 1)];
+            sum[j] = (vfloat){0};
+        }
+        for (int row = 0; row < rows; ++row) {
+            const float *at = left + (size_t)row * (size_t)count;
+            const size_t shift = (size_t)row * stride;
+            for (int p = 0; p < whole; p += LEVEL_LANES) {
+                const vfloat value = vload(at + p);
+                DN_UNROLL
+                for (int j = 0; j < PLANE_TAPS; ++j) sum[j] += value * vload(from[j] + shift + p);
+            }
+            if (whole == count) continue;
+            const vfloat value = row + 1 < rows && count >= LEVEL_LANES
+                                     ? (vfloat)((vint)vload(at + whole) & inside)
+                                     : vload_partial(at + whole, count - whole);
+            DN_UNROLL
+            for (int j = 0; j < PLANE_TAPS; ++j) sum[j] += value * vload(from[j] + shift + whole);
+        }
+        for (int j = 0; j < PLANE_TAPS && first + j < taps; ++j) sums[first + j] = vsum(sum[j]);
+    }
+}
