@@ -4,10 +4,11 @@
 
 A step is forward, backward and update. Without CFG: cfg/yolov3-tiny.cfg at 416 x 416. Each side runs in a
 process of its own, so that its memory is its own; their steps alternate, so that what else the machine does
-hits both. PyTorch (float32, channels-last, translated from the same cfg) runs if this Python, or the one
-given with --torch, has it. Its heads have no loss: fixed gradients enter where ours computes them from boxes
-or classes, which favours PyTorch a little. --layers prints each layer's time with
-build/release/benchmarks/train_layers, which `make build/release/benchmarks/train_layers` builds.
+hits both; on a busy machine, believe processor time with --threads 1. PyTorch (float32, channels-last,
+translated from the same cfg) runs if this Python, or the one given with --torch, has it. Its heads have no
+loss: fixed gradients enter where ours computes them from boxes or classes, which favours PyTorch a little.
+--layers prints each layer's time with build/release/benchmarks/train_layers, which
+`make build/release/benchmarks/train_layers` builds.
 """
 
 from __future__ import annotations
@@ -196,7 +197,7 @@ def torch_step(cfg: Path, batch: int, threads: int) -> tuple[Callable[[], object
 
 
 def serve(side: str, cfg: Path, batch: int, threads: int) -> None:
-    """The child: a line in, a step and a line out: its seconds, peak memory, growth since the imports."""
+    """The child: a line in, a step and a line out: its seconds, memory, growth since the imports."""
     if side == "torch":
         import torch  # noqa: F401
     else:
@@ -205,10 +206,12 @@ def serve(side: str, cfg: Path, batch: int, threads: int) -> None:
     step, name = (torch_step if side == "torch" else our_step)(cfg, batch, threads)
     print(json.dumps({"name": name}), flush=True)
     for _ in sys.stdin:
-        begin = time.perf_counter()
+        begin, used = time.perf_counter(), time.process_time()
         step()
-        seconds, peak = time.perf_counter() - begin, peak_memory()
-        print(json.dumps({"seconds": seconds, "peak": peak, "growth": peak - imported}), flush=True)
+        report = {"seconds": time.perf_counter() - begin, "processor": time.process_time() - used}
+        report["peak"] = peak_memory()
+        report["growth"] = report["peak"] - imported
+        print(json.dumps(report), flush=True)
 
 
 def has_torch(python: str) -> bool:
@@ -240,22 +243,27 @@ def compare(cfg: Path, options: argparse.Namespace) -> None:
 
     names = {side: ask(side, send=False)["name"] for side in sides}
     times: dict[str, list[float]] = {side: [] for side in sides}
+    processor: dict[str, list[float]] = {side: [] for side in sides}
     last: dict[str, dict[str, Any]] = {}
     for run in range(options.runs + 2):
         for side in sides:
             last[side] = ask(side)
             if run >= 2:  # the first ones warm up
                 times[side].append(last[side]["seconds"])
+                processor[side].append(last[side]["processor"])
     for child in children.values():
         child.communicate()
     print(f"{cfg.name}, batch {options.batch}, {options.threads} threads, medians of {options.runs} steps")
     speeds = {side: options.batch / statistics.median(values) for side, values in times.items()}
+    used = {side: statistics.median(values) / options.batch for side, values in processor.items()}
     for side in sides:
         best = options.batch / min(times[side])
         print(f"  {names[side]:28s} {speeds[side]:7.2f} images/s (best {best:.2f})", end="")
+        print(f"  {used[side] * 1e3:.0f} ms of processor time per image", end="")
         print(f"  peak memory {last[side]['peak']:.0f} MiB, {last[side]['growth']:.0f} MiB since imports")
     if "torch" in speeds:
         print(f"  ratio of speeds {speeds['darknet_py'] / speeds['torch']:.2f}", end="")
+        print(f"  of processor times {used['torch'] / used['darknet_py']:.2f}", end="")
         print(f"  ratio of memory {last['darknet_py']['growth'] / last['torch']['growth']:.2f} since imports")
     sys.stdout.flush()
 
