@@ -100,17 +100,20 @@ class _Interrupts:
         self.received = number
 
 
-def scales(width: int, height: int, factor: float, seed: int, end: int) -> Callable[[int], tuple[int, int]]:
-    """The input size of each update: every ten updates another multiple of 32 in width/factor..width*factor,
-    the height in proportion; the last 200 updates before `end` at the cfg's own size."""
-    low, high = math.ceil(width / factor / 32), math.floor(width * factor / 32)
-    choices = [32 * k for k in range(max(low, 1), high + 1)] or [width]
+def scales(
+    width: int, height: int, factor: float, seed: int, end: int, step: int = 32
+) -> Callable[[int], tuple[int, int]]:
+    """The input size of each update: every ten updates another multiple of step in
+    width/factor..width*factor, the height in proportion; the last 200 updates before `end` at the cfg's own
+    size."""
+    low, high = math.ceil(width / factor / step), math.floor(width * factor / step)
+    choices = [step * k for k in range(max(low, 1), high + 1)] or [width]
 
     def size(iteration: int) -> tuple[int, int]:
         if end and iteration + min(FIXED_AT_END, end // 10) >= end:
             return width, height
         chosen = random.Random(mixed(seed, iteration // SCALES_EVERY)).choice(choices)
-        return chosen, max(32, round(height * chosen / width / 32) * 32)
+        return chosen, max(step, round(height * chosen / width / step) * step)
 
     return size
 
@@ -303,7 +306,8 @@ def _sizes(net: Network, factor: float, seed: int, end: int) -> Callable[[int], 
     _, _, height, width = net.input_shape
     if factor <= 0:
         return lambda step: (width, height)
-    by_update = scales(width, height, 1.4 if factor == 1 else max(factor, 1 / factor), seed, end)
+    step = max(int(_number(net.option("resize_step"), 32)), 1)
+    by_update = scales(width, height, 1.4 if factor == 1 else max(factor, 1 / factor), seed, end, step)
     passes = net.subdivisions
     return lambda step: by_update(step // passes)
 

@@ -358,6 +358,7 @@ def test_training_at_several_scales(cfg: str, drawn: str) -> None:
         (192, 384),
         (224, 448),
     }
+    assert {training.scales(160, 320, 1.4, 0, 0, 64)(i) for i in range(500)} == {(128, 256), (192, 384)}
     assert (
         training.train_detector(drawn, cfg, backup="b", quiet=True, score=True, score_every=4).iteration == 8
     )

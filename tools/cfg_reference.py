@@ -17,7 +17,8 @@ MARK = "<!-- tables: written by tools/cfg_reference.py -->\n"
 
 #: Keys that only AlexeyAB's program has, besides those whose meaning starts with "fork:".
 FORK = {
-    "net": "flip letter_box sgdr_cycle sgdr_mult learning_rate_min mosaic mixup cutmix mosaic_bound blur"
+    "net": "flip letter_box seq_scales"
+    " sgdr_cycle sgdr_mult learning_rate_min mosaic mixup cutmix mosaic_bound blur"
     " gaussian_noise resize_step ema_alpha label_smooth_eps dynamic_minibatch optimized_memory"
     " workspace_size_limit_MB try_fix_nan loss_scale max_chart_loss show_receptive_field track"
     " augment_speed sequential_subdivisions use_cuda_graph weights_reject_freq equidistant_point"

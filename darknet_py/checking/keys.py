@@ -80,11 +80,11 @@ def _duplicate(context: Context, section: Section, option: Option) -> None:
 
 def _unknown_key(context: Context, section: Section, option: Option, known: list[str]) -> None:
     guess, owners = nearest(option.key, known), owners_of(option.key)
-    hint = f"did you mean {guess}?" if guess else ""
-    if owners and not guess:
-        hint = f"it is a key of {', '.join(owners[:3])}"
+    hint = f"did you mean {guess}? " if guess else ""
+    if owners:
+        hint += f"it is a key of {', '.join(owners[:3])}"
     message = f"{section.title} {option.key}: unknown key, without effect"
-    context.report.add(context.config.file, option.line, "warning", "unknown-key", message, hint)
+    context.report.add(context.config.file, option.line, "warning", "unknown-key", message, hint.strip())
 
 
 # ---- layers that refer to other layers ------------------------------------------------------------------

@@ -35,6 +35,18 @@ static const dn_key keys[] = {
     {"dot", "0", "read, without effect, as in the reference"},
     {"bin_output", "0", "read, without effect: the next layer, xnor=1, takes the sign anyway"},
     {"antialiasing", "0", "run at stride 1, then blur with the stride: 1 by 3x3, 2 by 2x2"},
+    {"cbn", "0", "fork: statistics across iterations; plain batch normalisation is trained"},
+    {"grad_centr", "0", "fork: centred gradients, no effect"},
+    {"sway", "0", "fork: training with moved kernels, no effect"},
+    {"rotate", "0", "fork: training with turned kernels, no effect"},
+    {"stretch", "0", "fork: training with scaled kernels, no effect"},
+    {"stretch_sway", "0", "fork: training with scaled and moved kernels, no effect"},
+    {"angle", "15", "fork: of rotate, no effect"},
+    {"assisted_excitation", "0", "fork: activations raised where truths are, in training, no effect"},
+    {"reverse", "0", "fork: no effect"},
+    {"coordconv", "0", "fork: no effect"},
+    {"stream", "-1", "fork: of the graphics processor, no effect"},
+    {"wait_stream", "-1", "fork: of the graphics processor, no effect"},
     {"share_index", NULL, "use all parameters of that layer; nothing is stored for this one"},
     {NULL, NULL, NULL},
 };
@@ -164,8 +176,11 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&s->binary, section, "binary"));
     DN_TRY(dn_option_flag(&s->xnor, section, "xnor"));
     DN_TRY(dn_option_flag(&flipped, section, "flipped"));
-    (void)dn_option_text(section, "dot");
-    (void)dn_option_text(section, "bin_output");
+    static const char *const others[] = {
+        "dot",     "bin_output", "cbn",          "grad_centr", "sway",
+        "rotate",  "stretch",    "stretch_sway", "angle",      "assisted_excitation",
+        "reverse", "coordconv",  "stream",       "wait_stream"};
+    for (size_t i = 0; i < DN_COUNT(others); ++i) (void)dn_option_text(section, others[i]);
     if (pad) padding = shape->size / 2;
     DN_TRY(set_up(layer, section, padding, flipped));
     return share(layer, section, graph);

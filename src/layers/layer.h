@@ -90,7 +90,11 @@ struct dn_layer {
     int source_count;
     bool reads_previous; /* the previous layer's output; true unless a type says otherwise */
     /* keys every layer has (compat.md section 4) */
-    bool truth, only_forward, stop_backward, dont_save, dont_load, dont_load_scales;
+    bool truth, only_forward, dont_save, dont_load, dont_load_scales;
+    int stop_backward; /* 1: always; more: before so many updates were made */
+    bool dont_update, train_only_bn;
+    int burnin_update; /* times burn_in: updates during which this layer has none */
+    float clip;        /* of weights; 0: none */
     int num_load;
     float learning_rate;
     /* declared memory */
@@ -152,6 +156,7 @@ typedef struct dn_run {
     float *cost;               /* per layer */
     char (*head_lines)[192];   /* per layer: numbers of the last training pass, or NULL */
     uint64_t seen, seed, step; /* step keys random numbers */
+    uint64_t updates;          /* made before this pass */
 } dn_run;
 
 /* Sequences that recurrent layers run side by side. */

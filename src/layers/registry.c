@@ -18,11 +18,16 @@ static const dn_layer_type *const types[] = {
 const dn_key dn_layer_common_keys[] = {
     {"truth", "0", "this layer's output becomes the truth of later layers"},
     {"onlyforward", "0", "no loss and no gradient from this layer"},
-    {"stopbackward", "0", "the backward pass stops before this layer"},
+    {"stopbackward", "0",
+     "the backward pass stops before this layer; above 1: until so many updates were made"},
     {"dontsave", "0", "parameters are left out when weights are saved"},
     {"dontload", "0", "parameters are not read from weights files (no bytes are skipped)"},
     {"numload", "0", "read only this many filters"},
     {"dontloadscales", "0", "batch-normalisation arrays are not read (no bytes are skipped)"},
+    {"dont_update", "0", "fork: parameters stay as they are in training"},
+    {"burnin_update", "0", "fork: parameters stay as they are for this many times burn_in updates"},
+    {"train_only_bn", "0", "fork: weights stay as they are, biases and scales are trained"},
+    {"clip", "0", "fork: weights are kept within this, after each update; 0: as [net] clip says"},
     {"learning_rate", "1", "multiplies the network's learning rate"},
     {NULL, NULL, NULL},
 };

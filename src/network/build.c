@@ -29,7 +29,11 @@ void dn_layers_free(dn_layer *layers, int count) {
 static dn_status read_common(dn_layer *layer, dn_section *section) {
     DN_TRY(dn_option_flag(&layer->truth, section, "truth"));
     DN_TRY(dn_option_flag(&layer->only_forward, section, "onlyforward"));
-    DN_TRY(dn_option_flag(&layer->stop_backward, section, "stopbackward"));
+    DN_TRY(dn_option_int(&layer->stop_backward, section, "stopbackward", 0, INT_MAX));
+    DN_TRY(dn_option_flag(&layer->dont_update, section, "dont_update"));
+    DN_TRY(dn_option_flag(&layer->train_only_bn, section, "train_only_bn"));
+    DN_TRY(dn_option_int(&layer->burnin_update, section, "burnin_update", 0, INT_MAX));
+    DN_TRY(dn_option_float(&layer->clip, section, "clip", 0, 1e30f));
     DN_TRY(dn_option_flag(&layer->dont_save, section, "dontsave"));
     DN_TRY(dn_option_flag(&layer->dont_load, section, "dontload"));
     DN_TRY(dn_option_flag(&layer->dont_load_scales, section, "dontloadscales"));

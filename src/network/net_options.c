@@ -30,6 +30,7 @@ const dn_key dn_net_keys[] = {
     {"scales", NULL, "steps: factors"},
     {"gamma", "1", "exp, sigmoid"},
     {"max_batches", "0", "updates to train"},
+    {"seq_scales", NULL, "factors of the length of sequences, no effect"},
     {"sgdr_cycle", NULL, "sgdr: updates of the first cycle; default max_batches"},
     {"sgdr_mult", "2", "sgdr: growth of cycles"},
     {"learning_rate_min", "0.00001", "sgdr: lowest rate"},

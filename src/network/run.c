@@ -204,11 +204,16 @@ dn_status dn_runner_forward(dn_runner *runner) {
     return status == DN_OK ? run->ops->synchronize(run->device) : status;
 }
 
+/* The key stopbackward: 1 for good, more for the first so many updates. */
+static bool stops_before(const dn_run *run, const dn_layer *layer) {
+    return layer->stop_backward == 1 || run->updates < (uint64_t)layer->stop_backward;
+}
+
 dn_status dn_runner_backward(dn_runner *runner, int from) {
     dn_run *run = &runner->run;
     if (run->input_delta)
         run->ops->fill(run->device, run->input_delta, 0, (size_t)run->batch * runner->network->net.inputs);
-    for (int i = from; i >= 0 && !run->layers[i].stop_backward; --i)
+    for (int i = from; i >= 0 && !stops_before(run, &run->layers[i]); --i)
         DN_TRY(dn_runner_backward_layer(runner, i));
     for (int i = 0; i < run->count; ++i) /* nothing has come there */
         if (runner->unset[i]) clear_delta(runner, i);

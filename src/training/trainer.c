@@ -130,6 +130,7 @@ dn_status dn_trainer_backward(dn_trainer *trainer, const float *input, const flo
                               float *cost) {
     if (!trainer || !input) return dn_fail(DN_ERROR_ARGUMENT, "needs a trainer and an input");
     if (!trainer->runner.buffers) DN_TRY(prepare_runner(trainer)); /* or these images do not count */
+    trainer->runner.run.updates = dn_trainer_iteration(trainer);
     trainer->network->seen += (uint64_t)trainer->network->net.batch;
     DN_TRY(dn_trainer_forward(trainer, input, truth, truths, cost));
     return dn_runner_backward(&trainer->runner, trainer->network->count - 1);
@@ -173,8 +174,18 @@ static void update_param(dn_trainer *trainer, const dn_layer *layer, const dn_pa
         float decay = param->role == DN_PARAM_WEIGHT ? net->decay * images : 0;
         ops->sgd(trainer->device, w, g, param->count, rate / images, net->momentum, decay);
     }
-    if (net->clip > 0 && param->role == DN_PARAM_WEIGHT && param->dims[3]) /* convolutions only */
-        ops->clamp(trainer->device, w, net->clip, param->count);
+    if (param->role != DN_PARAM_WEIGHT) return;
+    float limit = layer->clip > 0  ? layer->clip
+                  : param->dims[3] ? net->clip
+                                   : 0; /* [net]: convolutions only */
+    if (limit > 0) ops->clamp(trainer->device, w, limit, param->count);
+}
+
+/* Whether the cfg says that a parameter stays as it is in this update. */
+static bool is_frozen(const dn_trainer *trainer, const dn_layer *layer, const dn_param *param) {
+    uint64_t wait = (uint64_t)layer->burnin_update * (uint64_t)trainer->network->net.burn_in;
+    return layer->dont_update || dn_trainer_iteration(trainer) < wait ||
+           (layer->train_only_bn && param->role == DN_PARAM_WEIGHT);
 }
 
 dn_status dn_trainer_update(dn_trainer *trainer) {
@@ -184,9 +195,15 @@ dn_status dn_trainer_update(dn_trainer *trainer) {
     trainer->since_update = 0;
     for (int i = 0; i < trainer->network->count; ++i) {
         const dn_layer *layer = &trainer->network->layers[i];
-        for (int p = 0; p < layer->param_count; ++p)
-            if (layer->params[p].role != DN_PARAM_MEAN && layer->params[p].role != DN_PARAM_VARIANCE)
-                update_param(trainer, layer, &layer->params[p], rate);
+        for (int p = 0; p < layer->param_count; ++p) {
+            const dn_param *param = &layer->params[p];
+            if (param->role == DN_PARAM_MEAN || param->role == DN_PARAM_VARIANCE) continue;
+            if (is_frozen(trainer, layer, param)) /* what has added up is not to count later */
+                trainer->network->ops->fill(trainer->device, trainer->gradients + param->offset, 0,
+                                            param->count);
+            else
+                update_param(trainer, layer, param, rate);
+        }
     }
     atomic_fetch_add(&trainer->network->version, 1);
     return trainer->network->ops->synchronize(trainer->device);
