@@ -4,7 +4,7 @@
 
 Draws a data set of shapes into FOLDER, trains cfg/shapes9000.cfg on it twice from the same random parameters
 (on all pictures, and on those with boxes only), and measures both networks on pictures with boxes of all
-shapes. docs/yolo9000.md says more.
+shapes. docs/yolo9000.md has the figures of a run.
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ static void check(bool good, const char *name, const char *more) {
 static float input[2 * BATCH * INPUTS]; /* room for the larger size of training */
 static unsigned char weights[1 << 16];
 static size_t weights_length;
-static char folder[] = "/tmp/dn_faults_XXXXXX", weights_path[64], checkpoint_path[64], cfg_path[64];
+static char folder[] = "/tmp/dn_faults_XXXXXX", weights_path[64], checkpoint_path[64], cfg_path[64],
+            tree_path[64], map_path[64];
 
 static dn_status create(dn_network **out) {
     dn_network_options options;
@@ -86,6 +87,30 @@ static dn_status try_config(void) {
     dn_config *config = NULL;
     dn_status status = dn_config_create(&config, wrong, strlen(wrong), NULL);
     dn_config_free(config);
+    return status;
+}
+
+/* A head with a tree and a map, a copy of its tree, and both files by themselves. */
+static dn_status try_tree(void) {
+    char text[512];
+    int length = snprintf(text, sizeof text,
+                          "[net]\nwidth=12\nheight=12\nchannels=3\n"
+                          "[convolutional]\nfilters=8\nsize=1\n"
+                          "[region]\nclasses=3\ntree=%s\nmap=%s\n",
+                          tree_path, map_path);
+    dn_network *network = NULL;
+    dn_tree *tree = NULL, *copy = NULL;
+    int *map = NULL, count = 0;
+    dn_status status = dn_network_create(&network, text, (size_t)length, NULL);
+    if (status == DN_OK) status = dn_layer_word_tree(&copy, network, 1);
+    if (status == DN_OK) status = dn_tree_load(&tree, tree_path);
+    if (status == DN_OK) status = dn_map_load(&map, &count, map_path, dn_tree_size(tree));
+    if (status == DN_OK && (count != 2 || map[1] != 2 || dn_tree_size(copy) != 3))
+        check(false, "a tree and a map", "not what their files say");
+    dn_map_free(map);
+    dn_tree_free(tree);
+    dn_tree_free(copy);
+    dn_network_free(network);
     return status;
 }
 
@@ -222,6 +247,15 @@ static void remove_files(void) {
     remove(weights_path);
     remove(checkpoint_path);
     remove(cfg_path);
+    remove(tree_path);
+    remove(map_path);
+}
+
+static bool write_text(const char *path, const char *text) {
+    FILE *file = fopen(path, "wb");
+    if (!file) return false;
+    bool good = fwrite(text, 1, strlen(text), file) == strlen(text);
+    return fclose(file) == 0 && good;
 }
 
 static bool make_files(void) {
@@ -230,13 +264,13 @@ static bool make_files(void) {
     snprintf(weights_path, sizeof weights_path, "%s/w.weights", folder);
     snprintf(checkpoint_path, sizeof checkpoint_path, "%s/c.checkpoint", folder);
     snprintf(cfg_path, sizeof cfg_path, "%s/n.cfg", folder);
-    FILE *file = fopen(cfg_path, "wb");
-    if (!file) return false;
-    bool good = fwrite(cfg, 1, strlen(cfg), file) == strlen(cfg);
-    good = fclose(file) == 0 && good && create(&network) == DN_OK &&
-           dn_network_save_weights(network, weights_path, -1) == DN_OK;
+    snprintf(tree_path, sizeof tree_path, "%s/t.tree", folder);
+    snprintf(map_path, sizeof map_path, "%s/m.map", folder);
+    bool good = write_text(cfg_path, cfg) && write_text(tree_path, "a -1\nb 0\nc 0\n") &&
+                write_text(map_path, "1\n2\n") && create(&network) == DN_OK &&
+                dn_network_save_weights(network, weights_path, -1) == DN_OK;
     dn_network_free(network);
-    file = good ? fopen(weights_path, "rb") : NULL;
+    FILE *file = good ? fopen(weights_path, "rb") : NULL;
     if (!file) return false;
     weights_length = fread(weights, 1, sizeof weights, file);
     fclose(file);
@@ -250,6 +284,7 @@ int main(void) {
     every_allocation("creating a network", try_network);
     every_allocation("reading a cfg file", try_network_file);
     every_allocation("reading a cfg with its mistakes", try_config);
+    every_allocation("word trees and class maps", try_tree);
     every_allocation("weights from memory", try_weights_bytes);
     every_allocation("weights to a file and back", try_weights_files);
     every_allocation("predicting and detecting", try_session);
