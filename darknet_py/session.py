@@ -139,6 +139,21 @@ class Candidates(NamedTuple):
         )
 
 
+class Step(NamedTuple):
+    """A step of a plan: the layer whose output it computes; the convolution it runs, if any, which is another
+    layer where an addition is part of it; the algorithm, or the layer's type. What it does for one image:
+    floating point operations, 2 per multiply-add and counted as direct convolution; bytes of packed weights;
+    bytes of activations read and written. seconds: of all images since Session.profile."""
+
+    layer: int
+    conv: int | None
+    algorithm: str
+    flops: float
+    weight_bytes: float
+    activation_bytes: float
+    seconds: float
+
+
 class Session:
     """Runs one network with buffers and recurrent state of its own. Made by Network.session().
 
@@ -302,6 +317,35 @@ class Session:
             while (line := lib.dn_session_plan_line(self._use(), len(lines))) != ffi.NULL:
                 lines.append(ffi.string(line).decode("utf-8", "replace"))
         return lines
+
+    def profile(self, on: bool = True) -> None:
+        """From now on predict takes the time of each step of the plan, from 0, for steps(); or no longer
+        does."""
+        with self._lock:
+            check(lib.dn_session_profile(self._use(), on))
+
+    def steps(self) -> list[Step]:
+        """What the steps of the plan do for one image; with profile(), what they took since."""
+        raw = ffi.new("dn_plan_step *")
+        found: list[Step] = []
+        with self._lock:
+            while True:
+                raw.struct_size = ffi.sizeof("dn_plan_step")
+                check(lib.dn_session_plan_step(raw, self._use(), len(found)))
+                if raw.layer < 0:
+                    return found
+                algorithm = ffi.string(raw.algorithm).decode()
+                found.append(
+                    Step(
+                        raw.layer,
+                        None if raw.conv < 0 else raw.conv,
+                        algorithm,
+                        raw.flops,
+                        raw.weight_bytes,
+                        raw.activation_bytes,
+                        raw.seconds,
+                    )
+                )
 
     def _output(self, k: int, layer: int, batch: int) -> Floats:
         count = ffi.new("size_t *")

@@ -79,6 +79,9 @@ DN_API const char *dn_build_info(void);    /* compiler and flags, one line */
 DN_API const char *dn_error_message(void); /* of the last failing call on this thread */
 DN_API const char *dn_cpu_level(void); /* "generic", "avx2", "avx512" or "neon"; NULL: DARKNET_CPU is wrong */
 DN_API int dn_cpu_count(void);         /* processors this process may use */
+/* What the machine can do at most, measured for about a second: float32 operations per second, 2 per
+ * multiply-add, from registers to registers; bytes per second read from a large array. */
+DN_API dn_status dn_cpu_measure(double *flops, double *bytes, int threads);
 DN_API void dn_log_set(dn_log_sink sink, void *user); /* NULL: silent, the default */
 
 /* Replaces malloc and free for everything allocated afterwards. Call before anything else; NULL restores.
@@ -208,6 +211,22 @@ DN_API void dn_session_memory(const dn_session *session, size_t *own, size_t *sh
 /* One line per step of the plan: operation, algorithm, shape. Borrowed until the session's next call; NULL
  * past the end. */
 DN_API const char *dn_session_plan_line(dn_session *session, int step);
+
+/* What a step of a plan does for one image. */
+typedef struct dn_plan_step {
+    size_t struct_size;    /* sizeof(dn_plan_step), set by the caller */
+    int layer;             /* whose output it computes; -1 past the end of the plan */
+    int conv;              /* the convolution it runs, another layer if an addition is part of it; -1: none */
+    const char *algorithm; /* of a convolution; else the layer's type, "copy" or "clear". Never freed */
+    double flops;          /* 2 per multiply-add, counted as direct convolution */
+    double weight_bytes;   /* of parameters, as packed */
+    double activation_bytes; /* read and written */
+    double seconds;          /* of all images since dn_session_profile switched on; else 0 */
+} dn_plan_step;
+
+DN_API dn_status dn_session_plan_step(dn_plan_step *out, dn_session *session, int step);
+/* From now on predict takes the time of each step, from 0; or no longer does. Off in a new session. */
+DN_API dn_status dn_session_profile(dn_session *session, int on);
 
 /* ---- detection -------------------------------------------------------------------------------- */
 

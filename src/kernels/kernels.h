@@ -45,6 +45,7 @@ typedef struct dn_patches {
     int size, stride_y, stride_x, pad, dilation; /* pad may be negative */
 } dn_patches;
 
+enum { DN_CHAINS = 12 };         /* vectors of multiply_add_chains */
 enum { DN_PATCH_COLUMNS = 256 }; /* most columns per call of pack_patches */
 
 /* Winograd interpolation points: F(4x4): 0, a, -a, b, -b; F(3x3): 0, a, -a, -b; F(2x2): 0, 1, -1; and
@@ -153,6 +154,9 @@ typedef struct dn_kernels {
     void (*scale)(float *x, float a, size_t count);                               /* x *= a */
     void (*multiply)(float *y, const float *a, const float *b, size_t count);     /* y = a b */
     void (*multiply_add)(float *y, const float *a, const float *b, size_t count); /* y += a b */
+    /* x[DN_CHAINS * lanes] = x a + b, `rounds` times in registers: as many multiply-adds at once as a
+     * processor's pipelines hold, for measuring how many it can do. */
+    void (*multiply_add_chains)(size_t rounds, float a, float b, float *x);
     double (*sum)(const float *x, size_t count);
     double (*dot)(const float *x, const float *y, size_t count);
     double (*sum_squared_difference)(const float *x, float mean, size_t count); /* sum (x - mean)^2 */

@@ -45,6 +45,9 @@ struct dn_plan {
 dn_status dn_plan_acquire(dn_plan **out, dn_network *network, uint64_t *version);
 void dn_plan_release(dn_plan *plan); /* accepts NULL */
 
+/* cost.c: fills what step has, of a plan, into a cleared *out. */
+void dn_plan_step_cost(dn_plan_step *out, const dn_plan *plan, int step);
+
 /* memory.c: places buffers that live from start to end (op indices, inclusive) so that those alive together
  * do not overlap. order: scratch, count ints. Offsets are written; returns the floats needed. */
 typedef struct dn_plan_buffer {

@@ -2,6 +2,8 @@
  * Owns every buffer; after the first call of a kind and batch size nothing is allocated. */
 #include "plan.h"
 
+#include "../base/platform.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +16,8 @@ struct dn_session {
     float *arena, *scratch;
     float **pointers; /* run.output of the planned path */
     float *cost;
+    bool profiled;
+    double *seconds;     /* of each step, if profiled */
     dn_run run;          /* planned path, one image */
     float **outputs;     /* per network output: [capacity][count] */
     int capacity, batch; /* images the outputs have room for, images of the last predict */
@@ -34,7 +38,9 @@ static void free_plan_buffers(dn_session *session) {
     dn_free(session->pointers);
     dn_free(session->cost);
     dn_free(session->row_state);
+    dn_free(session->seconds);
     session->row_state = NULL;
+    session->seconds = NULL;
     session->arena = session->scratch = session->cost = NULL;
     session->pointers = NULL;
     dn_plan_release(session->plan);
@@ -109,6 +115,13 @@ static size_t scratch_floats(const dn_session *session) {
     return most;
 }
 
+static dn_status new_times(dn_session *session) {
+    dn_free(session->seconds);
+    session->seconds = NULL;
+    if (!session->profiled) return DN_OK;
+    return dn_new(&session->seconds, (size_t)session->plan->op_count, sizeof *session->seconds, "times");
+}
+
 /* The plan of the network's present parameters, and buffers for it. */
 static dn_status prepare(dn_session *session) {
     dn_network *network = session->network;
@@ -129,6 +142,7 @@ static dn_status prepare(dn_session *session) {
     DN_TRY_GOTO(dn_new_floats(&session->cost, (size_t)network->count, "session"));
     DN_TRY_GOTO(dn_new(&session->pointers, (size_t)network->count, sizeof *session->pointers, "session"));
     DN_TRY_GOTO(dn_new(&session->row_state, (size_t)network->count, sizeof *session->row_state, "session"));
+    DN_TRY_GOTO(new_times(session));
     for (int i = 0; i < network->count; ++i)
         if (session->plan->values[i].root >= 0)
             session->pointers[i] = session->arena + session->plan->values[i].offset;
@@ -192,6 +206,15 @@ static dn_status run_op(dn_session *session, const dn_plan_op *op) {
     return DN_OK;
 }
 
+static dn_status run_plan(dn_session *session) {
+    for (int k = 0; k < session->plan->op_count; ++k) {
+        const double begin = session->seconds ? dn_platform_seconds() : 0;
+        DN_TRY(run_op(session, &session->plan->ops[k]));
+        if (session->seconds) session->seconds[k] += dn_platform_seconds() - begin;
+    }
+    return DN_OK;
+}
+
 /* Rows go through the plan one after the other, steps outermost, so each finds the state its stream left. */
 static void choose_stream(dn_session *session, int row) {
     const dn_states *states = &session->states;
@@ -215,7 +238,7 @@ dn_status dn_session_predict(dn_session *session, const float *input, int batch)
     for (int b = 0; b < batch; ++b) {
         choose_stream(session, b);
         session->run.input = input + (size_t)b * network->net.inputs;
-        for (int k = 0; k < session->plan->op_count; ++k) DN_TRY(run_op(session, &session->plan->ops[k]));
+        DN_TRY(run_plan(session));
         for (int k = 0; k < network->output_count; ++k) {
             size_t count = network->layers[network->outputs[k]].outputs;
             network->ops->download(session->device, session->outputs[k] + (size_t)b * count,
@@ -422,4 +445,22 @@ const char *dn_session_plan_line(dn_session *session, int step) {
     snprintf(session->line, sizeof session->line, "%4d  layer %3d  %-5s %-12s %-48s at %zu", step, op->layer,
              kinds[op->kind], how, shape, offset * sizeof(float));
     return session->line;
+}
+
+dn_status dn_session_profile(dn_session *session, int on) {
+    if (!session) return dn_fail(DN_ERROR_ARGUMENT, "no session");
+    DN_TRY(prepare(session));
+    session->profiled = on != 0;
+    return new_times(session);
+}
+
+dn_status dn_session_plan_step(dn_plan_step *out, dn_session *session, int step) {
+    if (!out || !session) return dn_fail(DN_ERROR_ARGUMENT, "dn_session_plan_step needs a session");
+    if (out->struct_size != sizeof *out) return dn_fail(DN_ERROR_ARGUMENT, "struct_size was not set");
+    DN_TRY(prepare(session));
+    *out = (dn_plan_step){.struct_size = sizeof *out, .layer = -1, .conv = -1};
+    if (step < 0 || step >= session->plan->op_count) return DN_OK;
+    dn_plan_step_cost(out, session->plan, step);
+    if (session->seconds) out->seconds = session->seconds[step];
+    return DN_OK;
 }

@@ -94,6 +94,18 @@ static void test_normalize(const dn_kernels *k, size_t n) {
     dn_free(x), dn_free(delta), dn_free(y), dn_free(gradient_x);
 }
 
+/* x = x / 2 + 1 ends at 2, by half of the way each time. */
+static void test_chains(const dn_kernels *k, size_t rounds) {
+    const size_t n = (size_t)(DN_CHAINS * k->lanes);
+    float *x = numbers(n, 1), *before = copied(x, n);
+    double worst = 0;
+    k->multiply_add_chains(rounds, .5f, 1, x);
+    for (size_t i = 0; i < n; ++i)
+        worst = fmax(worst, distance((double)x[i], 2 + ((double)before[i] - 2) * pow(.5, (double)rounds)));
+    report(k->level, "multiply_add_chains", (int)rounds, worst);
+    dn_free(x), dn_free(before);
+}
+
 static void test_adam(const dn_kernels *k, size_t n) {
     float *w = numbers(n, 1), *g = numbers(n, 1), *m = numbers(n, 1), *v = numbers(n, 1), worst = 0;
     for (size_t i = 0; i < n; ++i) v[i] = fabsf(v[i]);
@@ -226,6 +238,7 @@ static void test_kernels(const dn_kernels *k) {
         test_normalize(k, counts[i]);
         test_arrays(k, counts[i]);
         test_adam(k, counts[i]);
+        test_chains(k, counts[i]);
     }
     test_maxpool(k);
     test_lrns(k);

@@ -64,6 +64,10 @@ int main(void) {
     long before = allocations;
     for (int i = 0; status == DN_OK && i < 3; ++i) status = dn_session_predict(session, input, BATCH - i % 2);
     check("predict allocates nothing after its first call", status, before);
+    if (status == DN_OK) status = dn_session_profile(session, 1);
+    before = allocations;
+    if (status == DN_OK) status = dn_session_predict(session, input, BATCH);
+    check("nor does predict with times taken", status, before);
     for (int i = 0; status == DN_OK && i < 3; ++i)
         status = dn_session_activate(session, input, BATCH, NULL, 0);
     check("activate allocates nothing after its first call", status, before);

@@ -47,6 +47,7 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .scale = scale,
     .multiply = multiply,
     .multiply_add = multiply_add,
+    .multiply_add_chains = multiply_add_chains,
     .sum = sum,
     .dot = dot,
     .sum_squared_difference = sum_squared_difference,

@@ -254,6 +254,19 @@ DN_INLINE double sum_of_lanes(const vfloat *partial) {
     return total;
 }
 
+static void multiply_add_chains(size_t rounds, float a, float b, float *x) {
+    const vfloat factor = vset(a), term = vset(b);
+    vfloat chains[DN_CHAINS];
+    DN_UNROLL
+    for (int i = 0; i < DN_CHAINS; ++i) chains[i] = vload(x + i * LEVEL_LANES);
+    for (size_t round = 0; round < rounds; ++round) {
+        DN_UNROLL
+        for (int i = 0; i < DN_CHAINS; ++i) chains[i] = chains[i] * factor + term;
+    }
+    DN_UNROLL
+    for (int i = 0; i < DN_CHAINS; ++i) vstore(x + i * LEVEL_LANES, chains[i]);
+}
+
 static double sum(const float *x, size_t count) {
     double total = 0;
     size_t whole = count / SUM_LANES * SUM_LANES, i = 0;

@@ -1,0 +1,114 @@
+"""What a session says about the steps of its plan, and the limits of the machine they are judged by."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+import darknet_py as dn
+from darknet_py._native import ffi, lib
+
+CFG = """[net]
+width=32
+height=32
+channels=3
+[convolutional]
+filters=16
+size=3
+stride=1
+pad=1
+batch_normalize=1
+activation=leaky
+[maxpool]
+size=2
+stride=2
+[convolutional]
+filters=16
+size=1
+stride=1
+activation=leaky
+[shortcut]
+from=-2
+activation=linear
+[route]
+layers=-1,1
+[connected]
+output=10
+activation=linear
+[softmax]
+"""
+
+
+@pytest.fixture
+def net() -> dn.Network:
+    return dn.Network.from_string(CFG, threads=1)
+
+
+def test_steps_say_what_each_does_for_one_image(net: dn.Network) -> None:
+    with net.session() as session:
+        steps = session.steps()
+        assert len(steps) == len(session.plan())
+    first, pool, added = steps[:3]
+    assert (first.layer, first.conv) == (0, 0)
+    assert first.flops == net.layers[0].flops == 2 * 16 * 27 * 32 * 32
+    assert first.activation_bytes == 4 * (3 + 16) * 32 * 32
+    assert first.weight_bytes >= 4 * 16 * 27
+    assert (pool.layer, pool.conv, pool.algorithm) == (1, None, "maxpool")
+    assert pool.activation_bytes == 4 * (16 * 32 * 32 + 16 * 16 * 16) and pool.weight_bytes == 0
+    # The addition is part of the convolution before it: one more map is read.
+    assert (added.layer, added.conv) == (3, 2)
+    assert added.activation_bytes == 4 * 3 * 16 * 16 * 16
+    assert added.flops == net.layers[2].flops + net.layers[3].flops
+    connected = next(step for step in steps if step.algorithm == "connected")
+    assert connected.weight_bytes == 4 * 10 * (32 * 16 * 16 + 1)
+
+
+def test_times_are_taken_only_on_request(net: dn.Network) -> None:
+    x = np.random.default_rng(0).random((4, 3, 32, 32), np.float32)
+    with net.session() as session:
+        expected = session.predict(x)
+        assert all(step.seconds == 0 for step in session.steps())
+        session.profile()
+        begin = time.perf_counter()
+        found = session.predict(x)
+        most = time.perf_counter() - begin
+        taken = [step.seconds for step in session.steps()]
+        assert all(seconds > 0 for seconds in taken) and sum(taken) <= most
+        session.predict(x)
+        assert all(step.seconds > before for step, before in zip(session.steps(), taken, strict=True)), (
+            "times add up"
+        )
+        session.profile()
+        assert all(step.seconds == 0 for step in session.steps())
+        session.profile(False)
+        session.predict(x)
+        assert all(step.seconds == 0 for step in session.steps())
+    np.testing.assert_array_equal(found[0], expected[0])
+
+
+def test_profiling_outlives_a_change_of_parameters(net: dn.Network) -> None:
+    x = np.zeros((1, 3, 32, 32), np.float32)
+    with net.session() as session:
+        session.profile()
+        session.predict(x)
+        trainer = dn.Trainer(net)
+        trainer.step(x, np.zeros((1, 10), np.float32))
+        session.predict(x)
+        assert all(step.seconds > 0 for step in session.steps())
+
+
+def test_the_machine_has_limits() -> None:
+    flops, bytes_read = ffi.new("double *"), ffi.new("double *")
+    assert lib.dn_cpu_measure(flops, bytes_read, 1) == 0
+    assert 1e8 < flops[0] < 1e13
+    assert 1e7 < bytes_read[0] < 1e13
+
+
+def test_a_wrong_request_is_refused(net: dn.Network) -> None:
+    with net.session() as session:
+        out = ffi.new("dn_plan_step *")
+        assert lib.dn_session_plan_step(out, session._handle, 0) == lib.DN_ERROR_ARGUMENT
+        assert lib.dn_cpu_measure(ffi.NULL, ffi.NULL, 1) == lib.DN_ERROR_ARGUMENT
+        assert lib.dn_session_profile(ffi.NULL, 1) == lib.DN_ERROR_ARGUMENT
