@@ -46,6 +46,7 @@ _LAZY = (
     "drawing",
     "dreams",
     "evaluation",
+    "export",
     "hierarchy",
     "inspection",
     "pictures",

@@ -314,6 +314,12 @@ class Network:
         return int(lib.dn_network_threads(self._use()))
 
     @property
+    def numerics(self) -> str:
+        """Rules of batch normalisation: "default" or "pjreddie-cpu"."""
+        chosen = int(lib.dn_network_numerics(self._use()))
+        return next(name for name, value in _NUMERICS.items() if value == chosen)
+
+    @property
     def seen(self) -> int:
         """Images it was trained with; it can be set."""
         return int(lib.dn_network_seen(self._use()))

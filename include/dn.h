@@ -145,6 +145,7 @@ DN_API uint64_t dn_network_weights_bytes(const dn_network *network); /* length o
 
 DN_API int dn_network_layer_count(const dn_network *network);
 DN_API int dn_network_batch(const dn_network *network);      /* images per training pass */
+DN_API int dn_network_numerics(const dn_network *network);    /* dn_numerics */
 DN_API int dn_network_time_steps(const dn_network *network); /* of a sequence, in recurrent networks */
 DN_API int dn_network_subdivisions(const dn_network *network);
 DN_API int dn_network_threads(const dn_network *network);

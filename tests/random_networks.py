@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+import darknet_py as dn
+
 SMOOTH = ["linear", "logistic", "loggy", "relu", "elu", "selu", "relie", "ramp", "leaky", "tanh", "plse"]
 SMOOTH += ["hardtan", "lhtan", "relu6", "revleaky", "swish", "mish", "gelu"]  # stair jumps
 MOST_VALUES = 6000  # of one layer's output
@@ -373,3 +375,19 @@ def networks(draw: st.DrawFn, most: int = 16) -> str:
     if builder.count == 0 or all("[cost]" in text for text in builder.text[1:]):
         builder.add("activation", builder.shape)
     return "".join(builder.text)
+
+
+def give_parameters(net: dn.Network, seed: int) -> None:
+    """Random parameters under which values stay of the order of 1."""
+    rng = np.random.default_rng(seed)
+    for layer in net.layers:
+        for name, values in layer.params.items():
+            if name.endswith("rolling_variance"):
+                drawn = rng.uniform(0.3, 2, values.shape)
+            elif name.endswith("scales"):
+                drawn = rng.uniform(0.5, 1.5, values.shape)
+            elif name.endswith("weights") and values.ndim > 2:
+                drawn = rng.normal(0, np.sqrt(1.5 / np.prod(values.shape[1:])), values.shape)
+            else:
+                drawn = rng.normal(0, 0.4, values.shape)
+            net.set_param(layer.index, name, drawn.astype(np.float32))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_networks import networks
+from random_networks import give_parameters, networks
 
 import darknet_py as dn
 
@@ -28,22 +28,6 @@ def examples(count: int) -> settings:
 
 
 # ---- random networks ------------------------------------------------------------------------------------
-
-
-def give_parameters(net: dn.Network, seed: int) -> None:
-    """Random parameters under which values stay of the order of 1."""
-    rng = np.random.default_rng(seed)
-    for layer in net.layers:
-        for name, values in layer.params.items():
-            if name.endswith("rolling_variance"):
-                drawn = rng.uniform(0.3, 2, values.shape)
-            elif name.endswith("scales"):
-                drawn = rng.uniform(0.5, 1.5, values.shape)
-            elif name.endswith("weights") and values.ndim > 2:
-                drawn = rng.normal(0, np.sqrt(1.5 / np.prod(values.shape[1:])), values.shape)
-            else:
-                drawn = rng.normal(0, 0.4, values.shape)
-            net.set_param(layer.index, name, drawn.astype(np.float32))
 
 
 def check_agreement(cfg: str, seed: int, threads: int) -> None:

@@ -76,6 +76,7 @@ COMMANDS = (
     Command(("convert",), "tools", "convert", "turn an .npz or .zip data set into files to train on"),
     Command(("wordtree", "build"), "wordtree", "build", "make a word tree from hypernym paths"),
     Command(("wordtree", "show"), "wordtree", "show", "what is in a word tree, and around a node of it"),
+    Command(("export",), "export", "export", "write an ONNX file, for other engines"),
     Command(("summary",), "tools", "summary", "layers, shapes, parameters and costs of a .cfg"),
     Command(("plan",), "tools", "plan", "the steps in which a .cfg will be run"),
     Command(

@@ -33,6 +33,9 @@ int dn_network_layer_count(const dn_network *network) {
 int dn_network_batch(const dn_network *network) {
     return network->net.batch;
 }
+int dn_network_numerics(const dn_network *network) {
+    return network->options.numerics;
+}
 int dn_network_time_steps(const dn_network *network) {
     return network->net.time_steps;
 }
