@@ -79,7 +79,7 @@ def test_heads_are_decoded_as_detect_decodes_them(name: str, tmp_path: Path) -> 
         check(net, tmp_path / "x.onnx", decode=True, batch=None)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(networks())
 def test_random_networks_are_exported(tmp_path_factory: pytest.TempPathFactory, cfg: str) -> None:
     file = tmp_path_factory.mktemp("onnx") / "x.onnx"

@@ -401,6 +401,11 @@ def identity(x: Exporter, layer: Layer) -> str:
     return x.value(layer.index - 1)
 
 
+def _cost(x: Exporter, layer: Layer) -> str:
+    """Zeros: without a truth there is no error."""
+    return str(x.graph.add("Mul", x.vector(layer.index - 1), x.graph.constant(0.0)))
+
+
 def _activation(x: Exporter, layer: Layer) -> str:
     return activate(x.graph, layer, x.value(layer.index - 1), "linear")
 
@@ -416,7 +421,7 @@ LAYERS: dict[str, Callable[[Exporter, Layer], str]] = {
     "connected": connected,
     "contrastive": identity,
     "convolutional": convolutional,
-    "cost": identity,
+    "cost": _cost,
     "crop": crop,
     "deconvolutional": deconvolutional,
     "dropout": identity,
