@@ -134,8 +134,8 @@ class Network:
     build). dialect: order of parameters in weights files, "pjreddie" (also None) or "alexeyab". partial:
     accept weights that end early, at a layer boundary, or go on after the last layer. start, cutoff: load
     layers start..cutoff-1 only. strict: unknown keys are errors. exact: no algorithm that rounds
-    differently from the plain one (Winograd). memory: "fast", or "small" to do without the algorithms that
-    need a larger copy of the weights. name: what messages call a cfg given as bytes; files that it names
+    differently from the plain one (Winograd). memory: "fast", or "lean" to keep weights once, with Winograd
+    only where its own are small. name: what messages call a cfg given as bytes; files that it names
     are also looked for beside that path. initialize: False leaves parameters 0 instead of random, which is
     quicker when only shapes matter.
 
@@ -176,7 +176,8 @@ class Network:
         if dialect is not None:
             options.dialect = _choice("dialect", dialect, _DIALECTS)
         options.strict = strict
-        options.exact = exact or _choice("memory", memory, {"fast": 0, "small": 1})
+        options.exact = exact
+        options.memory = _choice("memory", memory, {"fast": lib.DN_MEMORY_FAST, "lean": lib.DN_MEMORY_LEAN})
         if not 0 <= seed < 1 << 64:
             raise ArgumentError(f"expected a seed 0..2**64-1, found {seed}")
         options.seed = seed

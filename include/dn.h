@@ -108,6 +108,11 @@ DN_API const char *dn_config_note(const dn_config *config, int note, int *line, 
 
 /* ---- network ---------------------------------------------------------------------------------- */
 
+typedef enum dn_memory {
+    DN_MEMORY_FAST, /* whatever makes plans faster */
+    DN_MEMORY_LEAN  /* weights are kept once: Winograd only where its weights are small */
+} dn_memory;
+
 typedef struct dn_network_options {
     size_t struct_size;    /* sizeof(dn_network_options), set by dn_network_options_init */
     int width, height;     /* 0: as the cfg says */
@@ -118,6 +123,7 @@ typedef struct dn_network_options {
     int dialect;           /* dn_dialect: order of parameters in .weights files */
     int strict;            /* unused keys are errors, not warnings */
     int exact;             /* no algorithms that round differently (Winograd), in plans and training */
+    int memory;            /* dn_memory: what plans spend it on */
     int blank;             /* parameters a weights file replaces start as 0: quick, before reading one */
     uint64_t seed;         /* of the initial parameters */
     uint64_t memory_limit; /* most bytes of parameters or of activations; 0: 16 GiB */
@@ -145,7 +151,7 @@ DN_API uint64_t dn_network_weights_bytes(const dn_network *network); /* length o
 
 DN_API int dn_network_layer_count(const dn_network *network);
 DN_API int dn_network_batch(const dn_network *network);      /* images per training pass */
-DN_API int dn_network_numerics(const dn_network *network);    /* dn_numerics */
+DN_API int dn_network_numerics(const dn_network *network);   /* dn_numerics */
 DN_API int dn_network_time_steps(const dn_network *network); /* of a sequence, in recurrent networks */
 DN_API int dn_network_subdivisions(const dn_network *network);
 DN_API int dn_network_threads(const dn_network *network);

@@ -339,3 +339,81 @@ def test_layers_a_file_has_nothing_for_start_random(tmp_path: Path) -> None:
         assert np.array_equal(net.layers[4].params["weights"], other) and other.any()
     with dn.Network.from_string(CFG, tmp_path / "x.weights", partial=True, seed=1) as net:
         assert np.array_equal(net.layers[4].params["weights"], other)
+
+
+LARGE = "[net]\nwidth=9\nheight=9\nchannels=64\n" + (
+    "[convolutional]\nfilters=96\nsize=3\npad=1\nbatch_normalize=1\nactivation=leaky\n" * 5
+)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A weights file large enough to be mapped instead of copied."""
+    path = tmp_path / "large.weights"
+    with dn.Network.from_string(LARGE, seed=3) as net:
+        for layer in net.layers:
+            net.set_param(layer.index, "rolling_variance", np.full(96, 0.7, np.float32))
+        net.save_weights(path)
+    assert path.stat().st_size > 1 << 20
+    return path
+
+
+def test_a_mapped_file_gives_what_its_bytes_give(large: Path) -> None:
+    x = np.random.default_rng(0).random((1, 64, 9, 9), np.float32)
+    with (
+        dn.Network.from_string(LARGE, large) as mapped,
+        dn.Network.from_string(LARGE, large.read_bytes()) as read,
+    ):
+        assert np.array_equal(mapped.predict(x)[0], read.predict(x)[0])
+        assert np.array_equal(mapped.activations(x)[-1], read.activations(x)[-1])
+        for mine, theirs in zip(mapped.layers, read.layers, strict=True):
+            for name, values in mine.params.items():  # again, after the plan has given pages back
+                assert np.array_equal(values, theirs.params[name])
+
+
+def test_changes_of_mapped_parameters_stay_and_never_reach_the_file(large: Path, tmp_path: Path) -> None:
+    before = large.read_bytes()
+    x = np.random.default_rng(0).random((1, 64, 9, 9), np.float32)
+    with dn.Network.from_string(LARGE, large) as net:
+        net.predict(x)
+        changed = net.layers[2].params["weights"] * 2
+        net.set_param(2, "weights", changed)
+        net.predict(x)
+        assert np.array_equal(net.layers[2].params["weights"], changed)
+        net.save_weights(large)  # over the file that is mapped
+        assert np.array_equal(net.layers[2].params["weights"], changed)
+        assert large.read_bytes() != before
+    with dn.Network.from_string(LARGE, large) as net, dn.Trainer(net) as trainer:
+        assert np.array_equal(net.layers[2].params["weights"], changed)
+        trainer.step(x)
+        net.predict(x)
+        moved = net.layers[0].params["rolling_mean"]
+        net.save_weights(tmp_path / "other.weights")
+        assert np.array_equal(net.layers[0].params["rolling_mean"], moved)
+    with dn.Network.from_string(LARGE, tmp_path / "other.weights") as net:
+        assert np.array_equal(net.layers[0].params["rolling_mean"], moved)
+
+
+def test_a_large_file_that_does_not_fit_changes_nothing(large: Path, tmp_path: Path) -> None:
+    short = tmp_path / "short.weights"
+    short.write_bytes(large.read_bytes()[:-4])
+    with dn.Network.from_string(LARGE, large) as net:
+        before = net.layers[4].params["weights"]
+        with pytest.raises(dn.WeightsError, match="ends in layer 4"):
+            net.load_weights(short)
+        assert np.array_equal(net.layers[4].params["weights"], before)
+        net.load_weights(large, cutoff=2)  # copies into the mapped arena
+        net.load_weights(large)
+        assert np.array_equal(net.layers[4].params["weights"], before)
+
+
+def test_a_lean_network_packs_less_and_agrees(large: Path) -> None:
+    x = np.random.default_rng(0).random((1, 64, 9, 9), np.float32)
+    found = {}
+    for memory in ("fast", "lean"):
+        with dn.Network.from_string(LARGE, large, memory=memory) as net:
+            found[memory] = net.predict(x)[0]
+    span = float(np.ptp(found["fast"]))
+    np.testing.assert_allclose(found["lean"], found["fast"], atol=1e-4 * span)
+    with pytest.raises(dn.DarknetError, match='memory "fast" or "lean"'):
+        dn.Network.from_string(LARGE, memory="small")

@@ -76,9 +76,10 @@ typedef struct dn_ops {
                                  const float *dy, float *dw, float *scratch);
 
     /* ---- convolution, planned: y = activation(x * weights + bias) (+ residual), one image ---- */
-    /* exact: no algorithm that rounds differently from direct summation (Winograd). */
+    /* most_floats: Winograd, which rounds differently from direct summation and needs larger weights, only if
+     * they take no more than this; 0: never. */
     dn_status (*conv_prepare)(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
-                              const float *bias, dn_activation activation, bool exact);
+                              const float *bias, dn_activation activation, size_t most_floats);
     void (*conv_prepared_free)(dn_conv_prepared *prepared);
     size_t (*conv_prepared_bytes)(const dn_conv_prepared *prepared);
     const char *(*conv_prepared_algorithm)(const dn_conv_prepared *prepared); /* "winograd4", "gemm", ... */

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -102,6 +103,32 @@ done:
     if (status != DN_OK) dn_free(bytes);
     close(file);
     return status;
+}
+
+dn_status dn_platform_map_file(dn_mapping *out, const char *path) {
+    struct stat info;
+    *out = (dn_mapping){0};
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return file_error(path, "can't open");
+    if (fstat(file, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0 &&
+        (uint64_t)info.st_size <= SIZE_MAX) {
+        void *start = mmap(NULL, (size_t)info.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+        if (start != MAP_FAILED) *out = (dn_mapping){start, (size_t)info.st_size};
+    }
+    close(file);
+    return DN_OK;
+}
+
+void dn_platform_unmap(dn_mapping *mapping) {
+    if (mapping->bytes) munmap(mapping->bytes, mapping->length);
+    *mapping = (dn_mapping){0};
+}
+
+void dn_platform_evict(const void *start, size_t length) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)start + page - 1) / page * page,
+              last = ((uintptr_t)start + length) / page * page;
+    if (first < last) (void)madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
 struct dn_writer {

@@ -16,6 +16,18 @@ double dn_platform_seconds(void); /* a clock that only goes forward */
 dn_status dn_platform_read_file(char **out, size_t *length, const char *path, size_t limit);
 bool dn_platform_file_exists(const char *path);
 
+/* A regular file's bytes in memory, read when they are touched; writes to them stay private. bytes is NULL
+ * for what can't be mapped: empty files, pipes. */
+typedef struct dn_mapping {
+    uint8_t *bytes;
+    size_t length;
+} dn_mapping;
+dn_status dn_platform_map_file(dn_mapping *out, const char *path);
+void dn_platform_unmap(dn_mapping *mapping); /* leaves it empty; safe on an empty one */
+/* Gives back the memory of whole pages in this part of a mapping that nobody has written to; they are read
+ * again when touched. */
+void dn_platform_evict(const void *start, size_t length);
+
 /* A file written whole or not at all: bytes go to a temporary file beside path; commit syncs and renames. */
 typedef struct dn_writer dn_writer;
 dn_status dn_writer_open(dn_writer **out, const char *path);

@@ -178,6 +178,8 @@ static dn_status check_options(const dn_network_options *options) {
         return dn_fail(DN_ERROR_ARGUMENT, "batch, time_steps, width and height must not be negative");
     if (options->numerics != DN_NUMERICS_DEFAULT && options->numerics != DN_NUMERICS_PJREDDIE_CPU)
         return dn_fail(DN_ERROR_ARGUMENT, "numerics: %d is not one of dn_numerics", options->numerics);
+    if (options->memory != DN_MEMORY_FAST && options->memory != DN_MEMORY_LEAN)
+        return dn_fail(DN_ERROR_ARGUMENT, "memory: %d is not one of dn_memory", options->memory);
     if (options->dialect != DN_DIALECT_PJREDDIE && options->dialect != DN_DIALECT_ALEXEYAB)
         return dn_fail(DN_ERROR_ARGUMENT, "dialect: %d is not one of dn_dialect", options->dialect);
     return DN_OK;
@@ -248,6 +250,12 @@ dn_status dn_network_load(dn_network **out, const char *path, const dn_network_o
     return status;
 }
 
+void dn_network_drop_params(dn_network *network) {
+    if (!network->mapping.bytes) dn_free(network->params);
+    dn_platform_unmap(&network->mapping);
+    network->params = NULL;
+}
+
 void dn_network_free(dn_network *network) {
     if (!network) return;
     if (network->plan && network->plan_release) network->plan_release(network->plan);
@@ -256,7 +264,7 @@ void dn_network_free(dn_network *network) {
     dn_config_free(network->config);
     dn_free(network->text);
     dn_free(network->outputs);
-    dn_free(network->params);
+    dn_network_drop_params(network);
     pthread_mutex_destroy(&network->mutex);
     dn_free(network);
 }

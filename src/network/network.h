@@ -2,6 +2,7 @@
 #ifndef DN_NETWORK_H
 #define DN_NETWORK_H
 
+#include "../base/platform.h"
 #include "../base/threads.h"
 #include "../layers/layer.h"
 
@@ -22,8 +23,10 @@ struct dn_network {
     int output_count;
     bool recurrent; /* some layer carries state: a pass has time steps */
     const dn_ops *ops;
-    float *params;
+    float *params; /* memory of our own or, after loading, the mapped weights file */
     size_t param_count;
+    dn_mapping mapping;
+    bool written; /* parameters were changed: evicted pages would lose that */
     uint64_t seen;
 
     pthread_mutex_t mutex;        /* guards what follows */
@@ -39,6 +42,7 @@ struct dn_network {
 /* ---- build.c ---- */
 
 /* Layers for another input size; parameters must not change shape. */
+void dn_network_drop_params(dn_network *network);
 dn_status dn_network_resize(dn_network *network, int width, int height);
 void dn_layers_free(dn_layer *layers, int count);
 

@@ -152,6 +152,7 @@ dn_status dn_layer_param_set(dn_network *network, int layer, int param, const fl
     int sessions = network->sessions;
     if (sessions == 0) {
         memcpy(network->params + p->offset, values, count * sizeof *values);
+        network->written = true;
         atomic_fetch_add(&network->version, 1);
     }
     pthread_mutex_unlock(&network->mutex);

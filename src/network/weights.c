@@ -110,7 +110,8 @@ static const char *misfit_hint(const dn_network *network, const reader *file, si
     return "";
 }
 
-static dn_status read_layer(dn_network *network, const dn_layer *layer, reader *file) {
+/* Whether the file still has all of a layer. */
+static dn_status measure_layer(const dn_network *network, const dn_layer *layer, reader *file) {
     size_t needed = layer_floats(layer, file->dialect) * sizeof(float), left = file->length - file->at;
     if (needed > left) {
         size_t total = range_floats(network, 0, network->count, file->dialect) * sizeof(float);
@@ -123,21 +124,30 @@ static dn_status read_layer(dn_network *network, const dn_layer *layer, reader *
             misfit_hint(network, file, file->header_bytes),
             left == 0 ? " (partial=True loads the layers it has)" : "");
     }
-    if (layer->dont_load) return DN_OK;
-    for (int p = 0; p < layer->param_count; ++p) {
-        const dn_param *param = &layer->params[p];
-        size_t floats = file_floats(layer, param, file->dialect, true);
-        const uint8_t *from = file->bytes + file->at;
-        float *to = network->params + param->offset;
-        if (floats && ((param->file_transposed && file->transposed) || param->file_flipped)) {
-            size_t rows = floats / (param->count / (size_t)param->dims[0]);
-            transpose(to, from, floats / rows, rows);
-        } else if (floats) {
-            memcpy(to, from, floats * sizeof(float));
-        }
-        file->at += floats * sizeof(float);
-    }
+    file->at += needed;
     return DN_OK;
+}
+
+/* Layers that were measured, so nothing can fail any more. */
+static void copy_layers(dn_network *network, reader *file, int start, int end) {
+    file->at = file->header_bytes;
+    for (int i = start; i < end; ++i) {
+        const dn_layer *layer = &network->layers[i];
+        for (int p = 0; p < layer->param_count && !layer->dont_load; ++p) {
+            const dn_param *param = &layer->params[p];
+            size_t floats = file_floats(layer, param, file->dialect, true);
+            const uint8_t *from = file->bytes + file->at;
+            float *to = network->params + param->offset;
+            if (floats && ((param->file_transposed && file->transposed) || param->file_flipped)) {
+                size_t rows = floats / (param->count / (size_t)param->dims[0]);
+                transpose(to, from, floats / rows, rows);
+            } else if (floats) {
+                memcpy(to, from, floats * sizeof(float));
+            }
+            file->at += floats * sizeof(float);
+        }
+    }
+    network->written = true;
 }
 
 /* A stand-alone batchnorm has biases in one dialect only; the file's length tells which one it is. */
@@ -162,54 +172,107 @@ static dn_status check_end(const dn_network *network, const reader *file, int cu
                    misfit_hint(network, file, file->header_bytes));
 }
 
-static dn_status load(dn_network *network, reader *file, int start, int cutoff) {
-    header h = {0};
-    int end = cutoff < 0 || cutoff > network->count ? network->count : cutoff;
-    DN_TRY(read_header(&h, file->bytes, file->length, file->name));
-    if (start < 0 || start > end)
-        return dn_fail(DN_ERROR_ARGUMENT, "start: must be 0 to %d, not %d", end, start);
-    file->at = file->header_bytes = h.bytes;
-    file->transposed = h.transposed;
-    file->dialect = dialect_of(network, start, end, (file->length - h.bytes) / sizeof(float));
-    if (h.transposed) dn_log(DN_LOG_INFO, "%s: old layout, connected weights are transposed", file->name);
-    int i = start;
-    for (; i < end; ++i) {
+/* Reads the header and walks over the layers start .. *end - 1 that the file has, before anything is changed:
+ * a file that does not fit leaves the network as it is. */
+static dn_status measure(int *end, header *h, const dn_network *network, reader *file, int start,
+                         int cutoff) {
+    int last = cutoff < 0 || cutoff > network->count ? network->count : cutoff, i = start;
+    DN_TRY(read_header(h, file->bytes, file->length, file->name));
+    if (start < 0 || start > last)
+        return dn_fail(DN_ERROR_ARGUMENT, "start: must be 0 to %d, not %d", last, start);
+    file->at = file->header_bytes = h->bytes;
+    file->transposed = h->transposed;
+    file->dialect = dialect_of(network, start, last, (file->length - h->bytes) / sizeof(float));
+    if (h->transposed) dn_log(DN_LOG_INFO, "%s: old layout, connected weights are transposed", file->name);
+    for (; i < last; ++i) {
         const dn_layer *layer = &network->layers[i];
         if (file->partial && file->at == file->length && layer_floats(layer, file->dialect)) break;
-        DN_TRY(read_layer(network, layer, file));
+        DN_TRY(measure_layer(network, layer, file));
     }
     DN_TRY(check_end(network, file, cutoff));
-    if (i < end)
+    if (i < last)
         dn_log(DN_LOG_INFO, "%s: has layers up to %d; the others keep their values", file->name, i - 1);
-    network->seen = h.seen;
-    atomic_fetch_add(&network->version, 1);
+    *end = i;
     return DN_OK;
 }
 
-/* Nothing of a file that does not fit is kept: the parameters are put back. */
-dn_status dn_network_load_weights_bytes(dn_network *network, const void *bytes, size_t length,
-                                        const char *name, int start, int cutoff, int partial) {
-    if (!network || (!bytes && length)) return dn_fail(DN_ERROR_ARGUMENT, "no network or no weights");
+static void finish(dn_network *network, const header *h) {
+    network->seen = h->seen;
+    atomic_fetch_add(&network->version, 1);
+}
+
+static dn_status check_unused(dn_network *network) {
     pthread_mutex_lock(&network->mutex);
     int sessions = network->sessions;
     pthread_mutex_unlock(&network->mutex);
     if (sessions) return dn_fail(DN_ERROR_STATE, "weights can't be loaded while sessions use the network");
+    return DN_OK;
+}
+
+dn_status dn_network_load_weights_bytes(dn_network *network, const void *bytes, size_t length,
+                                        const char *name, int start, int cutoff, int partial) {
+    if (!network || (!bytes && length)) return dn_fail(DN_ERROR_ARGUMENT, "no network or no weights");
+    DN_TRY(check_unused(network));
     reader file = {
         .name = name ? name : "weights", .bytes = bytes, .length = length, .partial = partial != 0};
-    float *before;
-    DN_TRY(dn_new_floats(&before, network->param_count, "parameters"));
-    memcpy(before, network->params, network->param_count * sizeof *before);
-    dn_status status = load(network, &file, start, cutoff);
-    if (status != DN_OK) memcpy(network->params, before, network->param_count * sizeof *before);
-    dn_free(before);
-    return status;
+    header h;
+    int end;
+    DN_TRY(measure(&end, &h, network, &file, start, cutoff));
+    copy_layers(network, &file, start, end);
+    finish(network, &h);
+    return DN_OK;
+}
+
+/* Whether the file, after its header, is the arena itself, float by float. */
+static bool is_arena(const dn_network *network, const reader *file) {
+    size_t at = 0;
+    for (int i = 0; i < network->count; ++i) {
+        const dn_layer *layer = &network->layers[i];
+        for (int p = 0; p < layer->param_count; ++p) {
+            const dn_param *param = &layer->params[p];
+            size_t floats = layer->dont_load ? 0 : file_floats(layer, param, file->dialect, true);
+            if (param->file_flipped || (param->file_transposed && file->transposed)) return false;
+            if (floats && (param->offset != at || floats != param->count)) return false;
+            at += floats;
+        }
+    }
+    return at == network->param_count;
+}
+
+/* Large files are not copied: the mapped file becomes the arena, and is read as its pages are touched. */
+static dn_status load_mapped(dn_network *network, dn_mapping *mapping, reader *file, int start, int cutoff) {
+    enum { LARGE = 1 << 20 };
+    header h;
+    int end;
+    DN_TRY(measure(&end, &h, network, file, start, cutoff));
+    if (start > 0 || end < network->count || file->length < LARGE || !is_arena(network, file)) {
+        copy_layers(network, file, start, end);
+    } else {
+        dn_network_drop_params(network);
+        network->params = (float *)(void *)(mapping->bytes + file->header_bytes);
+        network->mapping = *mapping;
+        network->written = false;
+        *mapping = (dn_mapping){0};
+    }
+    finish(network, &h);
+    return DN_OK;
 }
 
 dn_status dn_network_load_weights(dn_network *network, const char *path, int start, int cutoff, int partial) {
     char *bytes;
     size_t length;
+    dn_mapping mapping;
     if (!network || !path) return dn_fail(DN_ERROR_ARGUMENT, "no network or no path");
-    /* A file may go on after the layers that are asked for, but not without end. */
+    DN_TRY(check_unused(network));
+    DN_TRY(dn_platform_map_file(&mapping, path));
+    if (mapping.bytes) {
+        reader file = {
+            .name = path, .bytes = mapping.bytes, .length = mapping.length, .partial = partial != 0};
+        dn_status status = load_mapped(network, &mapping, &file, start, cutoff);
+        dn_platform_unmap(&mapping);
+        return status;
+    }
+    /* A pipe may go on after the layers that are asked for, but not without end. */
     size_t most = dn_min_size((size_t)network->options.memory_limit,
                               network->param_count * sizeof(float) + ((size_t)1 << 30));
     DN_TRY(dn_platform_read_file(&bytes, &length, path, most));

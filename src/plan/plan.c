@@ -19,6 +19,10 @@ typedef struct builder {
     size_t *within; /* offset there */
     dn_plan_buffer *buffers;
     int *order;
+    int *convs;           /* per operation: the convolution it runs */
+    size_t packed_floats; /* at most, roughly */
+    atomic_int next;      /* operation to prepare, counted from the last */
+    atomic_bool failed;
 } builder;
 
 static int previous_of(const dn_layer *layer) {
@@ -119,24 +123,74 @@ static void fold(const builder *b, const dn_layer *layer, const dn_lowered *low,
     }
 }
 
-static dn_status add_conv(builder *b, int conv, int result, int residual) {
+/* The convolution is prepared later, together with the others. */
+static void add_conv(builder *b, int conv, int result, int residual) {
     const dn_layer *layer = &b->network->layers[conv];
-    const dn_lowered *low = &b->lowered[conv];
-    size_t count = layer->params[low->weights].count;
+    b->plan->ops[b->plan->op_count] =
+        (dn_plan_op){DN_PLAN_CONV, result, previous_of(layer), residual, 0, NULL, b->lowered[conv].conv};
+    b->convs[b->plan->op_count++] = conv;
+}
+
+/* Most floats that Winograd may take for the weights of one convolution. A lean plan grants them where many
+ * pixels share few weights: the early layers, which have most of the work. */
+static size_t winograd_floats(const dn_network *network) {
+    enum { LEAN = 1280 * 1024 };
+    if (network->options.exact) return 0;
+    return network->options.memory == DN_MEMORY_LEAN ? LEAN : SIZE_MAX;
+}
+
+static dn_status prepare_conv(builder *b, dn_plan_op *op, const dn_layer *layer, size_t most_floats) {
+    const dn_network *network = b->network;
+    const dn_lowered *low = &b->lowered[layer->index];
+    const dn_param *param = &layer->params[low->weights];
     float *weights;
-    DN_TRY(dn_new_floats(&weights, count + (size_t)low->conv.out_c, "folded weights"));
-    fold(b, layer, low, weights, weights + count);
-    dn_plan_op *op = &b->plan->ops[b->plan->op_count];
-    *op = (dn_plan_op){DN_PLAN_CONV, result, previous_of(layer), residual, 0, NULL, low->conv};
-    /* Winograd keeps up to 64 numbers for 9; the plain algorithms do without a larger copy. */
-    bool exact = b->network->options.exact != 0 || b->plan->packed_bytes / sizeof *weights + 8 * count >
-                                                       b->network->options.memory_limit / sizeof *weights;
-    dn_status status = b->network->ops->conv_prepare(&op->conv, &low->conv, weights, weights + count,
-                                                     low->activation, exact);
+    DN_TRY(dn_new_floats(&weights, param->count + (size_t)low->conv.out_c, "folded weights"));
+    fold(b, layer, low, weights, weights + param->count);
+    /* A network that only runs has no further use for what is packed now; it can be read again. */
+    if (network->mapping.bytes && !network->written)
+        dn_platform_evict(network->params + param->offset, param->count * sizeof *weights);
+    dn_status status = network->ops->conv_prepare(&op->conv, &low->conv, weights, weights + param->count,
+                                                  low->activation, most_floats);
     dn_free(weights);
-    if (status != DN_OK) return status;
-    b->plan->packed_bytes += b->network->ops->conv_prepared_bytes(op->conv);
-    b->plan->op_count++;
+    return status;
+}
+
+/* Convolutions are dealt out as they come, the largest of a network being near its end; what is packed does
+ * not depend on who packs it. */
+static void prepare_some(void *context, int part, int parts) {
+    builder *b = context;
+    (void)part;
+    (void)parts;
+    for (;;) {
+        int k = b->plan->op_count - 1 - atomic_fetch_add(&b->next, 1);
+        if (k < 0) return;
+        dn_plan_op *op = &b->plan->ops[k];
+        if (op->kind != DN_PLAN_CONV) continue;
+        /* Winograd keeps up to 64 numbers for 9; the plain algorithms do without a larger copy. */
+        size_t most = b->packed_floats > b->network->options.memory_limit / sizeof(float)
+                          ? 0
+                          : winograd_floats(b->network);
+        if (prepare_conv(b, op, &b->network->layers[b->convs[k]], most) != DN_OK)
+            atomic_store(&b->failed, true);
+    }
+}
+
+static dn_status prepare_convs(builder *b, int threads) {
+    dn_pool *pool;
+    for (int k = 0; k < b->plan->op_count; ++k)
+        if (b->plan->ops[k].kind == DN_PLAN_CONV) {
+            const dn_layer *layer = &b->network->layers[b->convs[k]];
+            b->packed_floats += 8 * layer->params[b->lowered[layer->index].weights].count;
+        }
+    DN_TRY(dn_pool_create(&pool, threads));
+    dn_pool_run(pool, prepare_some, b);
+    dn_pool_free(pool);
+    if (atomic_load(&b->failed))
+        return dn_fail(DN_ERROR_NO_MEMORY, "%s: no memory for the packed weights; try memory=\"lean\"",
+                       b->network->config->file);
+    for (int k = 0; k < b->plan->op_count; ++k)
+        if (b->plan->ops[k].kind == DN_PLAN_CONV)
+            b->plan->packed_bytes += b->network->ops->conv_prepared_bytes(b->plan->ops[k].conv);
     return DN_OK;
 }
 
@@ -157,16 +211,16 @@ static void add_copies(builder *b, int i) {
     }
 }
 
-static dn_status emit_ops(builder *b) {
+static void emit_ops(builder *b) {
     for (int i = 0; i < b->network->count; ++i) {
         if (b->fused[i]) continue;
         switch (b->lowered[i].kind) {
         case DN_LOWERED_CONV:
-            DN_TRY(add_conv(b, i, i, NO_LAYER));
+            add_conv(b, i, i, NO_LAYER);
             break;
         case DN_LOWERED_ADD:
             if (b->fused[i - 1])
-                DN_TRY(add_conv(b, i - 1, i, b->lowered[i].source));
+                add_conv(b, i - 1, i, b->lowered[i].source);
             else
                 add_op(b, DN_PLAN_FORWARD, i, i - 1, 0);
             break;
@@ -183,7 +237,6 @@ static dn_status emit_ops(builder *b) {
             break;
         }
     }
-    return DN_OK;
 }
 
 /* ---- placement ---- */
@@ -248,9 +301,10 @@ static void free_builder(builder *b) {
     dn_free(b->within);
     dn_free(b->buffers);
     dn_free(b->order);
+    dn_free(b->convs);
 }
 
-static dn_status build(dn_plan **out, const dn_network *network) {
+static dn_status build(dn_plan **out, const dn_network *network, int threads) {
     builder b = {.network = network};
     size_t count = (size_t)network->count, copies = 0;
     dn_status status;
@@ -262,6 +316,7 @@ static dn_status build(dn_plan **out, const dn_network *network) {
     for (int i = 0; i < network->count; ++i) copies += (size_t)network->layers[i].source_count;
     DN_TRY_GOTO(dn_new(&b.plan->values, count, sizeof *b.plan->values, "plan"));
     DN_TRY_GOTO(dn_new(&b.plan->ops, count + copies, sizeof *b.plan->ops, "plan"));
+    DN_TRY_GOTO(dn_new(&b.convs, count + copies, sizeof *b.convs, "plan"));
     DN_TRY_GOTO(dn_new(&b.lowered, count, sizeof *b.lowered, "plan"));
     DN_TRY_GOTO(dn_new(&b.readers, count, sizeof *b.readers, "plan"));
     DN_TRY_GOTO(dn_new(&b.fused, count, sizeof *b.fused, "plan"));
@@ -273,7 +328,8 @@ static dn_status build(dn_plan **out, const dn_network *network) {
     count_readers(&b);
     fuse_additions(&b);
     assign_values(&b);
-    DN_TRY_GOTO(emit_ops(&b));
+    emit_ops(&b);
+    DN_TRY_GOTO(prepare_convs(&b, threads));
     place(&b);
     free_builder(&b);
     *out = b.plan;
@@ -285,7 +341,7 @@ fail:
     return status;
 }
 
-dn_status dn_plan_acquire(dn_plan **out, dn_network *network, uint64_t *version) {
+dn_status dn_plan_acquire(dn_plan **out, dn_network *network, int threads, uint64_t *version) {
     dn_status status = DN_OK;
     pthread_mutex_lock(&network->mutex);
     uint64_t now = atomic_load(&network->version);
@@ -294,7 +350,7 @@ dn_status dn_plan_acquire(dn_plan **out, dn_network *network, uint64_t *version)
         network->plan = NULL;
         network->plan_release = dn_plan_release;
         network->plan_version = now;
-        status = build(&network->plan, network);
+        status = build(&network->plan, network, threads);
     }
     *out = network->plan;
     *version = now;

@@ -41,8 +41,9 @@ struct dn_plan {
     size_t packed_bytes;
 };
 
-/* The plan of the network as it is now: the cached one, or a new one. The caller gives back one reference. */
-dn_status dn_plan_acquire(dn_plan **out, dn_network *network, uint64_t *version);
+/* The plan of the network as it is now: the cached one, or a new one, made by so many threads. The caller
+ * gives back one reference. */
+dn_status dn_plan_acquire(dn_plan **out, dn_network *network, int threads, uint64_t *version);
 void dn_plan_release(dn_plan *plan); /* accepts NULL */
 
 /* cost.c: fills what step has, of a plan, into a cleared *out. */

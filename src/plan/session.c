@@ -128,7 +128,7 @@ static dn_status prepare(dn_session *session) {
     if (session->plan && session->plan_version == atomic_load(&network->version)) return DN_OK;
     free_plan_buffers(session);
     free_outputs(session); /* a resized network has other counts */
-    DN_TRY(dn_plan_acquire(&session->plan, network, &session->plan_version));
+    DN_TRY(dn_plan_acquire(&session->plan, network, session->threads, &session->plan_version));
     dn_status status;
     size_t scratch = scratch_floats(session);
     if (scratch > network->options.memory_limit / sizeof(float))

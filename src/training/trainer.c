@@ -58,7 +58,7 @@ dn_status dn_trainer_create(dn_trainer **out, dn_network *network, const dn_trai
         return dn_fail(DN_ERROR_ARGUMENT, "options were not set by dn_trainer_options_init");
     pthread_mutex_lock(&network->mutex);
     bool taken = network->trained;
-    network->trained = true;
+    network->trained = network->written = true;
     pthread_mutex_unlock(&network->mutex);
     if (taken) return dn_fail(DN_ERROR_STATE, "the network has a trainer already");
     status = dn_new(&trainer, 1, sizeof *trainer, "trainer");

@@ -128,7 +128,7 @@ static void check_planned(const dn_conv_shape *s, const char *text, const plain 
             const dn_kernels *kernels = dn_kernels_available(level);
             dn_conv_prepared *prepared;
             if (dn_cpu_conv_prepare_level(&prepared, kernels, s, p->w, with_residual ? bias : NULL,
-                                          activation, exact)) {
+                                          activation, exact ? 0 : SIZE_MAX)) {
                 report("conv_prepare", kernels->level, text, INFINITY, 0, true);
                 continue;
             }

@@ -46,9 +46,11 @@ static int depth_of(const dn_conv_shape *shape) {
     return shape->in_c / shape->groups * shape->size * shape->size;
 }
 
-static algorithm choose(const dn_kernels *kernels, const dn_conv_shape *shape, bool exact, int *m) {
-    *m = exact ? 0 : dn_winograd_choose(kernels, shape, 1);
-    if (*m) return WINOGRAD;
+static algorithm choose(const dn_kernels *kernels, const dn_conv_shape *shape, size_t most_floats, int *m) {
+    *m = most_floats ? dn_winograd_choose(kernels, shape, 1) : 0;
+    size_t side = (size_t)*m + 2;
+    if (*m && side * side * (size_t)shape->in_c * (size_t)shape->out_c <= most_floats) return WINOGRAD;
+    *m = 0;
     if (dn_depthwise_fits(shape)) return DEPTHWISE;
     if (is_pointwise(shape)) return shape->out_h * shape->out_w == 1 && shape->groups == 1 ? VECTOR : GEMM;
     return dn_direct_fits(kernels, shape) ? DIRECT : IM2COL;
@@ -80,7 +82,7 @@ static dn_status pack(dn_conv_prepared *prepared, const float *weights) {
 
 dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *kernels,
                                     const dn_conv_shape *shape, const float *weights, const float *bias,
-                                    dn_activation activation, bool exact) {
+                                    dn_activation activation, size_t most_floats) {
     *out = NULL;
     dn_conv_prepared *prepared;
     DN_TRY(dn_new(&prepared, 1, sizeof *prepared, "prepared convolution"));
@@ -89,7 +91,7 @@ dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *ke
     prepared->activation = activation;
     int m;
     dn_status status;
-    prepared->algorithm = choose(kernels, shape, exact, &m);
+    prepared->algorithm = choose(kernels, shape, most_floats, &m);
     if (prepared->algorithm == WINOGRAD)
         DN_TRY_GOTO(dn_winograd_prepare(&prepared->winograd, kernels, shape, m, weights));
     else
@@ -104,11 +106,11 @@ fail:
 }
 
 dn_status dn_cpu_conv_prepare(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
-                              const float *bias, dn_activation activation, bool exact) {
+                              const float *bias, dn_activation activation, size_t most_floats) {
     *out = NULL;
     const dn_kernels *kernels = dn_kernels_get();
     if (!kernels) return DN_ERROR_ARGUMENT;
-    return dn_cpu_conv_prepare_level(out, kernels, shape, weights, bias, activation, exact);
+    return dn_cpu_conv_prepare_level(out, kernels, shape, weights, bias, activation, most_floats);
 }
 
 void dn_cpu_conv_prepared_free(dn_conv_prepared *prepared) {

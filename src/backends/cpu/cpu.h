@@ -153,11 +153,11 @@ void dn_cpu_conv_weight_gradient(dn_device *device, const dn_conv_shape *shape, 
 
 /* ---- convolution, planned (conv_prepared.c) ---- */
 dn_status dn_cpu_conv_prepare(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
-                              const float *bias, dn_activation activation, bool exact);
+                              const float *bias, dn_activation activation, size_t most_floats);
 /* The same for a given level, which the device that runs it must have too. */
 dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *kernels,
                                     const dn_conv_shape *shape, const float *weights, const float *bias,
-                                    dn_activation activation, bool exact);
+                                    dn_activation activation, size_t most_floats);
 void dn_cpu_conv_prepared_free(dn_conv_prepared *prepared);
 size_t dn_cpu_conv_prepared_bytes(const dn_conv_prepared *prepared);
 const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared);
