@@ -21,7 +21,10 @@ Floats = npt.NDArray[np.float32]
 
 def _folded(x: Exporter, layer: Layer, filters_axis: int) -> tuple[Floats, Floats]:
     """Weights and biases with batch normalisation folded in (compat.md 10.7), binary if the layer says so."""
-    p = layer.params
+    owner = layer
+    while owner.option("share_index") is not None:  # parameters of another layer
+        owner = x.net.layers[references(owner, "share_index")[0]]
+    p = owner.params
     weights, biases = p["weights"].astype(np.float64), p["biases"].astype(np.float64)
     if whole(layer, "binary", 0) or whole(layer, "xnor", 0):
         mean = np.abs(weights).reshape(len(weights), -1).mean(1).reshape(-1, *[1] * (weights.ndim - 1))
