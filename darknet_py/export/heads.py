@@ -117,9 +117,9 @@ def region(x: Exporter, layer: Layer) -> str:
 def detection(x: Exporter, layer: Layer) -> str:
     """The values as they are, or with a softmax over the classes of each cell."""
     source = x.vector(layer.index - 1)
-    if not whole(layer, "softmax", 0):
-        return str(x.graph.add("Identity", source))
     cells, classes = whole(layer, "side", 7) ** 2, whole(layer, "classes", 1)
+    if not whole(layer, "softmax", 0) or classes == 0:
+        return str(x.graph.add("Identity", source))
     rows = x.graph.reshape(x.graph.slice(source, 1, 0, cells * classes), 0, cells, classes)
     probabilities = x.graph.reshape(x.graph.add("Softmax", rows, axis=2), 0, -1)
     rest = x.graph.slice(source, 1, cells * classes, layer.outputs)

@@ -252,13 +252,14 @@ def route(x: Exporter, layer: Layer) -> str:
 def _fitted(x: Exporter, layer: Layer, source: int) -> tuple[str, int]:
     """A source of a shortcut on the grid of the previous layer, and how many channels they share."""
     g, value = x.graph, x.value(source)
-    c1, _, w1 = x.shape(source)
+    c1, h1, w1 = x.shape(source)
     c2, h2, w2 = x.shape(layer.index - 1)
-    if w2 > w1:
-        raise refuse(layer, f"adding a map of {w1} columns to every second place of {w2}")
+    if w2 > w1 or h2 > h1:
+        raise refuse(layer, f"adding a map of {w1} x {h1} to some places of one of {w2} x {h2}")
     stride = w1 // w2
-    if stride > 1:
-        value = g.slice(g.slice(value, 2, 0, h2 * stride, stride), 3, 0, w2 * stride, stride)
+    for axis, before, after in ((2, h1, h2), (3, w1, w2)):
+        if before > after:
+            value = g.slice(value, axis, 0, after * stride, stride)
     return (g.slice(value, 1, 0, c2) if c1 > c2 else value), min(c1, c2)
 
 
