@@ -450,6 +450,8 @@ static void test_winograd_training(void) {
     check_winograd_training(5, (dn_conv_shape){.in_c = 3, .in_h = 60, .in_w = 101, .out_c = 20, .pad = 1});
     check_winograd_training(4, (dn_conv_shape){.in_c = 130, .in_h = 13, .in_w = 13, .out_c = 70, .pad = 1});
     check_winograd_training(2, (dn_conv_shape){.in_c = 72, .in_h = 40, .in_w = 37, .out_c = 50, .pad = 1});
+    /* more weights and more tiles than one block holds */
+    check_winograd_training(3, (dn_conv_shape){.in_c = 112, .in_h = 37, .in_w = 38, .out_c = 100, .pad = 1});
     done("winograd in training", before);
 }
 
