@@ -21,6 +21,7 @@ from ._native import ffi, lib
 from .boxes import WordTree
 from .errors import DataError, ImageError, check
 from .logs import logger
+from .names import read_names
 
 __all__ = ["Batch", "ClassificationLoader", "DetectionLoader", "GridLoader", "read_ahead"]
 
@@ -292,6 +293,28 @@ class GridLoader(DetectionLoader):
 
     def _augment(self, canvas: Any, width: int, height: int, truth: Any, drawn: tuple[Any, ...]) -> int:
         return int(lib.dn_augment_grid(canvas, width, height, truth, self._side, self._classes, *drawn))
+
+
+def class_only_arguments(info: data.DataFile, tree: WordTree | None) -> dict[str, Any]:
+    """What a .data file says about pictures whose labels have no boxes (YOLO9000's joint training), as
+    arguments of a DetectionLoader. tree: that of the head."""
+    if tree is None:
+        if info.get("classification"):
+            raise DataError(
+                f"{info.path}: classification: only a [region] head with a tree learns from pictures without "
+                "boxes"
+            )
+        return {}
+    if not info.get("classification"):
+        return {"nodes": len(tree)}
+    paths = info.images("classification")
+    marks = read_names(info.file("labels")) if info.get("labels") else None
+    return {
+        "nodes": len(tree),
+        "class_only": paths,
+        "class_only_labels": data.class_only_labels(paths, len(tree), marks),
+        "ratio": info.number("classification_ratio", 4.0),
+    }
 
 
 class ClassificationLoader(_Loader):

@@ -24,11 +24,10 @@ from typing import Any
 import numpy as np
 
 from . import classification, evaluation
-from .data import DataFile, class_only_labels, labels_of, write_whole
+from .data import DataFile, labels_of, write_whole
 from .errors import CfgError, DataError, DataNotFoundError, NumericError
-from .loaders import Batch, ClassificationLoader, DetectionLoader, GridLoader, mixed
-from .names import read_names
-from .network import Layer, Network
+from .loaders import Batch, ClassificationLoader, DetectionLoader, GridLoader, class_only_arguments, mixed
+from .network import Network
 from .progress import TrainingReport
 from .text import TextStreams, read_symbols
 from .trainer import Trainer
@@ -269,7 +268,10 @@ def _open(
             return trainer, {}
         matching = isinstance(known, dict) and known.get("iteration") == trainer.iteration
         return trainer, known if matching else {}
-    net = stack.enter_context(Network(cfg, weights, threads=threads, seed=seed, partial=partial))
+    # A checkpoint keeps this path, to find the files that the cfg names from any working directory.
+    net = stack.enter_context(
+        Network(Path(cfg).absolute(), weights, threads=threads, seed=seed, partial=partial)
+    )
     if clear:
         net.seen = 0
     return stack.enter_context(Trainer(net, threads=threads, seed=seed)), {}
@@ -319,28 +321,6 @@ def _images_only(net: Network) -> None:
         )
 
 
-def _class_only(info: DataFile, head: Layer) -> dict[str, Any]:
-    """Arguments of the loader for YOLO9000's joint training: pictures whose labels have no boxes."""
-    tree = head.tree if head.type == "region" else None
-    if tree is None:
-        if info.get("classification"):
-            raise DataError(
-                f"{info.path}: classification: only a [region] head with a tree learns from pictures without "
-                "boxes"
-            )
-        return {}
-    if not info.get("classification"):
-        return {"nodes": len(tree)}
-    images = info.images("classification")
-    marks = read_names(info.file("labels")) if info.get("labels") else None
-    return {
-        "nodes": len(tree),
-        "class_only": images,
-        "class_only_labels": class_only_labels(images, len(tree), marks),
-        "ratio": info.number("classification_ratio", 4.0),
-    }
-
-
 def _detection_loader(
     net: Network, info: DataFile, paths: list[str], classes: int, seed: int, workers: int, end: int
 ) -> DetectionLoader:
@@ -354,7 +334,7 @@ def _detection_loader(
     random_size = 0.0 if grid else _number(last.option("random"), 0)
     options: dict[str, Any] = {
         "classes": classes,
-        **_class_only(info, last),
+        **class_only_arguments(info, last.tree if last.type == "region" else None),
         "channels": net.input_shape[1],
         "augment": {**_colours(net), "jitter": _number(last.option("jitter"), 0.2)},
         "seed": seed,

@@ -395,6 +395,17 @@ def test_joint_training_from_a_data_file(folder: Path) -> None:
         train_detector(folder / "joint.data", folder / "mapped.cfg", max_batches=1, quiet=True)
 
 
+def test_a_run_resumes_from_another_working_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoint knows where the cfg was, and so where its tree is."""
+    (folder / "train.txt").write_text("\n".join(pictures(folder, {"b": "1 .5 .5 .5 .5\n"})))
+    (folder / "x.data").write_text(f"train=train.txt\nbackup={folder}\n")
+    monkeypatch.chdir(folder)
+    train_detector("x.data", "mapped.cfg", max_batches=1, quiet=True)
+    monkeypatch.chdir(folder.parent)
+    again = train_detector(folder / "x.data", folder / "mapped.cfg", max_batches=2, resume=True, quiet=True)
+    assert again.iteration == 2
+
+
 def test_evaluation_counts_in_the_labels_or_in_the_nodes(folder: Path) -> None:
     """With class_map the classes are the labels', else the head's own map says which nodes they mean."""
     paths = pictures(folder, {"a": "1 .5 .5 .4 .4\n"})
