@@ -1,112 +1,133 @@
-"""Inference time of darknet_py beside OpenCV's DNN module, interleaved in one run, as medians and ratios.
+"""Inference speed of darknet_py beside other engines, in turns in one run, for docs/performance.md.
 
-    python benchmarks/compare.py [CFG ...] [--threads 1 2] [--runs 30]
+    python benchmarks/compare.py [--networks NAME ...] [--engines NAME ...] [--threads 1 2] [--runs 20]
+                                 [--level avx2] [--torch-python PYTHON] [--json FILE] [--write PAGE] [--list]
 
-Without CFG: cfg/yolov3-tiny.cfg at 416 x 416. Weights are random, the same for both; outputs are compared
-before anything is timed. Needs `pip install "opencv-python-headless<5"`: version 5 has no Darknet importer.
+float32, batch 1, outputs compared before anything is timed. Networks are those of cfg/ with calibrated random
+weights, and trained ones where DARKNET_SHARED has them. The work is done by darknet_py.benching, which
+`darknet_py bench` runs on any network. --level avx2 holds the engines that can be held to it.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import platform
-import statistics
+import os
 import sys
-import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-import darknet_py as dn
-from darknet_py._native import ffi, lib
+from darknet_py import benching
+from darknet_py.benching.bench import bench, header, write_json
+from darknet_py.errors import DarknetError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+TRAINED = Path(os.environ.get("DARKNET_SHARED", "/nowhere")) / "real" / "weights"
 
 
-def machine() -> str:
-    """One line: processor, its count, instruction-set level."""
-    model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            model = line.split(":")[1].strip()
-            break
-    return f"{model}, {lib.dn_cpu_count()} processors, kernels {ffi.string(lib.dn_cpu_level()).decode()}"
+def network(cfg: str, size: int) -> benching.Model:
+    """One of cfg/ at this size, with calibrated weights."""
+    return benching.Model(f"{cfg}-{size}", REPOSITORY / "cfg" / f"{cfg}.cfg", None, size, size)
 
 
-def randomize(net: dn.Network, path: Path) -> None:
-    """Random weights that keep activations in range, so that neither engine meets infinities or denormals."""
-    rng = np.random.default_rng(0)
-    for layer in net.layers:
-        for name, values in layer.params.items():
-            if name == "weights":
-                scale = np.sqrt(2 / max(1, np.prod(values.shape[1:])))
-                new = rng.standard_normal(values.shape) * scale
-            elif name in ("rolling_variance", "scales"):
-                new = rng.uniform(0.5, 1.5, values.shape)
-            else:
-                new = rng.standard_normal(values.shape) * 0.1
-            net.set_param(layer.index, name, new.astype(np.float32))
-    net.save_weights(path)
+def trained(folder: str, cfg: str) -> benching.Model:
+    """One with its own weights."""
+    return benching.Model(folder, TRAINED / folder / f"{cfg}.cfg", TRAINED / folder / f"{cfg}.weights")
 
 
-def compare(cfg: Path, threads: int, runs: int, folder: Path) -> None:
-    import cv2
+NETWORKS = {
+    model.name: model
+    for model in (
+        network("yolov3", 416),
+        network("yolov3", 608),
+        network("yolov2", 416),
+        network("darknet19", 256),
+        network("darknet53", 256),
+        network("yolov2-tiny-voc", 416),
+        network("yolov3-tiny", 416),
+        network("yolov4-tiny", 416),
+        network("yolov4", 416),
+        network("extraction", 224),
+        network("resnet50", 256),
+        trained("yolo-fastest-1.1", "yolo-fastest-1.1"),
+        trained("mobilenetv2-yolov3-nano-voc", "MobileNetV2-YOLOv3-Nano-voc"),
+        network("alexnet", 227),
+        network("yolov1", 448),
+    )
+}
 
-    weights = folder / f"{cfg.stem}.weights"
-    net = dn.Network(cfg, threads=threads)
-    randomize(net, weights)
-    x = np.random.default_rng(1).random((1, *net.input_shape[1:]), np.float32)
-    other = cv2.dnn.readNetFromDarknet(str(cfg), str(weights))
-    cv2.setNumThreads(threads)
-    other.setInput(x)
-    # The layer before each head: OpenCV's heads decode and suppress, ours do not.
-    heads = [net.layers[i].type in ("yolo", "region") for i in net.output_layers]
-    names = other.getUnconnectedOutLayersNames()
-    raw = [f"conv_{i - 1}" for i, head in zip(net.output_layers, heads, strict=True) if head]
-    if raw:
-        layers = net.activations(x)
-        for name, theirs in zip(raw, other.forward(raw), strict=True):
-            mine = layers[int(name.split("_")[1])]
-            error = np.abs(mine - theirs).max() / np.abs(theirs).max()
-            if not error < 1e-3:
-                sys.exit(f"{cfg.name}: layer {name} differs by {error:.2e} of its range: nothing to time")
-        print(f"{cfg.name}: raw heads agree within {error:.1e} of their range")
-    session = net.session()
-    times: dict[str, list[float]] = {"darknet_py": [], f"OpenCV {cv2.__version__}": []}
-    for run in range(runs + 3):
-        for name, call in zip(
-            times,
-            (lambda: session.predict(x), lambda: (other.setInput(x), other.forward(names))),
-            strict=True,
-        ):
-            begin = time.perf_counter()
-            call()
-            if run >= 3:
-                times[name].append(time.perf_counter() - begin)
-    mine, theirs = (statistics.median(values) * 1e3 for values in times.values())
-    gflop = sum(layer.flops for layer in net.layers) / 1e9
-    for name, values in times.items():
-        median = statistics.median(values) * 1e3
-        speed, best = gflop / median * 1e3, min(values) * 1e3
-        print(f"  {threads} threads  {name:16s} {median:8.1f} ms  {speed:7.1f} GFLOP/s  (best {best:.1f} ms)")
-    print(f"  {threads} threads  ratio {mine / theirs:.2f}", flush=True)
+
+def summary(found: list[dict[str, Any]]) -> str:
+    """A row per network and number of threads: milliseconds, and our time to that of the best peer."""
+    names = {
+        engine["engine"]: engine["name"] for one in found for engine in one["engines"] if engine["median"]
+    }
+    lines = [
+        f"| network | threads | {' | '.join(names.values())} | to the best peer |",
+        f"|---|---|{'---|' * len(names)}---|",
+    ]
+    for one in found:
+        medians = {engine["engine"]: engine["median"] for engine in one["engines"]}
+        times = [f"{1e3 * medians[name]:.1f} ms" if medians.get(name) else "" for name in names]
+        ratio = "" if one["best_peer"] is None else f"{one['ratio_to_best_peer']:.2f}"
+        lines.append(f"| {one['network']} | {one['threads']} | {' | '.join(times)} | {ratio} |")
+    return "\n".join(lines)
+
+
+def write_page(page: Path, document: dict[str, Any]) -> None:
+    """Puts the rows, and how they were made, between the marks of a page."""
+    text = page.read_text("utf-8")
+    before, begin, rest = text.partition("<!-- figures of benchmarks/compare.py -->\n")
+    _, end, after = rest.partition("<!-- end of the figures -->\n")
+    if not begin or not end:
+        sys.exit(f"{page}: the marks around the figures are missing")
+    lines = [f"{document['date']}, {document['machine']}; `{document['command']}`", ""]
+    lines.append(summary(document["networks"]))
+    page.write_text(before + begin + "\n".join(lines) + "\n" + end + after, "utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cfg", nargs="*", type=Path, default=[REPOSITORY / "cfg" / "yolov3-tiny.cfg"])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="NAME")
+    parser.add_argument(
+        "--engines", nargs="*", choices=benching.ENGINES, default=list(benching.ENGINES), metavar="NAME"
+    )
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--level", choices=["avx2"])
+    parser.add_argument("--torch-python", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--write", metavar="PAGE", type=Path, help="put the rows into this page")
+    parser.add_argument("--list", action="store_true", help="networks and engines")
     options = parser.parse_args()
-    print("command:", " ".join(sys.argv))
-    print("machine:", machine())
-    print("date:   ", datetime.date.today())
-    with tempfile.TemporaryDirectory() as folder:
-        for cfg in options.cfg:
-            for threads in options.threads:
-                compare(cfg, threads, options.runs, Path(folder))
+    if options.list:
+        print("networks:", ", ".join(NETWORKS), "\nengines:", ", ".join(benching.ENGINES))
+        return
+    benching.force(options.level)
+    document = header(options.threads)
+    document["networks"] = []
+    for name in options.networks:
+        model = NETWORKS[name]
+        if not (model.weights or model.cfg).exists():
+            print(f"\n{name}: skipped: no {model.weights or model.cfg}")
+            continue
+        try:
+            document["networks"] += bench(
+                [model],
+                options.engines,
+                options.threads,
+                runs=options.runs,
+                torch_python=options.torch_python,
+                level=options.level,
+                note=lambda text: print(text, file=sys.stderr),
+            )
+        except DarknetError as error:
+            print(f"\n{name}: skipped: {error}")
+        sys.stdout.flush()
+    print("\n" + summary(document["networks"]))
+    if options.write:
+        write_page(options.write, document)
+    if options.json:
+        write_json(document, options.json)
 
 
 if __name__ == "__main__":

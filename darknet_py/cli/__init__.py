@@ -97,6 +97,7 @@ COMMANDS = (
     Command(("statistics",), "inspection", "statistics", "mean and variance of every parameter array"),
     Command(("ops",), "inspection", "ops", "floating point operations of a .cfg"),
     Command(("speed",), "inspection", "speed", "time forward passes of a .cfg"),
+    Command(("bench",), "bench", "bench", "a network's speed here, beside other engines, layer by layer"),
     Command(("print",), "inspection", "print", "weights of a layer as text"),
     Command(("nightmare",), "pictures", "nightmare", "show a layer's taste in a picture (DeepDream)"),
     Command(("visualize",), "pictures", "visualize", "draw the filters of a convolution"),

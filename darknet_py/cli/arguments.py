@@ -18,9 +18,11 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
+        self.names: set[str] = set()  # of the options added by option()
 
     def option(self, name: str, *more: str, **settings: Any) -> None:
         """Adds -name and --name."""
+        self.names.update((name, *more))
         spellings = [f"{dash}{one}" for one in (name, *more) for dash in ("-", "--")]
         settings.setdefault("dest", name.replace("-", "_"))
         self.add_argument(*spellings, **settings)
@@ -72,9 +74,10 @@ def add_common(parser: Parser) -> None:
     """Options of every command."""
     group = parser.add_argument_group("common options")
     group.add_argument("-q", "-quiet", "--quiet", action="store_true", help="print nothing but errors")
-    group.add_argument(
-        "-threads", "--threads", type=positive, metavar="N", help="processors to use (default: all)"
-    )
+    if "threads" not in parser.names:
+        group.add_argument(
+            "-threads", "--threads", type=positive, metavar="N", help="processors to use (default: all)"
+        )
     group.add_argument(
         "-nogpu", "--nogpu", action="store_true", help="accepted; this build has no other choice"
     )

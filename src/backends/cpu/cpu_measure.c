@@ -7,10 +7,10 @@
 
 enum {
     MOST_LANES = 16,
-    ROUNDS = 200 * 1000, /* about a millisecond */
-    REPETITIONS = 100,   /* the best counts: another program may take a processor for a while */
-    FLOATS = 64 << 20,   /* 256 MiB, more than caches hold */
-    GRAIN = 1024,        /* floats of a page */
+    ROUNDS = 40 * 1000, /* about a fifth of a millisecond */
+    REPETITIONS = 500,  /* the best counts: another program may take a processor for a while */
+    FLOATS = 64 << 20,  /* 256 MiB, more than caches hold */
+    GRAIN = 1024,       /* floats of a page */
     PASSES = 6
 };
 

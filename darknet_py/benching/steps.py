@@ -1,0 +1,115 @@
+"""Where the time of a planned prediction goes, step by step, and what bounds each step.
+
+A step can't be quicker than its multiply-adds at the machine's peak, than reading its weights from memory,
+nor, if they don't stay in caches, than its activations.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..network import Network
+from ..session import Step
+from .machine import Limits
+
+__all__ = ["StepTime", "algorithms", "profile"]
+
+
+class StepTime(NamedTuple):
+    """A step, the median of its seconds, and what the three limits allow.
+
+    compute: multiply-adds that its algorithm does, at the peak; weights, activations: their bytes at the
+    bandwidth of memory, which caches exceed. bound: the largest of the three.
+    """
+
+    step: Step
+    size: str
+    seconds: float
+    compute: float
+    weights: float
+    activations: float
+
+    @property
+    def limit(self) -> float:
+        return max(self.compute, self.weights, self.activations)
+
+    @property
+    def bound(self) -> str:
+        names = {"compute": self.compute, "weight bytes": self.weights, "activation bytes": self.activations}
+        return max(names, key=lambda name: names[name])
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; times in seconds."""
+        own = self._asdict()
+        own.pop("step")
+        step = self.step._asdict()
+        step.pop("seconds")
+        return {**step, **own, "bound": self.bound}
+
+
+def profile(net: Network, threads: int, limits: Limits, runs: int = 10) -> list[StepTime]:
+    """Times the steps of a network's plan: medians of some predictions."""
+    x = np.random.default_rng(1).random((1, *net.input_shape[1:]), np.float32)
+    taken: list[list[float]] = []
+    with net.session(threads) as session:
+        session.predict(x)
+        for _ in range(runs):
+            session.profile()
+            session.predict(x)
+            taken.append([step.seconds for step in session.steps()])
+        steps = session.steps()
+    medians = [statistics.median(times) for times in zip(*taken, strict=True)]
+    return [
+        StepTime(
+            step,
+            _size(net, step),
+            seconds,
+            _operations(net, step) / limits.flops,
+            step.weight_bytes / limits.bytes,
+            step.activation_bytes / limits.bytes,
+        )
+        for step, seconds in zip(steps, medians, strict=True)
+    ]
+
+
+def _operations(net: Network, step: Step) -> float:
+    """Operations that the algorithm does: of F(m x m, 3 x 3), (m + 2)^2 multiply-adds per tile for 9 m^2."""
+    winograd = re.fullmatch(r"winograd(\d+)", step.algorithm)
+    if step.conv is None or winograd is None:
+        return step.flops
+    m = int(winograd[1])
+    _, height, width = net.layers[step.conv].out_shape
+    tiles = -(-height // m) * -(-width // m)
+    return net.layers[step.conv].flops * (m + 2) ** 2 * tiles / (9 * height * width)
+
+
+def _size(net: Network, step: Step) -> str:
+    """What a step does, in a few words: `3x3/1 256 -> 512 @ 13x13`."""
+    layer = net.layers[step.layer if step.conv is None else step.conv]
+    out = layer.out_shape
+    if step.conv is None:
+        return "x".join(map(str, out))
+    size, stride = layer.option("size") or "1", layer.option("stride") or "1"
+    before = net.layers[layer.index - 1].out_shape if layer.index else net.input_shape[1:]
+    added = "" if step.conv == step.layer else " +"
+    return f"{size}x{size}/{stride} {before[0]} -> {out[0]} @ {'x'.join(map(str, out[1:]))}{added}"
+
+
+def algorithms(steps: Sequence[Step]) -> str:
+    """The algorithm of each convolution, layers that follow each other with the same one as ranges."""
+    ranges: list[tuple[int, int, str]] = []
+    for step in steps:
+        if step.conv is None:
+            continue
+        if ranges and ranges[-1][2] == step.algorithm:
+            ranges[-1] = (ranges[-1][0], step.conv, step.algorithm)
+        else:
+            ranges.append((step.conv, step.conv, step.algorithm))
+    return ", ".join(
+        f"{first if first == last else f'{first}-{last}'} {name}" for first, last, name in ranges
+    )

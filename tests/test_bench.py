@@ -1,0 +1,240 @@
+"""Measuring inference: calibrated parameters, what bounds a step, the bench command, other engines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import darknet_py as dn
+from darknet_py import benching
+from darknet_py.benching import running, steps
+from darknet_py.cli import main
+from darknet_py.session import Step
+
+ROOT = Path(__file__).resolve().parent.parent
+CFG = """[net]
+width=32
+height=32
+channels=3
+[convolutional]
+batch_normalize=1
+filters=16
+size=3
+stride=1
+pad=1
+activation=leaky
+[maxpool]
+size=2
+stride=2
+[convolutional]
+filters=18
+size=1
+stride=1
+activation=linear
+[yolo]
+mask=0,1,2
+anchors=4,5, 9,8, 12,14
+classes=1
+num=3
+"""
+LIMITS = benching.Limits(1e11, 1e10)
+
+
+@pytest.fixture
+def cfg(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.cfg"
+    path.write_text(CFG)
+    return path
+
+
+# ---- calibration ----------------------------------------------------------------------------------------
+
+
+def deep(layers: int) -> str:
+    block = "[convolutional]\nbatch_normalize=1\nfilters=16\nsize=3\nstride=1\npad=1\nactivation=leaky\n"
+    return "[net]\nwidth=24\nheight=24\nchannels=3\n" + block + (block + "[shortcut]\nfrom=-2\n") * layers
+
+
+def test_calibrated_activations_stay_of_order_one() -> None:
+    net = dn.Network.from_string(deep(30), batch=1)
+    benching.calibrate(net)
+    x = np.random.default_rng(5).random((1, 3, 24, 24), np.float32)
+    for layer, values in zip(net.layers, net.activations(x), strict=True):
+        if layer.type == "convolutional":
+            assert 0.3 < values.std() < 3, f"layer {layer.index}: {values.std()}"
+
+
+def test_calibration_gives_the_statistics_of_what_enters_each_normalisation() -> None:
+    cfg = CFG.replace("activation=leaky", "activation=linear")
+    net = dn.Network.from_string(cfg, batch=1)
+    benching.calibrate(net, seed=3)
+    params = net.layers[0].params
+    x = np.random.default_rng(5).random((1, 3, 32, 32), np.float32)
+    out = net.activations(x)[0][0].reshape(16, -1)
+    normal = (out - params["biases"][:, None]) / params["scales"][:, None]
+    assert np.abs(normal.mean(1)).max() < 0.2 and np.abs(normal.std(1) - 1).max() < 0.1
+
+
+def test_calibration_is_deterministic(tmp_path: Path) -> None:
+    files = []
+    for k, seed in enumerate((1, 1, 2)):
+        benching.write_weights(dn.Network.from_string(CFG, batch=1), tmp_path / f"{k}", seed)
+        files.append((tmp_path / f"{k}").read_bytes())
+    assert files[0] == files[1] != files[2]
+
+
+def test_networks_of_sequences_are_refused() -> None:
+    net = dn.Network.from_string("[net]\ninputs=4\ntime_steps=3\nbatch=3\n[rnn]\noutput=4\nhidden=4\n")
+    with pytest.raises(dn.ArgumentError, match="sequences"):
+        benching.write_weights(net, "nowhere")
+
+
+# ---- steps ----------------------------------------------------------------------------------------------
+
+
+def test_steps_have_times_and_limits() -> None:
+    with dn.Network.from_string(CFG) as net:
+        found = benching.profile(net, 1, LIMITS, runs=2)
+        assert [one.step.layer for one in found] == [0, 1, 2, 3]
+        assert all(one.seconds > 0 for one in found)
+        first, pool = found[0], found[1]
+        assert first.size == "3x3/1 3 -> 16 @ 32x32" and pool.size == "16x16x16"
+        assert first.activations == pytest.approx(4 * 19 * 1024 / LIMITS.bytes)
+        assert first.weights == pytest.approx(first.step.weight_bytes / LIMITS.bytes)
+        assert pool.bound == "activation bytes" and pool.limit == pool.activations
+    text = benching.steps_text(found)
+    assert "16x16x16" in text and "bound by" in text
+
+
+def test_winograd_does_fewer_multiply_adds() -> None:
+    with dn.Network.from_string(CFG) as net:
+        flops = net.layers[0].flops
+        direct = Step(0, 0, "direct", flops, 0, 0, 0)
+        assert steps._operations(net, direct) == flops
+        # 8 x 8 tiles of 36 multiply-adds instead of 9 per pixel of 32 x 32.
+        assert steps._operations(net, direct._replace(algorithm="winograd4")) == flops * 36 * 64 / (9 * 1024)
+        assert steps._operations(net, direct._replace(algorithm="winograd3")) == flops * 25 * 121 / (9 * 1024)
+
+
+def test_the_larger_limit_binds() -> None:
+    one = benching.StepTime(Step(0, 0, "gemm", 1, 1, 1, 0), "", 4.0, compute=1, weights=2, activations=0.5)
+    assert one.bound == "weight bytes" and one.limit == 2
+    assert one._replace(compute=3).bound == "compute"
+
+
+def test_algorithms_are_named_layer_by_layer() -> None:
+    step = Step(0, 0, "direct", 0, 0, 0, 0)
+    found = [
+        step,
+        Step(1, None, "maxpool", 0, 0, 0, 0),
+        *(Step(i, i, "winograd4", 0, 0, 0, 0) for i in (2, 3, 5)),
+        Step(7, 6, "gemm", 0, 0, 0, 0),
+    ]
+    assert steps.algorithms(found) == "0 direct, 2-5 winograd4, 6 gemm"
+
+
+# ---- engines --------------------------------------------------------------------------------------------
+
+
+def run_bench(cfg: Path, engines: list[str], tmp_path: Path) -> benching.Comparison:
+    model = benching.Model("tiny", cfg)
+    files = benching.prepare(model, engines, tmp_path)
+    return benching.compare(model, files, engines, 1, LIMITS, runs=3)
+
+
+@pytest.mark.parametrize("engine", benching.ENGINES)
+def test_an_engine_gives_the_same_outputs(engine: str, cfg: Path, tmp_path: Path) -> None:
+    absent = [name for name in benching.ENGINES[engine] if find_spec(name) is None]
+    if absent:
+        pytest.skip(f"{', '.join(absent)} not installed")
+    found = run_bench(cfg, [engine], tmp_path)
+    assert found.results[1].error is None
+    assert found.results[1].difference is not None and found.results[1].difference < 1e-4
+    assert len(found.results[1].times) >= 3 and found.best_peer is found.results[1]
+    assert found.ratio == found.ours.median / found.results[1].median
+    assert f"the time of {found.results[1].name}" in benching.comparison_text(found)
+
+
+def test_a_missing_engine_is_named_with_its_remedy(
+    cfg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "find_spec", lambda name: None)
+    files = benching.prepare(benching.Model("tiny", cfg), ["openvino"], tmp_path)
+    assert files.missing == {"openvino": "onnx, openvino not installed: pip install onnx openvino"}
+
+
+def test_an_engine_that_fails_is_named_with_its_reason(cfg: Path, tmp_path: Path) -> None:
+    model = benching.Model("tiny", cfg)
+    files = benching.prepare(model, [], tmp_path)
+    broken = files._replace(job={**files.job, "onnx": str(tmp_path / "none.onnx")})
+    found = benching.compare(model, broken, ["onnxruntime"], 1, LIMITS, runs=1)
+    assert found.results[1].error and not found.results[1].times
+    assert found.results[1].error in benching.comparison_text(found)
+    assert found.best_peer is None and found.ratio is None
+
+
+def test_other_outputs_are_seen(tmp_path: Path) -> None:
+    values = np.linspace(-1, 1, 100, dtype=np.float32)
+    changed, wrong = values.copy(), values.copy()
+    changed[50] += 0.02
+    wrong[50] = np.nan
+    for name, array in (("a", values), ("b", changed), ("c", wrong)):
+        np.savez(tmp_path / f"{name}.npz", array)
+    np.savez(tmp_path / "d.npz", values[1:])
+    assert running._difference(tmp_path / "a.npz", tmp_path / "a.npz") == 0
+    assert running._difference(tmp_path / "a.npz", tmp_path / "b.npz") == pytest.approx(0.01, rel=1e-3)
+    assert running._difference(tmp_path / "a.npz", tmp_path / "c.npz") > running.TOLERANCE
+    with pytest.raises(running.FailedError, match="other sizes"):
+        running._difference(tmp_path / "a.npz", tmp_path / "d.npz")
+
+
+# ---- the command ----------------------------------------------------------------------------------------
+
+
+def test_bench_measures_without_other_engines(
+    cfg: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "numbers.json"
+    arguments = ["bench", str(cfg), "--threads", "1,2", "--against", "none", "--runs", "2"]
+    assert main([*arguments, "--json", str(out)]) == 0
+    text = capsys.readouterr().out
+    for part in ("command:", "machine:", "date:", "GB/s", "1 thread\n", "2 threads\n", "algorithms:"):
+        assert part in text
+    document = json.loads(out.read_text())
+    assert [one["threads"] for one in document["networks"]] == [1, 2]
+    for one in document["networks"]:
+        (engine,) = one["engines"]
+        assert engine["engine"] == "darknet_py" and len(engine["times"]) >= 2 and engine["median"] > 0
+        assert one["best_peer"] is None and one["ratio_to_best_peer"] is None
+        assert [step["algorithm"] for step in one["steps"]][1] == "maxpool"
+
+
+def test_bench_refuses_unknown_engines_and_numbers(cfg: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(cfg), "--against", "onnx"]) == 1
+    assert "no engine 'onnx'" in capsys.readouterr().err
+    assert main(["bench", str(cfg), "--threads", "1,0"]) == 2
+    assert "1 or more" in capsys.readouterr().err
+
+
+def test_a_level_is_forced_before_kernels_are_chosen(cfg: Path) -> None:
+    if dn.cpu_level() not in ("avx2", "avx512"):
+        pytest.skip("no AVX2 on this machine")
+    arguments = ["bench", str(cfg), "-level", "avx2", "-against", "none", "-runs", "1", "-threads", "1"]
+    run = subprocess.run(
+        [sys.executable, "-m", "darknet_py", *arguments], capture_output=True, text=True, cwd=ROOT
+    )
+    assert run.returncode == 0, run.stderr
+    assert "kernels avx2" in run.stdout and "(avx2)" in run.stdout
+
+
+def test_the_comparison_of_the_documentation_lists_its_networks() -> None:
+    script = str(ROOT / "benchmarks" / "compare.py")
+    run = subprocess.run([sys.executable, script, "--list"], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    assert "yolov3-608" in run.stdout and "openvino" in run.stdout
