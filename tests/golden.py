@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,8 @@ HERE = Path(__file__).resolve().parent
 SHARED = Path(os.environ.get("DARKNET_SHARED") or HERE.parent.parent / "shared")
 ROOTS = [SHARED / "golden", HERE / "golden"]  # the first that has a case wins
 
-#: Cases that are not met, and why; docs/compatibility.md gives the proofs. Only these reasons count: the
-#: reference is wrong there and our rule is written down, or the feature is not there yet.
+#: Cases that are not met, and why; docs/compatibility.md gives the proofs. Only one reason counts: the
+#: reference is wrong there, and our rule is written down.
 EXCEPTIONS = {
     "fork_act_relu6": "the reference's CPU build has no relu6 and gives 0 everywhere; ours is clamp(x, 0, 6)",
     "fork_train_act_relu6": "as fork_act_relu6",
@@ -49,19 +48,7 @@ def find_cases() -> dict[str, Path]:
     return dict(sorted(cases.items()))
 
 
-def known_types() -> set[str]:
-    """Section names the core understands."""
-    names, i = {"net", "network"}, 0
-    aliases = ffi.new("char const **")
-    while (name := lib.dn_registry_type(i, aliases)) != ffi.NULL:
-        names.add(ffi.string(name).decode())
-        if aliases[0] != ffi.NULL:
-            names.update(ffi.string(aliases[0]).decode().split(","))
-        i += 1
-    return names
-
-
-def reason_to_skip(name: str, path: Path, names: set[str]) -> str | None:
+def reason_to_skip(name: str, names: set[str]) -> str | None:
     """Why a case is not to be met, or None."""
     overruled = {}
     for root in ROOTS:
@@ -74,12 +61,6 @@ def reason_to_skip(name: str, path: Path, names: set[str]) -> str | None:
     for twin in ("__gpusem", "__accum"):
         if name + twin in names:
             return f"meet the twin {name + twin}"
-    cfg = path / "case.cfg"
-    if cfg.exists():
-        text = re.sub(r"[ \t\r]", "", cfg.read_text())
-        missing = set(re.findall(r"^\[(\w+)\]", text, re.M)) - known_types()
-        if missing:
-            return f"layers not there yet: {', '.join(sorted(missing))}"
     return None
 
 
@@ -126,12 +107,10 @@ def numerics_of(case: dict[str, Any]) -> str:
 
 
 def status_of(reason: str | None) -> str:
-    """How a case counts in the summary: "met", "twin met", "not there yet", or "exception"."""
+    """How a case counts in the summary: "met", "twin met" or "exception"."""
     if reason is None:
         return "met"
-    if reason.startswith("meet the twin"):
-        return "twin met"
-    return "not there yet" if "not there yet" in reason else "exception"
+    return "twin met" if reason.startswith("meet the twin") else "exception"
 
 
 def load(path: Path, case: dict[str, Any], **options: Any) -> dn.Network:

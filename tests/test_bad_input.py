@@ -218,6 +218,11 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
     "yolo with too few counters": (
         head("yolo", 8, "classes=3\ncounters_per_class=1,2\n"), "has 2 values for 3 classes"),
     "yolo with endless anchors": (head("yolo", 8, "classes=3\nanchors=1e999,1\n"), "item 1 is not a finite number"),
+    "yolo with an anchor of no width": (
+        head("yolo", 8, "classes=3\nanchors=0,5\n"), "x.cfg:11: .yolo. anchors: item 1, the width of anchor 0, is 0: it must"),
+    "region with an anchor of negative height": (
+        head("region", 16, "num=2\nclasses=3\nanchors=1,2, 3,-4\n"), "item 4, the height of anchor 1, is -4: it must be above 0"),
+    "region with no truths": (head("region", 8, "classes=3\nmax=0\n"), "max: must be 1"),
     "yolo of a vector": (VECTOR + "[yolo]\nclasses=0\n", "needs an image"),
     "yolo with a map that is not there": (head("yolo", 8, "classes=3\nmap=no.map\n"), "map: no file 'no.map'"),
     "Gaussian_yolo after the filters of yolo": (

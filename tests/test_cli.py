@@ -63,6 +63,16 @@ def test_help_lists_every_command_and_is_quick(capsys: pytest.CaptureFixture[str
     assert max(map(len, text.splitlines())) <= 100
 
 
+def test_help_of_a_group_lists_its_commands_only(capsys: pytest.CaptureFixture[str]) -> None:
+    for group in ("classifier", "coco", "detector", "rnn", "wordtree", "yolo"):
+        for spelled in ("--help", "-h", "help"):
+            assert main([group, spelled]) == 0
+            text = capsys.readouterr().out
+            assert text.startswith(f"usage: darknet_py {group} COMMAND ")
+            listed = [command for command in COMMANDS if f"\n  {' '.join(command.words)} " in text]
+            assert listed == [command for command in COMMANDS if command.words[0] == group]
+
+
 def test_help_as_a_process_loads_little() -> None:
     code = "import sys; from darknet_py.cli import main; main(['--help']); sys.exit('PIL' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0

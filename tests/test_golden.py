@@ -51,7 +51,7 @@ def table(name: str) -> tuple[dict[str, Any], Any]:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_case(name: str, tmp_path: Path, record_property: Any) -> None:
     path = CASES[name]
-    reason = golden.reason_to_skip(name, path, set(CASES))
+    reason = golden.reason_to_skip(name, set(CASES))
     group = json.loads((path / "case.json").read_text())["group"]
     record_property("golden", (group, golden.status_of(reason)))
     if reason:

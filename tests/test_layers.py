@@ -50,3 +50,52 @@ def test_a_local_layer_starts_with_random_weights_at_every_location() -> None:
     assert weights.shape == (42, 3, 4, 3, 3)
     spread = weights.reshape(42, -1).std(1)
     np.testing.assert_allclose(spread, np.sqrt(2 / 36 / 3), rtol=0.3)
+
+
+REGION = """[net]
+width=2
+height=1
+channels=6
+[region]
+classes=1
+num=1
+softmax=1
+"""
+
+
+@pytest.mark.parametrize(
+    ("dialect", "options", "rows"),
+    [
+        ("pjreddie", "", 30),
+        ("pjreddie", "max=90\n", 30),
+        ("alexeyab", "", 200),
+        ("alexeyab", "max=90\n", 90),
+        ("alexeyab", "max=5\n", 5),
+    ],
+)
+def test_region_reads_more_truths_in_the_forks_dialect_only(dialect: str, options: str, rows: int) -> None:
+    truth = np.zeros((1, rows, 5), np.float32)
+    truth[:] = 0.5, 0.5, 0.2, 0.2, 0
+    with dn.Network.from_string(REGION + options, dialect=dialect) as net, dn.Trainer(net) as trainer:
+        assert net.layers[0].head == (1, rows, 5)
+        assert trainer.backward(np.zeros((1, 6, 1, 2)), truth) > 0
+        assert f"count: {rows}" in trainer.head_line(0)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "classfix", "objectness", "count"),
+    [("alexeyab", -1, 0.4, 0), ("alexeyab", -1, 0.6, 2), ("alexeyab", 0, 0.4, 2), ("pjreddie", -1, 0.4, 2)],
+)
+def test_classfix_drops_weak_boxes_in_the_forks_dialect_only(
+    dialect: str, classfix: int, objectness: float, count: int
+) -> None:
+    cfg = REGION.replace(
+        "channels=6\n", "channels=3\n[convolutional]\nfilters=6\nactivation=linear\nsize=1\n"
+    )
+    with dn.Network.from_string(f"{cfg}classfix={classfix}\n", dialect=dialect) as net:
+        biases = np.zeros(6, np.float32)
+        biases[4] = np.log(objectness / (1 - objectness))
+        net.set_param(0, "biases", biases)
+        net.set_param(0, "weights", np.zeros((6, 3, 1, 1)))
+        found = net.detect(np.zeros((1, 2, 3), np.uint8), thresh=0.1, nms=0)
+    assert [d.confidence for d in found] == pytest.approx([objectness] * count)

@@ -73,6 +73,7 @@ def test_a_file_builds_and_its_summary_prints(name: str, capsys: pytest.CaptureF
     layers = len(sections(text)) - 1
     assert status == 0 and len(output.out.splitlines()) == layers + 2
     assert f"total: {layers} layers" in output.out
+    assert "unknown key" not in output.err and "no effect with" not in output.err
 
 
 @pytest.mark.parametrize("name", [name for name in UNIQUE if name.split("/")[-1] not in BROKEN])

@@ -23,7 +23,7 @@ FORK = {
     " workspace_size_limit_MB try_fix_nan loss_scale max_chart_loss show_receptive_field track"
     " augment_speed sequential_subdivisions use_cuda_graph weights_reject_freq equidistant_point"
     " badlabels_rejection_percentage num_sigmas_reject_badlabels adversarial_lr attention contrastive"
-    " contrastive_jit_flip contrastive_color unsupervised",
+    " contrastive_jit_flip contrastive_color unsupervised max_epochs",
     "convolutional": "stride_x stride_y dilation antialiasing share_index bin_output",
     "maxpool": "stride_x stride_y maxpool_depth out_channels antialiasing",
     "dropout": "dropblock dropblock_size_rel dropblock_size_abs",
@@ -34,6 +34,7 @@ FORK = {
     "reorg3d": "stride reverse",
     "local_avgpool": "stride stride_x stride_y size padding",
     "implicit": "filters atoms mean std",
+    "yolo": "uc_normalizer beta1",
     "contrastive": "classes temperature yolo_layer cls_normalizer max_delta contrastive_neg_max steps",
 }
 

@@ -107,17 +107,21 @@ COMMANDS = (
     Command(("3d",), "pictures", "anaglyph", "join two pictures for red-cyan glasses"),
 )
 
+#: Words that other words follow.
+GROUPS = {command.words[0] for command in COMMANDS if len(command.words) > 1}
+
 # Options accepted before the command; those with True take a value.
 GLOBAL_OPTIONS = {"q": False, "quiet": False, "json": False, "nogpu": False, "threads": True, "i": True}
 
 
-def usage() -> str:
-    """What --help prints."""
-    width = max(len(" ".join(command.words)) for command in COMMANDS)
-    lines = [f"  {' '.join(command.words):<{width}}  {command.help}" for command in COMMANDS]
+def usage(group: str = "") -> str:
+    """What --help prints; of a group of commands, `detector --help`."""
+    commands = [command for command in COMMANDS if group in ("", command.words[0])]
+    width = max(len(" ".join(command.words)) for command in commands)
+    lines = [f"  {' '.join(command.words):<{width}}  {command.help}" for command in commands]
     return "\n".join(
         [
-            "usage: darknet_py COMMAND ARGUMENTS... [OPTIONS]",
+            f"usage: darknet_py {f'{group} ' if group else ''}COMMAND ARGUMENTS... [OPTIONS]",
             "",
             "commands (darknet_py COMMAND --help says more):",
             *lines,
@@ -187,6 +191,9 @@ def _run(arguments: list[str]) -> int:
         return 0 if arguments else 2
     if arguments[0] in ("-version", "--version"):
         print(version())
+        return 0
+    if arguments[0] in GROUPS and arguments[1:2] and arguments[1].lstrip("-") in ("help", "h"):
+        print(usage(arguments[0]))
         return 0
     arguments = _reorder(arguments)
     command = _find(arguments)

@@ -33,6 +33,7 @@ static const dn_key keys[] = {
     {"xnor", "0", "as binary, and inputs are replaced by their sign"},
     {"flipped", "0", "the weights file holds the matrix transposed"},
     {"dot", "0", "read, without effect, as in the reference"},
+    {"smooth", "0", "read, without effect: smooths gradients in the reference's GPU build"},
     {"bin_output", "0", "read, without effect: the next layer, xnor=1, takes the sign anyway"},
     {"antialiasing", "0", "run at stride 1, then blur with the stride: 1 by 3x3, 2 by 2x2"},
     {"cbn", "0", "fork: statistics across iterations; plain batch normalisation is trained"},
@@ -177,9 +178,9 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&s->xnor, section, "xnor"));
     DN_TRY(dn_option_flag(&flipped, section, "flipped"));
     static const char *const others[] = {
-        "dot",     "bin_output", "cbn",          "grad_centr", "sway",
-        "rotate",  "stretch",    "stretch_sway", "angle",      "assisted_excitation",
-        "reverse", "coordconv",  "stream",       "wait_stream"};
+        "dot",     "bin_output", "cbn",          "grad_centr",  "sway",
+        "rotate",  "stretch",    "stretch_sway", "angle",       "assisted_excitation",
+        "reverse", "coordconv",  "stream",       "wait_stream", "smooth"};
     for (size_t i = 0; i < DN_COUNT(others); ++i) (void)dn_option_text(section, others[i]);
     if (pad) padding = shape->size / 2;
     DN_TRY(set_up(layer, section, padding, flipped));

@@ -1,8 +1,6 @@
 /* head.c - options and layout that the detection heads have in common. */
 #include "head.h"
 
-#include <string.h>
-
 dn_status dn_head_anchors(float **out, int *count, dn_section *section) {
     float *listed;
     int values;
@@ -10,9 +8,16 @@ dn_status dn_head_anchors(float **out, int *count, dn_section *section) {
     DN_TRY(dn_new_floats(out, 2 * (size_t)*count, "anchors"));
     for (int i = 0; i < 2 * *count; ++i) (*out)[i] = 0.5f;
     DN_TRY(dn_option_floats(&listed, &values, section, "anchors"));
-    if (listed) memcpy(*out, listed, (size_t)dn_min_int(values, 2 * *count) * sizeof **out);
+    dn_status status = DN_OK;
+    for (int i = 0; status == DN_OK && i < dn_min_int(values, 2 * *count); ++i) {
+        (*out)[i] = listed[i];
+        if (!(listed[i] > 0))
+            status =
+                dn_option_error(section, "anchors", "item %d, the %s of anchor %d, is %g: it must be above 0",
+                                i + 1, i % 2 ? "height" : "width", i / 2, (double)listed[i]);
+    }
     dn_free(listed);
-    return DN_OK;
+    return status;
 }
 
 void dn_head_mirror(float *out, const float *output, int anchors, int entries, int w, int h) {

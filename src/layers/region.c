@@ -3,6 +3,7 @@
 #include "region.h"
 #include "head.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ static const dn_key keys[] = {
     {"anchors", NULL, "widths and heights in cells of the output; default .5"},
     {"softmax", "0", "classes exclude each other"},
     {"background", "0", "a background class in the place of objectness"},
-    {"max", "30", "most truths per image, for the loader; the loss reads 30"},
+    {"max", NULL, "most truths per image, with dialect alexeyab (default 200); 30 otherwise"},
     {"jitter", "0.2", "training: crop and placement jitter"},
     {"random", "0", "training: resize the network every ten batches"},
     {"rescore", "0", "objectness learns the IoU"},
@@ -27,7 +28,7 @@ static const dn_key keys[] = {
     {"tree", NULL, "word tree file: hierarchical classes"},
     {"map", NULL, "file of class numbers to learn instead of the labels'"},
     {"class_only", "reference", "with a tree: what images without boxes teach, `reference` or `paper`"},
-    {"classfix", "0", "read, without effect"},
+    {"classfix", "0", "-1, with dialect alexeyab: no boxes with an objectness below .5"},
     {"absolute", "0", "read, without effect"},
     {"log", "0", "read, without effect"},
     {"sqrt", "0", "read, without effect"},
@@ -41,8 +42,19 @@ static dn_status read_scales(region_settings *s, dn_section *section) {
     DN_TRY(dn_option_float(&s->no_object_scale, section, "noobject_scale", -1e6f, 1e6f));
     DN_TRY(dn_option_float(&s->class_scale, section, "class_scale", -1e6f, 1e6f));
     DN_TRY(dn_option_int(&s->mask_scale, section, "mask_scale", -1000000, 1000000));
-    static const char *const others[] = {"max", "jitter", "random", "classfix", "absolute", "log", "sqrt"};
+    static const char *const others[] = {"jitter", "random", "absolute", "log", "sqrt"};
     for (size_t i = 0; i < DN_COUNT(others); ++i) (void)dn_option_text(section, others[i]);
+    return DN_OK;
+}
+
+/* Two keys that the reference reads, but only the fork makes use of. */
+static dn_status read_fork_keys(region_settings *s, dn_section *section, bool fork) {
+    enum { MOST_TRUTHS = 30, MOST_TRUTHS_OF_FORK = 200 };
+    int classfix;
+    DN_TRY(dn_option_int_or(&s->max_truths, section, "max", MOST_TRUTHS_OF_FORK, 1, 1 << 20));
+    DN_TRY(dn_option_int(&classfix, section, "classfix", INT_MIN, INT_MAX));
+    if (!fork) s->max_truths = MOST_TRUTHS;
+    s->drop_weak = fork && classfix == -1;
     return DN_OK;
 }
 
@@ -55,7 +67,6 @@ static dn_status read_class_only(region_settings *s, dn_section *section) {
 }
 
 static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph *graph) {
-    (void)graph;
     region_settings *s = layer->settings;
     DN_TRY(dn_layer_needs_image(layer, section));
     DN_TRY(dn_option_int(&s->classes, section, "classes", 0, 1 << 20));
@@ -73,6 +84,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&s->bias_match, section, "bias_match"));
     DN_TRY(read_scales(s, section));
     DN_TRY(read_class_only(s, section));
+    DN_TRY(read_fork_keys(s, section, graph->dialect == DN_DIALECT_ALEXEYAB));
     DN_TRY(dn_layer_tree(&s->tree, section, "tree"));
     DN_TRY(dn_layer_map(&s->map, &s->map_count, section, "map", s->classes));
     if (s->tree && s->tree->size != s->classes)
@@ -81,7 +93,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     s->w = layer->in_w;
     s->h = layer->in_h;
     layer->has_cost = true;
-    layer->truths = (size_t)REGION_TRUTHS * (size_t)(s->coords + 1);
+    layer->truths = (size_t)s->max_truths * (size_t)(s->coords + 1);
     return dn_layer_set_output(layer, section, layer->in_w, layer->in_h, layer->in_c);
 }
 
@@ -194,6 +206,7 @@ static dn_status detect(const dn_layer *layer, const float *output, const dn_hea
         for (int cell = 0; cell < cells; ++cell) {
             const float *entry = output + dn_region_index(s, a, cell);
             float scale = s->background ? 1 : entry[(size_t)s->coords * (size_t)cells];
+            if (s->drop_weak && scale < .5f) scale = 0;
             float objectness = scale > options->thresh ? scale : 0;
             DN_TRY_GOTO(dn_detection_list_add(out, dn_region_box(s, output, a, cell), objectness, &row));
             const float *classes = entry + (size_t)(s->coords + 1) * (size_t)cells;
@@ -216,7 +229,7 @@ fail:
 static void head_info(const dn_layer *layer, dn_head_info *out) {
     const region_settings *s = layer->settings;
     out->classes = s->classes;
-    out->max_truths = REGION_TRUTHS;
+    out->max_truths = s->max_truths;
     out->truth_values = s->coords + 1;
     out->map = s->map;
     out->map_count = s->map_count;

@@ -13,6 +13,8 @@ typedef struct region_settings {
     float thresh, coord_scale, object_scale, no_object_scale, class_scale;
     int mask_scale; /* the reference uses it as an integer */
     bool class_only_paper;
+    bool drop_weak; /* boxes with an objectness below .5 have none: classfix=-1 in the fork */
+    int max_truths; /* rows of truth per image */
     dn_tree *tree;
     int *map, map_count;
 } region_settings;
@@ -23,8 +25,6 @@ static inline size_t dn_region_index(const region_settings *s, int anchor, int c
 }
 
 dn_box dn_region_box(const region_settings *s, const float *output, int anchor, int cell);
-
-enum { REGION_TRUTHS = 30 }; /* the reference reads no more, whatever `max` says */
 
 dn_status dn_region_loss(const dn_layer *layer, dn_run *run);
 

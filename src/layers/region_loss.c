@@ -170,7 +170,7 @@ static void learn_truth(const view *v, int t) {
     size_t index = dn_region_index(s, anchor, cell), object = index + (size_t)s->coords * v->cells;
     float iou = box_delta(v, anchor, cell, truth, s->coord_scale * (2 - truth.w * truth.h));
     /* The mask's truth is read from value 5 on, although the class is at `coords`: the reference's rule. */
-    int left = (int)(v->truth.values * (REGION_TRUTHS - t)) - 5;
+    int left = (int)(v->truth.values * (s->max_truths - t)) - 5;
     for (int m = 0; m < s->coords - 4 && m < left; ++m) {
         size_t at = index + (size_t)(4 + m) * v->cells;
         v->delta[at] = (float)s->mask_scale * (row[5 + m] - v->output[at]);
@@ -202,12 +202,12 @@ dn_status dn_region_loss(const dn_layer *layer, dn_run *run) {
     if (run->truths != layer->truths)
         return dn_fail(DN_ERROR_DATA,
                        "layer %d [region] needs %d truths of %d values per image, not %zu floats",
-                       layer->index, REGION_TRUTHS, s->coords + 1, run->truths);
+                       layer->index, s->max_truths, s->coords + 1, run->truths);
     for (int b = 0; b < run->batch; ++b) {
         view v = {s,
                   run->output[layer->index] + (size_t)b * layer->outputs,
                   delta + (size_t)b * layer->outputs,
-                  dn_truth_of(run, b, s->coords + 1, REGION_TRUTHS),
+                  dn_truth_of(run, b, s->coords + 1, s->max_truths),
                   (size_t)s->w * (size_t)s->h,
                   &sums};
         int class_only = s->tree ? find_class_only(&v) : -1;

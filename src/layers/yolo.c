@@ -22,6 +22,8 @@ static const dn_key keys[] = {
     {"dets_for_show", "1", "fork: no effect"},
     {"track_ciou_norm", "0.01", "fork: no effect"},
     {"embedding_layer", NULL, "fork: no effect"},
+    {"uc_normalizer", "1", "no effect here: a key of [Gaussian_yolo]"},
+    {"beta1", "0.6", "no effect, as in the fork, whose files have it"},
     {NULL, NULL, NULL},
 };
 
@@ -100,9 +102,9 @@ static dn_status read_fork_keys(yolo_settings *s, dn_section *section) {
 static dn_status read_own_keys(yolo_settings *s, dn_section *section) {
     DN_TRY(dn_option_flag(&s->new_coords, section, "new_coords"));
     DN_TRY(dn_option_flag(&s->focal_loss, section, "focal_loss"));
-    static const char *const without_effect[] = {"show_details",   "track_history_size", "sim_thresh",
-                                                 "dets_for_track", "dets_for_show",      "track_ciou_norm",
-                                                 "embedding_layer"};
+    static const char *const without_effect[] = {"show_details",    "track_history_size", "sim_thresh",
+                                                 "dets_for_track",  "dets_for_show",      "track_ciou_norm",
+                                                 "embedding_layer", "uc_normalizer",      "beta1"};
     for (size_t i = 0; i < DN_COUNT(without_effect); ++i) (void)dn_option_text(section, without_effect[i]);
     return read_multipliers(s, section);
 }

@@ -49,6 +49,7 @@ const dn_key dn_net_keys[] = {
     {"letter_box", NULL, "detection: 1 letterboxes images, 0 stretches them"},
     {"notruth", "0", "no effect"},
     {"seen", NULL, "no effect"},
+    {"max_epochs", NULL, "no effect, as in the fork, whose files have it"},
     {"mosaic", "0", "augmentation of the fork, no effect yet"},
     {"mixup", "0", "augmentation of the fork, no effect yet"},
     {"cutmix", "0", "augmentation of the fork, no effect yet"},
