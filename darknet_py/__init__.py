@@ -49,6 +49,7 @@ _LAZY = (
     "export",
     "hierarchy",
     "inspection",
+    "metrics",
     "pictures",
     "surgery",
     "synth",

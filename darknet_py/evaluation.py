@@ -18,6 +18,7 @@ import numpy.typing as npt
 from . import data
 from ._native import ffi, lib
 from .errors import ArgumentError, DataError, ImageError, check
+from .results import Detections
 from .session import Rules
 from .sweep import detect_each
 
@@ -160,25 +161,28 @@ class _Tally:
     fp: int = 0
 
 
-def iou_matrix(first: Floats, second: Floats) -> Floats:
-    """IoU of every box of first with every box of second; both (n, 4) as left, top, right, bottom."""
+def iou_matrix(first: npt.NDArray[Any], second: npt.NDArray[Any], *, inclusive: bool = False) -> Any:
+    """IoU of every box of first with every box of second; both (n, 4) as left, top, right, bottom.
+
+    inclusive: boxes contain the pixels that their right and bottom edges name, so each side is longer by 1.
+    """
+    more = 1 if inclusive else 0
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
+    common = np.prod(np.clip(high - low + more, 0, None), axis=2)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2] + more, axis=1) for boxes in (first, second)]
     union = areas[0][:, None] + areas[1][None, :] - common
-    result: Floats = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
-    return result
+    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
 
 
 def _overlaps(boxes: Floats, class_id: npt.NDArray[Any], truths: Floats) -> Floats:
     """iou_matrix of boxes with labels as read_labels gives them; 0 where their classes differ."""
-    result = iou_matrix(boxes, corners(truths))
+    result: Floats = iou_matrix(boxes, corners(truths))
     result[truths[None, :, 0] != np.asarray(class_id)[:, None]] = 0
     return result
 
 
-def corners(labels: Floats) -> Floats:
+def corners(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Left, top, right, bottom (n, 4) of labels as read_labels gives them."""
     centre, half = labels[:, 1:3], labels[:, 3:5] / 2
     return np.concatenate([centre - half, centre + half], 1)
@@ -288,6 +292,12 @@ def class_map_of(net: Network, info: data.DataFile) -> list[int] | None:
     return info.class_map(head_classes(net)) if has_tree else None
 
 
+def numbered_for(net: Network, labels: Sequence[Floats], class_map: Sequence[int] | None) -> list[Floats]:
+    """Labels with the numbers that a detector gives its classes, where its heads have a `map`."""
+    learned = _learned(net) if class_map is None else None
+    return [_renumbered(rows, learned) for rows in labels] if learned else list(labels)
+
+
 def evaluate_detector(
     net: Network,
     images: Sequence[str],
@@ -301,6 +311,7 @@ def evaluate_detector(
     hier: float = 0.5,
     hier_rule: str = "reference",
     difficult: Sequence[Floats] | None = None,
+    on_found: Callable[[Detections, Floats, Floats], None] | None = None,
     quiet: bool = True,
 ) -> Evaluation:
     """Runs a detector over labelled images.
@@ -309,19 +320,20 @@ def evaluate_detector(
     the precision and recall figures. labels: those of the images, if they were read already. hier, hier_rule,
     class_map: as in Network.detect, for heads with a tree; class_map has a node for each class of the labels.
     Without it, the `map` of the head's cfg section says which of the network's classes a label means.
-    difficult: objects of each image that need not be found, but may be. Images that cannot be read are left
-    out and listed. Raises DataError for missing or wrong labels, or if no image can be read.
+    difficult: objects of each image that need not be found, but may be. on_found: called with each image's
+    detections, labels and difficult objects (metrics.ImageBoxes.of takes them). Images that cannot be read
+    are left out and listed. Raises DataError for missing or wrong labels, or if no image can be read.
     """
     if points not in (0, 11, 101):
         raise ArgumentError(f"expected points 0, 11 or 101, found {points}")
     if class_map is not None and not any(layer.tree for layer in net.layers if layer.head):
         raise ArgumentError("a class map needs a head with a word tree")
     classes = head_classes(net) if class_map is None else len(class_map)
-    learned = _learned(net) if class_map is None else None
-    known = data.labels_of(images, len(learned) if learned else classes) if labels is None else labels
-    if learned:
-        known = [_renumbered(rows, learned) for rows in known]
-        difficult = difficult and [_renumbered(rows, learned) for rows in difficult]
+    given = label_classes(net) if class_map is None else classes
+    known = numbered_for(net, data.labels_of(images, given) if labels is None else labels, class_map)
+    hard = (
+        numbered_for(net, difficult, class_map) if difficult else [np.empty((0, 5), np.float32)] * len(images)
+    )
     score, unreadable = DetectionScore(classes, iou, thresh), []
     rules = Rules(CANDIDATE_THRESH, hier, NMS, hier_rule, preprocess=preprocess, class_map=class_map)
     for index, candidates in detect_each(net, images, rules, quiet=quiet):
@@ -329,8 +341,9 @@ def evaluate_detector(
             unreadable.append(str(candidates))
             continue
         found = candidates.detections(CANDIDATE_THRESH)
-        hard = None if difficult is None else difficult[index]
-        score.add(found.xyxyn, found.confidence, found.class_id, known[index], hard)
+        score.add(found.xyxyn, found.confidence, found.class_id, known[index], hard[index])
+        if on_found:
+            on_found(found, known[index], hard[index])
     if len(unreadable) == len(images):
         raise DataError(f"none of the {len(images)} images can be read; the last one: {unreadable[-1]}")
     return score.result(points, unreadable)

@@ -13,6 +13,7 @@ from .errors import DataError, ImageError
 from .evaluation import class_map_of, head_classes
 from .logs import logger
 from .result_files import FORMATS, ResultFiles
+from .results import Detections
 from .session import Rules
 from .sweep import detect_each
 
@@ -50,6 +51,7 @@ def validate_detector(
     mirrored: bool = False,
     one_based: bool = True,
     on_image: Callable[[int], None] | None = None,
+    on_found: Callable[[int, Detections], None] | None = None,
     quiet: bool = True,
 ) -> Validation:
     """Runs a detector over images and writes what it finds into a folder, whole or not at all.
@@ -58,7 +60,8 @@ def validate_detector(
     files instead of the format's own. names: of the classes, by default the network's. class_map: the node of
     the head's word tree for each class. thresh, nms, preprocess: as for Network.detect. mirrored: detect on
     the mean of each picture and its mirror image. one_based: VOC files count pixels from 1. on_image: called
-    with the index of each image before it. Unreadable images are left out and listed.
+    with the index of each image before it; on_found: with the index, and what was found, after it. Unreadable
+    images are left out and listed.
     """
     if eval not in FORMATS:
         raise DataError(f"expected eval {', '.join(FORMATS)}, found {eval!r}")
@@ -79,6 +82,8 @@ def validate_detector(
                 continue
             detections = found.detections(thresh)
             count += len(detections)
+            if on_found:
+                on_found(index, detections)
             for name, text in form.picture(index, images[index], detections):
                 files.write(name, text)
         for name, text in form.end():

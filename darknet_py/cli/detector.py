@@ -9,6 +9,7 @@ from typing import Any
 
 from .arguments import Parser, add_fit, add_network, add_tree, fit_of, load_network, natural, part, positive
 from .detect import configure_output, detect
+from .measures import Measures, add_measures, difficult_list
 
 
 def configure_test(parser: Parser) -> None:
@@ -118,6 +119,7 @@ def configure_map(parser: Parser) -> None:
     )
     add_fit(parser)
     add_tree(parser)
+    add_measures(parser)
     parser.option("list", metavar="FILE", help="image list, instead of the .data file's valid")
     parser.flag("json", help="print one JSON document and nothing else")
 
@@ -125,16 +127,12 @@ def configure_map(parser: Parser) -> None:
 def run_map(options: argparse.Namespace) -> int:
     """Prints the lines of `detector map`; unreadable images are left out and make the status 1."""
     from ..data import DataFile, labels_of, read_list
-    from ..errors import DataError
     from ..evaluation import class_map_of, evaluate_detector, label_classes
 
     info = DataFile(options.data)
     images = read_list(options.list) if options.list else info.images("valid")
-    hard = info.images("difficult") if info.get("difficult") and not options.list else None
-    if hard is not None and len(hard) != len(images):
-        raise DataError(
-            f"{info.path}: difficult: expected a path per image of valid, {len(images)}, found {len(hard)}"
-        )
+    hard = difficult_list(options, info, len(images))
+    measures = Measures(options)
     with load_network(options, info.names or None) as net:
         class_map = class_map_of(net, info)
         result = evaluate_detector(
@@ -148,13 +146,18 @@ def run_map(options: argparse.Namespace) -> int:
             hier=options.hier,
             hier_rule=options.hier_rule,
             difficult=None if hard is None else labels_of(hard, label_classes(net)),
+            on_found=measures.add if measures.wanted else None,
             quiet=options.quiet,
         )
         names = net.names
         if names and class_map:
             names = [names[node] for node in class_map]
-        if options.json:
-            print(json.dumps(result.to_dict(names), ensure_ascii=False, indent=1))
-        else:
-            print("\n".join(result.lines(names)))
+        report = measures.report(names, len(result.classes), options.iou_thresh, options.thresh)
+    if options.json:
+        document = result.to_dict(names)
+        if report:
+            document["metrics"] = report.to_dict()
+        print(json.dumps(document, ensure_ascii=False, indent=1))
+    else:
+        print("\n".join([*result.lines(names), *(["", *report.lines()] if report else [])]))
     return 1 if result.unreadable else 0

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from .arguments import Parser, add_fit, add_network, fit_of, load_network, natural, part, positive
+from .measures import Measures, add_measures, difficult_list
 
 
 def configure_validation(
@@ -24,6 +25,7 @@ def configure_validation(
         "nms", type=part, default=nms, metavar="IOU", help=f"overlap that suppresses (default {nms:g})"
     )
     add_fit(parser, fit)
+    add_measures(parser)
     parser.option("list", metavar="FILE", help="image list, instead of the .data file's valid")
     parser.flag("json", help="print one JSON document and nothing else")
 
@@ -31,6 +33,7 @@ def configure_validation(
 def validate(options: argparse.Namespace, **settings: Any) -> int:
     """Prints the paths of the files written; settings: for validate_detector, instead of the .data file's."""
     from ..data import DataFile, read_list
+    from ..evaluation import head_classes
     from ..validation import validate_detector, validation_settings
 
     info = DataFile(options.data)
@@ -40,9 +43,14 @@ def validate(options: argparse.Namespace, **settings: Any) -> int:
         if index % 4 == 0 and not options.quiet:
             print(index + 4, file=sys.stderr)
 
+    hard = difficult_list(options, info, len(images))
+    measures = Measures(options)
     # Behind a class map the names are not those of the network's own classes.
     with load_network(options, None if info.get("map") else info.names) as net:
         chosen = {**validation_settings(net, info), **settings}
+        class_map = chosen["class_map"]
+        if measures.wanted:
+            measures.read_labels(net, images, hard, class_map)
         result = validate_detector(
             net,
             images,
@@ -51,8 +59,11 @@ def validate(options: argparse.Namespace, **settings: Any) -> int:
             nms=options.nms,
             preprocess=fit_of(options),
             on_image=count,
+            on_found=measures.found if measures.wanted else None,
             **chosen,
         )
+        classes = head_classes(net) if class_map is None else len(class_map)
+        report = measures.report(chosen["names"] or net.names, classes)
     if options.json:
         document = {
             "files": result.files,
@@ -61,9 +72,11 @@ def validate(options: argparse.Namespace, **settings: Any) -> int:
             "seconds": round(result.seconds, 6),
             "unreadable": result.unreadable,
         }
+        if report:
+            document["metrics"] = report.to_dict()
         print(json.dumps(document, ensure_ascii=False, indent=1))
     else:
-        print("\n".join(result.files))
+        print("\n".join([*result.files, *(["", *report.lines()] if report else [])]))
     if not options.quiet:
         print(f"Total Detection Time: {result.seconds:f} Seconds", file=sys.stderr)
     return 1 if result.unreadable else 0
