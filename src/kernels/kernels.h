@@ -113,19 +113,19 @@ typedef struct dn_kernels {
     void (*correlate_plane)(int rows, int count, const float *left, const float *right, size_t stride,
                             int taps, const ptrdiff_t *offsets, float *sums);
 
-    /* ---- Winograd convolution F(m x m, 3 x 3), m = 2, 3 or 4 (template/winograd.h) ---- */
+    /* ---- Winograd convolution F(m x m, 3 x 3): m = 2, 3, 4, at stride 2 m = 2 (template/winograd.h) ---- */
     int winograd_tiles, winograd_columns; /* most tiles per panel; output channels per panel */
-    /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles; stage: (m + 2)(m tiles + 2)
-     * lanes */
-    void (*winograd_input)(int m, const dn_winograd_row *row, float *stage, float *v);
+    /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles, n points per axis: m + 2, or
+     * 5 at stride 2; stage: n (m stride (tiles - 1) + n) lanes */
+    void (*winograd_input)(int m, int stride, const dn_winograd_row *row, float *stage, float *v);
     /* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: fetched meanwhile, a line
      * per k */
     void (*winograd_multiply)(int tiles, int blocks, size_t block_stride, const float *v, const float *u,
                               float *out, size_t out_stride, const float *next);
     /* y[channels][rows][columns] = (accumulate ? y : 0) + A^T p A of one row of tiles of one block of
      * channels */
-    void (*winograd_output)(int m, const float *in, size_t tile_stride, size_t point_stride, int tiles,
-                            int channels, float *y, size_t plane, int w, int rows, int columns,
+    void (*winograd_output)(int m, int stride, const float *in, size_t tile_stride, size_t point_stride,
+                            int tiles, int channels, float *y, size_t plane, int w, int rows, int columns,
                             bool accumulate);
     /* Training. g: the table G[m + 2][3], whose first row is (g, 0, 0) and last (0, 0, 1).
      * u[point][channels][2 lanes] = G w G^T of w[channels][9][2 lanes], the taps in reverse if asked */

@@ -134,7 +134,7 @@ static void add_conv(builder *b, int conv, int result, int residual) {
 /* Most floats that Winograd may take for the weights of one convolution. A lean plan grants them where many
  * pixels share few weights: the early layers, which have most of the work. */
 static size_t winograd_floats(const dn_network *network) {
-    enum { LEAN = 1280 * 1024 };
+    enum { LEAN = 1024 * 1024 };
     if (network->options.exact) return 0;
     return network->options.memory == DN_MEMORY_LEAN ? LEAN : SIZE_MAX;
 }

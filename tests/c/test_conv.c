@@ -325,15 +325,17 @@ static void test_blocks(void) {
     done("blocks", before);
 }
 
-/* Each F(m x m, 3 x 3) by force, on maps with and without cut tiles, and large enough for several blocks. */
-static void check_winograd(int m, dn_conv_shape s) {
+/* Each F(m x m, 3 x 3) of a stride by force, on maps with and without cut tiles, and large enough for several
+ * blocks. */
+static void check_winograd(int m, int stride, dn_conv_shape s) {
     s.size = 3;
-    s.stride_x = s.stride_y = s.dilation = s.groups = 1;
-    s.out_h = s.in_h + 2 * s.pad - 2;
-    s.out_w = s.in_w + 2 * s.pad - 2;
+    s.stride_x = s.stride_y = stride;
+    s.dilation = s.groups = 1;
+    s.out_h = (s.in_h + 2 * s.pad - 3) / stride + 1;
+    s.out_w = (s.in_w + 2 * s.pad - 3) / stride + 1;
     char text[100];
-    snprintf(text, sizeof text, "m = %d, %dx%dx%d -> %d channels, pad %d", m, s.in_c, s.in_h, s.in_w, s.out_c,
-             s.pad);
+    snprintf(text, sizeof text, "m = %d, stride %d, %dx%dx%d -> %d channels, pad %d", m, stride, s.in_c,
+             s.in_h, s.in_w, s.out_c, s.pad);
     const sizes n = {(size_t)(s.in_c * s.in_h * s.in_w), (size_t)(s.out_c * s.out_h * s.out_w),
                      (size_t)(s.out_c * s.in_c * 9)};
     float *x = random_floats(n.x, 1), *w = random_floats(n.w, 2), *dy = random_floats(n.y, 3);
@@ -455,18 +457,22 @@ static void test_winograd_training(void) {
     done("winograd in training", before);
 }
 
+static void check_winograd_maps(int m, int stride) {
+    for (int side = 3; side <= 14; ++side)
+        check_winograd(m, stride,
+                       (dn_conv_shape){.in_c = 16, .in_h = side, .in_w = 17 - side, .out_c = 33, .pad = 1});
+    for (int pad = 0; pad <= 3; ++pad)
+        check_winograd(m, stride,
+                       (dn_conv_shape){.in_c = 19, .in_h = 11, .in_w = 23, .out_c = 7, .pad = pad});
+    check_winograd(m, stride, (dn_conv_shape){.in_c = 3, .in_h = 60, .in_w = 101, .out_c = 32, .pad = 1});
+    check_winograd(m, stride, (dn_conv_shape){.in_c = 130, .in_h = 13, .in_w = 13, .out_c = 260, .pad = 1});
+    check_winograd(m, stride, (dn_conv_shape){.in_c = 96, .in_h = 40, .in_w = 37, .out_c = 128, .pad = 1});
+}
+
 static void test_winograd(void) {
     const int before = failures;
-    for (int m = 2; m <= 4; ++m) {
-        for (int side = 3; side <= 14; ++side)
-            check_winograd(
-                m, (dn_conv_shape){.in_c = 16, .in_h = side, .in_w = 17 - side, .out_c = 33, .pad = 1});
-        for (int pad = 0; pad <= 3; ++pad)
-            check_winograd(m, (dn_conv_shape){.in_c = 19, .in_h = 11, .in_w = 23, .out_c = 7, .pad = pad});
-        check_winograd(m, (dn_conv_shape){.in_c = 3, .in_h = 60, .in_w = 101, .out_c = 32, .pad = 1});
-        check_winograd(m, (dn_conv_shape){.in_c = 130, .in_h = 13, .in_w = 13, .out_c = 260, .pad = 1});
-        check_winograd(m, (dn_conv_shape){.in_c = 96, .in_h = 40, .in_w = 37, .out_c = 128, .pad = 1});
-    }
+    for (int m = 2; m <= 4; ++m) check_winograd_maps(m, 1);
+    check_winograd_maps(2, 2);
     done("winograd", before);
 }
 

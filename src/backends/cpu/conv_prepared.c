@@ -47,10 +47,8 @@ static int depth_of(const dn_conv_shape *shape) {
 }
 
 static algorithm choose(const dn_kernels *kernels, const dn_conv_shape *shape, size_t most_floats, int *m) {
-    *m = most_floats ? dn_winograd_choose(kernels, shape, 1) : 0;
-    size_t side = (size_t)*m + 2;
-    if (*m && side * side * (size_t)shape->in_c * (size_t)shape->out_c <= most_floats) return WINOGRAD;
-    *m = 0;
+    *m = dn_winograd_choose(kernels, shape, 1, most_floats);
+    if (*m) return WINOGRAD;
     if (dn_depthwise_fits(shape)) return DEPTHWISE;
     if (is_pointwise(shape)) return shape->out_h * shape->out_w == 1 && shape->groups == 1 ? VECTOR : GEMM;
     return dn_direct_fits(kernels, shape) ? DIRECT : IM2COL;
@@ -143,6 +141,7 @@ const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared) {
     case WINOGRAD:
         break;
     }
+    if (prepared->winograd.stride == 2) return "winograd2/2";
     return prepared->winograd.m == 4 ? "winograd4" : prepared->winograd.m == 3 ? "winograd3" : "winograd2";
 }
 

@@ -1,13 +1,13 @@
-/* conv_winograd.c - Winograd convolution: for each block of tiles transforms the input, runs one matrix
- * product per point and transforms back. Planned convolutions of one image have their weights transformed
- * once and an epilogue; those of a batch in training transform them on the way, and serve the gradient of the
- * input, too. The transforms and the product are template/winograd.h. */
+/* conv_winograd.c - Winograd convolution, at stride 1 and 2: for each block of tiles transforms the input,
+ * runs one matrix product per point and transforms back. Planned convolutions of one image have their weights
+ * transformed once and an epilogue; those of a batch in training transform them on the way, and serve the
+ * gradient of the input, too. The transforms and the product are template/winograd.h. */
 #include "cpu.h"
 
 #include <string.h>
 
 enum {
-    MAX_POINTS = 36,
+    MAX_POINTS_AXIS = 6,
     V_BYTES = 256 << 10,      /* transformed input of a thread's block, in its second-level cache */
     V_BYTES_SHARED = 4 << 20, /* of a block that all threads work on */
     M_BYTES = 128 << 10,      /* products before the inverse transform, there too */
@@ -19,12 +19,16 @@ enum {
     POINT_PADDING = 16     /* floats; else points are a power of two apart and fall into the same cache set */
 };
 
+static int points_of(int m, int stride) {
+    return stride == 2 ? 2 * m + 1 : m + 2;
+}
+
 /* ---- weights ---- */
 
 /* G of F(m x m, 3 x 3) at the points of template/winograd.h: row p is (1, p, p^2) / product of (p - q), the
  * last row (0, 0, 1) (Lavin and Gray; Barabasz et al., "Error analysis and improving the accuracy of Winograd
  * convolution", 2020). */
-static void weight_transform(int m, double g[6][3]) {
+static void weight_transform(int m, double g[][3]) {
     const double a = (double)DN_WINOGRAD_A, b = (double)DN_WINOGRAD_B;
     const double points[3][5] = {{0, 1, -1}, {0, a, -a, -b}, {0, a, -a, b, -b}};
     const double *p = points[m - 2];
@@ -39,9 +43,15 @@ static void weight_transform(int m, double g[6][3]) {
     g[finite][2] = 1;
 }
 
+/* The same at stride 2, m = 2: 2 outputs of the outer taps by Karatsuba's rule, then the middle tap twice. */
+static void weight_transform_strided(double g[][3]) {
+    static const double rows[5][3] = {{1, 0, 0}, {1, 0, 1}, {0, 0, 1}, {0, 1, 0}, {0, 1, 0}};
+    memcpy(g, rows, sizeof rows);
+}
+
 /* u[point * stride] = G w G^T */
-static void transform_filter(int n, double g[6][3], const float *w, float *u, size_t stride) {
-    double half[6][3];
+static void transform_filter(int n, double g[][3], const float *w, float *u, size_t stride) {
+    double half[MAX_POINTS_AXIS][3];
     for (int i = 0; i < n; ++i)
         for (int j = 0; j < 3; ++j)
             half[i][j] = g[i][0] * (double)w[j] + g[i][1] * (double)w[3 + j] + g[i][2] * (double)w[6 + j];
@@ -56,8 +66,9 @@ size_t dn_winograd_u_size(const dn_winograd *winograd) {
 }
 
 dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape *shape, int m) {
-    const int n = m + 2, width = kernels->winograd_columns;
-    dn_winograd winograd = {.kernels = kernels, .shape = *shape, .m = m, .points = n * n};
+    const int stride = shape->stride_x, n = points_of(m, stride), width = kernels->winograd_columns;
+    dn_winograd winograd = {
+        .kernels = kernels, .shape = *shape, .m = m, .stride = stride, .n = n, .points = n * n};
     winograd.tiles_x = (shape->out_w + m - 1) / m;
     winograd.tiles_y = (shape->out_h + m - 1) / m;
     winograd.blocks = (shape->in_c + kernels->lanes - 1) / kernels->lanes;
@@ -67,27 +78,31 @@ dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape 
 }
 
 void dn_winograd_table(int m, float g[18]) {
-    double exact[6][3];
+    double exact[MAX_POINTS_AXIS][3];
     weight_transform(m, exact);
     for (int i = 0; i < 3 * (m + 2); ++i) g[i] = (float)exact[i / 3][i % 3];
 }
 
 dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
                               int m, const float *weights) {
-    const int n = m + 2, width = kernels->winograd_columns;
+    const int width = kernels->winograd_columns;
     *winograd = dn_winograd_describe(kernels, shape, m);
     DN_TRY(dn_new_floats(&winograd->u, dn_winograd_u_size(winograd), "transformed weights"));
 
-    double g[6][3];
-    float filters[MAX_POINTS * 64]; /* [point][width]: rows go out whole */
-    weight_transform(m, g);
+    double g[MAX_POINTS_AXIS][3];
+    float filters[MAX_POINTS_AXIS * MAX_POINTS_AXIS * 64]; /* [point][width]: rows go out whole */
+    if (winograd->stride == 2)
+        weight_transform_strided(g);
+    else
+        weight_transform(m, g);
     for (int panel = 0; panel < winograd->panels; ++panel)
         for (int c = 0; c < shape->in_c; ++c) {
             const int filters_left = dn_min_int(width, shape->out_c - panel * width);
             for (int i = 0; i < filters_left; ++i)
-                transform_filter(
-                    n, g, weights + ((size_t)(panel * width + i) * (size_t)shape->in_c + (size_t)c) * 9,
-                    filters + i, (size_t)width);
+                transform_filter(winograd->n, g,
+                                 weights +
+                                     ((size_t)(panel * width + i) * (size_t)shape->in_c + (size_t)c) * 9,
+                                 filters + i, (size_t)width);
             for (int point = 0; point < winograd->points; ++point) {
                 float *to =
                     winograd->u +
@@ -103,10 +118,10 @@ dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, 
 
 /* The time of F(m x m, 3 x 3), or of the direct product if m is 0, in multiply-adds at the peak rate. A
  * weight costs at least its way from memory, which takes as long as FETCH_COST multiply-adds; the transforms
- * of a tile cost about TRANSFORM_COST per point and channel. Fitted to times measured on Zen 4
- * (benchmarks/conv_layers.c). */
+ * of a tile cost about TRANSFORM_COST per point and channel; weights that no cache holds from one image to
+ * the next are waited for, too. Fitted to times measured on Zen 4 (benchmarks/conv_layers.c). */
 static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, int m) {
-    enum { FETCH_COST = 12, TRANSFORM_COST = 12 };
+    enum { FETCH_COST = 12, TRANSFORM_COST = 12, WAIT_COST = 6, CACHED_BYTES = 32 << 20 };
     if (m == 0) {
         const double uses = 1.3 * batch * shape->out_h * shape->out_w;
         return 9.0 * shape->in_c * shape->out_c * ((uses > FETCH_COST ? uses : FETCH_COST) + 1);
@@ -117,20 +132,25 @@ static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int
     const double products = in_c * (double)dn_round_up((size_t)shape->out_c, width);
     const double tiles = (double)batch * ((shape->out_w + m - 1) / m) * ((shape->out_h + m - 1) / m),
                  uses = 1.15 * tiles;
-    return (m + 2) * (m + 2) *
-           (products * ((uses > FETCH_COST ? uses : FETCH_COST) + 1) +
+    const double n = points_of(m, shape->stride_x);
+    const double wait = n * n * products * sizeof(float) > CACHED_BYTES ? WAIT_COST : 1;
+    return n * n *
+           (products * ((uses > FETCH_COST ? uses : FETCH_COST) + wait) +
             tiles * TRANSFORM_COST * (in_c + out_c));
 }
 
-int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch) {
-    if (shape->size != 3 || shape->stride_x != 1 || shape->stride_y != 1 || shape->dilation != 1 ||
-        shape->groups != 1 || shape->in_c < kernels->lanes / 2 || shape->out_c < kernels->lanes / 2)
+int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, size_t most_floats) {
+    if (shape->size != 3 || shape->stride_x > 2 || shape->stride_y != shape->stride_x ||
+        shape->dilation != 1 || shape->groups != 1 || shape->in_c < kernels->lanes / 2 ||
+        shape->out_c < kernels->lanes / 2)
         return 0;
     int best = 0;
     double best_cost = cost_of(kernels, shape, batch, 0);
-    for (int m = 2; m <= 4; ++m) {
+    for (int m = 2; m <= (shape->stride_x == 2 ? 2 : 4); ++m) {
         const double cost = cost_of(kernels, shape, batch, m);
-        if (cost >= best_cost) continue;
+        const size_t n = (size_t)points_of(m, shape->stride_x);
+        const bool fits = n * n * (size_t)shape->in_c * (size_t)shape->out_c <= most_floats;
+        if (!fits || cost >= best_cost) continue;
         best = m;
         best_cost = cost;
     }
@@ -177,7 +197,8 @@ static int segment_of(const dn_winograd *winograd, dn_tile_block block, int row,
 }
 
 size_t dn_winograd_stage(const dn_winograd *winograd) {
-    return (size_t)(winograd->m + 2) * (size_t)(winograd->tiles_x * winograd->m + 2) *
+    const int step = winograd->m * winograd->stride;
+    return (size_t)winograd->n * (size_t)((winograd->tiles_x - 1) * step + winograd->n) *
            (size_t)winograd->kernels->lanes;
 }
 
@@ -202,12 +223,12 @@ void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const flo
         row.x = x + ((size_t)image * (size_t)channels + (size_t)(channel_block * lanes)) * row.plane;
         row.tiles = segment_of(winograd, block, y, &column);
         row.first = y * winograd->tiles_x + column - block.first;
-        row.y = y % winograd->tiles_y * m - pad;
-        row.left = column * m - pad;
+        row.y = y % winograd->tiles_y * m * winograd->stride - pad;
+        row.left = column * m * winograd->stride - pad;
         if (gradient)
             winograd->kernels->winograd_input_gradient(m, &row, stage, v);
         else
-            winograd->kernels->winograd_input(m, &row, stage, v);
+            winograd->kernels->winograd_input(m, winograd->stride, &row, stage, v);
     }
 }
 
@@ -298,7 +319,8 @@ static void transform_output(const winograd_job *job, dn_tile_block block, int c
         const size_t at = ((size_t)image * (size_t)shape->out_c + (size_t)channel) * plane +
                           (size_t)y * (size_t)shape->out_w + (size_t)(column * m);
         const size_t tile = (size_t)(row * winograd->tiles_x + column - block.first);
-        winograd->kernels->winograd_output(m, products + tile * columns * (size_t)winograd->points,
+        winograd->kernels->winograd_output(m, winograd->stride,
+                                           products + tile * columns * (size_t)winograd->points,
                                            columns * (size_t)winograd->points, columns, tiles, channels,
                                            job->y + at, plane, shape->out_w, rows, width, job->accumulate);
         if (!whole && job->epilogue)

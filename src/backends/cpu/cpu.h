@@ -98,18 +98,19 @@ void dn_depthwise_data_gradient(dn_device *device, const dn_conv_shape *shape, i
 void dn_depthwise_weight_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                                   const float *dy, float *dw, float *scratch);
 
-/* 3x3, stride 1, dilation 1, one group (conv_winograd.c). */
+/* 3x3, stride 1 or, planned only, 2, dilation 1, one group (conv_winograd.c). */
 typedef struct dn_winograd {
     const dn_kernels *kernels;
     dn_conv_shape shape;
-    int m, points, tiles_x, tiles_y;
-    int blocks, panels;  /* of input and output channels */
-    size_t panel_floats; /* of u */
-    float *u;            /* [point][panel][blocks * lanes][winograd_columns] */
+    int m, stride, n, points, tiles_x, tiles_y; /* n: points per axis */
+    int blocks, panels;                         /* of input and output channels */
+    size_t panel_floats;                        /* of u */
+    float *u;                                   /* [point][panel][blocks * lanes][winograd_columns] */
 } dn_winograd;
 
-/* The m of the fastest F(m x m, 3 x 3), or 0 where direct products win. */
-int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch);
+/* The m of the fastest F(m x m, 3 x 3) whose weights take at most so many floats, or 0 where direct products
+ * win. */
+int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, size_t most_floats);
 dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
                               int m, const float *weights);
 size_t dn_winograd_u_size(const dn_winograd *winograd); /* floats */

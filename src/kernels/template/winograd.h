@@ -2,14 +2,29 @@
  * 2015), n = m + 2 points per axis. Vector lanes are channels: images are transposed to [pixel][lanes] on the
  * way in and back on the way out, so that maps of any size waste no lanes. The interpolation points are 0,
  * DN_WINOGRAD_POINTS and infinity: 3/4 and 3/2 are exact and round four times less than the usual 1 and 2.
- * The weights are transformed in backends/cpu/conv_winograd.c. */
+ * The weights are transformed in backends/cpu/conv_winograd.c.
+ *
+ * Stride 2, m = 2, n = 5: along an axis the outer taps meet every other pixel, which is a convolution of 2
+ * taps, 2 outputs by 3 products; the middle tap meets those between, 2 products. 25 products replace 36, and
+ * no transform multiplies. (m = 3 would save another eighth of them and take twice the weights: no faster.)
+ */
 
 static const float winograd_a = DN_WINOGRAD_A, winograd_b = DN_WINOGRAD_B;
 
+DN_INLINE int winograd_points_of(const int m, const int stride) {
+    return stride == 2 ? 2 * m + 1 : m + 2;
+}
+
 /* t = B^T d */
-DN_INLINE void winograd_in(const int m, const vfloat *d, vfloat *t) {
+DN_INLINE void winograd_in(const int m, const int stride, const vfloat *d, vfloat *t) {
     const float a = winograd_a, b = winograd_b, a2 = a * a, b2 = b * b;
-    if (m == 4) {
+    if (stride == 2) {
+        t[0] = d[0] - d[2];
+        t[1] = d[2];
+        t[2] = d[4] - d[2];
+        t[3] = d[1];
+        t[4] = d[3];
+    } else if (m == 4) {
         const vfloat even_a = d[4] - b2 * d[2], odd_a = a * (d[3] - b2 * d[1]);
         const vfloat even_b = d[4] - a2 * d[2], odd_b = b * (d[3] - a2 * d[1]);
         t[0] = (d[4] - (a2 + b2) * d[2]) + (a2 * b2) * d[0];
@@ -34,10 +49,13 @@ DN_INLINE void winograd_in(const int m, const vfloat *d, vfloat *t) {
 }
 
 /* y = A^T p */
-DN_INLINE void winograd_out(const int m, const vfloat *p, vfloat *y) {
+DN_INLINE void winograd_out(const int m, const int stride, const vfloat *p, vfloat *y) {
     const float a = winograd_a, b = winograd_b;
     const vfloat sum = p[1] + p[2], difference = p[1] - p[2];
-    if (m == 4) {
+    if (stride == 2) {
+        y[0] = p[0] + p[1] + p[3];
+        y[1] = sum + p[4];
+    } else if (m == 4) {
         const vfloat sum_b = p[3] + p[4], difference_b = p[3] - p[4];
         y[0] = p[0] + sum + sum_b;
         y[1] = a * difference + b * difference_b;
@@ -116,10 +134,12 @@ static void winograd_stage_row(const dn_winograd_row *row, int y, int pixels, fl
            (size_t)(row->left + pixels - last) * LEVEL_LANES * sizeof *stage);
 }
 
-/* Tiles of inputs overlap by 2 pixels; those of gradients don't, and are m pixels wide. */
-DN_INLINE void winograd_input_of(const int m, const bool gradient, const dn_winograd_row *row, float *stage,
-                                 float *v) {
-    const int n = m + 2, wide = gradient ? m : n, pixels = row->tiles * m + wide - m;
+/* Tiles of inputs are n pixels wide and overlap by 2, or by 1 at stride 2; those of gradients don't, and are
+ * m pixels wide. */
+DN_INLINE void winograd_input_of(const int m, const int stride, const bool gradient,
+                                 const dn_winograd_row *row, float *stage, float *v) {
+    const int n = winograd_points_of(m, stride), wide = gradient ? m : n, step = m * stride;
+    const int pixels = row->tiles * step + wide - step;
     const size_t pitch = (size_t)pixels * LEVEL_LANES;
     for (int i = 0; i < wide; ++i) winograd_stage_row(row, row->y + i, pixels, stage + (size_t)i * pitch);
     for (size_t at = 0; at < pitch; at += LEVEL_LANES) {
@@ -129,7 +149,7 @@ DN_INLINE void winograd_input_of(const int m, const bool gradient, const dn_wino
         if (gradient)
             winograd_spread(m, d, t);
         else
-            winograd_in(m, d, t);
+            winograd_in(m, stride, d, t);
         DN_UNROLL
         for (int i = 0; i < n; ++i) vstore(stage + (size_t)i * pitch + at, t[i]);
     }
@@ -137,7 +157,7 @@ DN_INLINE void winograd_input_of(const int m, const bool gradient, const dn_wino
         const int number = row->first + tile;
         float *to = v + (size_t)(number / row->panel_tiles) * row->panel_stride + row->channel_offset +
                     (size_t)(number % row->panel_tiles) * LEVEL_LANES;
-        const float *from = stage + (size_t)(tile * m) * LEVEL_LANES;
+        const float *from = stage + (size_t)(tile * step) * LEVEL_LANES;
         for (int i = 0; i < n; ++i, from += pitch) {
             vfloat d[6], t[6];
             DN_UNROLL
@@ -145,25 +165,27 @@ DN_INLINE void winograd_input_of(const int m, const bool gradient, const dn_wino
             if (gradient)
                 winograd_spread(m, d, t);
             else
-                winograd_in(m, d, t);
+                winograd_in(m, stride, d, t);
             DN_UNROLL
             for (int j = 0; j < n; ++j, to += row->point_stride) vstore(to, t[j]);
         }
     }
 }
 
-/* Transforms one row of tiles into v, at panel, point, channel block and tile. stage: (m + 2)(m tiles + 2)
- * lanes. */
-static void winograd_input(int m, const dn_winograd_row *row, float *stage, float *v) {
-    if (m == 4) winograd_input_of(4, false, row, stage, v);
-    if (m == 3) winograd_input_of(3, false, row, stage, v);
-    if (m == 2) winograd_input_of(2, false, row, stage, v);
+/* Transforms one row of tiles into v, at panel, point, channel block and tile. stage: n (m stride (tiles - 1)
+ * + n) lanes. */
+static void winograd_input(int m, int stride, const dn_winograd_row *row, float *stage, float *v) {
+    if (m == 2 && stride == 2) winograd_input_of(2, 2, false, row, stage, v);
+    if (stride == 2) return;
+    if (m == 4) winograd_input_of(4, 1, false, row, stage, v);
+    if (m == 3) winograd_input_of(3, 1, false, row, stage, v);
+    if (m == 2) winograd_input_of(2, 1, false, row, stage, v);
 }
 
 static void winograd_input_gradient(int m, const dn_winograd_row *row, float *stage, float *v) {
-    if (m == 4) winograd_input_of(4, true, row, stage, v);
-    if (m == 3) winograd_input_of(3, true, row, stage, v);
-    if (m == 2) winograd_input_of(2, true, row, stage, v);
+    if (m == 4) winograd_input_of(4, 1, true, row, stage, v);
+    if (m == 3) winograd_input_of(3, 1, true, row, stage, v);
+    if (m == 2) winograd_input_of(2, 1, true, row, stage, v);
 }
 
 DN_INLINE void winograd_multiply_of(const int tiles, int blocks, size_t block_stride, const float *v,
@@ -222,31 +244,31 @@ static void winograd_multiply(int tiles, int blocks, size_t block_stride, const 
 }
 
 /* The inverse transform of one tile, as [m][pitch] pixels of lanes. */
-DN_INLINE void winograd_tile_out(const int m, const float *in, size_t point_stride, float *stage,
-                                 size_t pitch) {
-    const int n = m + 2;
+DN_INLINE void winograd_tile_out(const int m, const int stride, const float *in, size_t point_stride,
+                                 float *stage, size_t pitch) {
+    const int n = winograd_points_of(m, stride);
     vfloat half[4][6];
     DN_UNROLL
     for (int j = 0; j < n; ++j) {
         vfloat p[6], y[4];
         DN_UNROLL
         for (int i = 0; i < n; ++i) p[i] = vload(in + (size_t)(i * n + j) * point_stride);
-        winograd_out(m, p, y);
+        winograd_out(m, stride, p, y);
         DN_UNROLL
         for (int i = 0; i < m; ++i) half[i][j] = y[i];
     }
     DN_UNROLL
     for (int i = 0; i < m; ++i) {
         vfloat y[4];
-        winograd_out(m, half[i], y);
+        winograd_out(m, stride, half[i], y);
         DN_UNROLL
         for (int j = 0; j < m; ++j) vstore(stage + (size_t)i * pitch + j * LEVEL_LANES, y[j]);
     }
 }
 
-DN_INLINE void winograd_output_of(const int m, const float *in, size_t tile_stride, size_t point_stride,
-                                  int tiles, int channels, float *y, size_t plane, int w, int rows,
-                                  int columns, bool accumulate) {
+DN_INLINE void winograd_output_of(const int m, const int stride, const float *in, size_t tile_stride,
+                                  size_t point_stride, int tiles, int channels, float *y, size_t plane, int w,
+                                  int rows, int columns, bool accumulate) {
     float stage[4 * 4 * LEVEL_LANES * LEVEL_LANES]; /* a group of `lanes` tiles */
     const size_t pitch = (size_t)m * LEVEL_LANES * LEVEL_LANES;
     for (int tile = 0; tile < tiles; tile += LEVEL_LANES) {
@@ -259,7 +281,7 @@ DN_INLINE void winograd_output_of(const int m, const float *in, size_t tile_stri
                         __builtin_prefetch(y + (size_t)l * plane + (size_t)(unit / m) * (size_t)w +
                                                (size_t)(tile * m + unit % m * LEVEL_LANES),
                                            1);
-            winograd_tile_out(m, in + (size_t)(tile + t) * tile_stride, point_stride,
+            winograd_tile_out(m, stride, in + (size_t)(tile + t) * tile_stride, point_stride,
                               stage + (size_t)(t * m) * LEVEL_LANES, pitch);
         }
         const int first = tile * m;
@@ -297,18 +319,18 @@ DN_INLINE void winograd_output_of(const int m, const float *in, size_t tile_stri
 }
 
 /* The inverse transform of one row of tiles of one block of channels, cut to rows x columns pixels of y. */
-static void winograd_output(int m, const float *in, size_t tile_stride, size_t point_stride, int tiles,
-                            int channels, float *y, size_t plane, int w, int rows, int columns,
+static void winograd_output(int m, int stride, const float *in, size_t tile_stride, size_t point_stride,
+                            int tiles, int channels, float *y, size_t plane, int w, int rows, int columns,
                             bool accumulate) {
-    if (m == 4)
-        winograd_output_of(4, in, tile_stride, point_stride, tiles, channels, y, plane, w, rows, columns,
-                           accumulate);
-    if (m == 3)
-        winograd_output_of(3, in, tile_stride, point_stride, tiles, channels, y, plane, w, rows, columns,
-                           accumulate);
-    if (m == 2)
-        winograd_output_of(2, in, tile_stride, point_stride, tiles, channels, y, plane, w, rows, columns,
-                           accumulate);
+#define OUTPUT_CASE(m_, stride_)                                                                             \
+    if (m == (m_) && stride == (stride_))                                                                    \
+        winograd_output_of(m_, stride_, in, tile_stride, point_stride, tiles, channels, y, plane, w, rows,   \
+                           columns, accumulate);
+    OUTPUT_CASE(4, 1)
+    OUTPUT_CASE(3, 1)
+    OUTPUT_CASE(2, 1)
+    OUTPUT_CASE(2, 2)
+#undef OUTPUT_CASE
 }
 
 /* ---- weights in training: transformed at every step, with the transform as a table g[m + 2][3] ---- */
