@@ -62,6 +62,7 @@ class Schedule:
     name: str
     max_batches: int  # 0: without end
     save_every: int | None = None  # updates between NAME_N.weights
+    save_early: int | None = None  # and besides these, of the first 1000
     score_every: int = 0  # updates between evaluations; 0: none
     score: Callable[[], float] | None = None
     score_name: str = "mAP"
@@ -72,6 +73,8 @@ class Schedule:
 
     def numbered(self, iteration: int) -> bool:
         """Whether NAME_N.weights is due: every 1000 updates of short runs, 10000 of long ones (AlexeyAB)."""
+        if self.save_early and iteration < 1000 and iteration % self.save_early == 0:
+            return True
         short = 0 < self.max_batches < 10000
         return iteration % (self.save_every or (1000 if short else 10000)) == 0
 
@@ -359,6 +362,7 @@ def train_detector(
     max_batches: int | None = None,
     backup: PathLike | None = None,
     save_every: int | None = None,
+    save_early: int | None = None,
     threads: int | None = None,
     workers: int = 2,
     seed: int = 0,
@@ -371,8 +375,9 @@ def train_detector(
 
     weights: to start from; clear: forget how many images they have seen. resume: go on from NAME_last.state.
     score: evaluate on the `valid` list every score_every updates (default: four epochs, at least 100) and
-    keep NAME_best.weights. max_batches, backup: instead of the cfg's and the .data file's. log_every: updates
-    between plain log lines. csv: a file for one line per update. Ctrl-C saves and ends cleanly.
+    keep NAME_best.weights. max_batches, backup: instead of the cfg's and the .data file's. save_every:
+    updates between NAME_N.weights; save_early: the same, of the first 1000. log_every: updates between plain
+    log lines. csv: a file for one line per update. Ctrl-C saves and ends cleanly.
     """
     info = data if isinstance(data, DataFile) else DataFile(data)
     with ExitStack() as stack:
@@ -397,7 +402,7 @@ def train_detector(
         end = net.max_batches if max_batches is None else max_batches
         paths = info.images("train")
         loader = stack.enter_context(_detection_loader(net, info, paths, limit, seed, workers, end))
-        plan = Schedule(folder, Path(cfg).name.split(".")[0], end, save_every)
+        plan = Schedule(folder, Path(cfg).name.split(".")[0], end, save_every, save_early)
         if score:
             valid, class_map = info.images("valid"), evaluation.class_map_of(net, info)
             labels = labels_of(valid, len(class_map) if class_map else limit)

@@ -16,7 +16,7 @@ from PIL import Image
 pytest.importorskip("darknet_py._native", reason="the core is not built")
 
 import darknet_py as dn
-from darknet_py import anchors, evaluation, result_files, synth, validation
+from darknet_py import anchors, evaluation, result_files, synth, training, validation
 from darknet_py.cli import main
 from darknet_py.data import DataFile, find_label, read_labels
 from darknet_py.errors import DataError
@@ -509,9 +509,24 @@ def test_yolo_valid_counts_pixels_from_zero(data: Path, tmp_path: Path) -> None:
 def test_yolo_train_learns_as_detector_train_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     drawn = synth.generate(tmp_path / "drawn", train=6, val=2, size=48, quiet=True)
     text = GRID_CFG.replace("classes=3", "classes=8").replace("output=52", "output=72")
-    (tmp_path / "v1.cfg").write_text(text.replace("0.01", "0.001\nmax_batches=2"))
+    (tmp_path / "v1.cfg").write_text(text.replace("0.01", "0.0001\nmax_batches=101"))
     assert (
         main(["yolo", "train", str(drawn), str(tmp_path / "v1.cfg"), "-backup", "b", "-log_every", "1"]) == 0
     )
     lines = [line for line in capsys.readouterr().out.splitlines() if " avg, " in line]
-    assert len(lines) == 2 and lines[1].endswith(" images") and Path("b", "v1_final.weights").exists()
+    assert len(lines) == 101 and lines[1].endswith(" images")
+    weights = sorted(path.name for path in Path("b").glob("*.weights"))
+    assert weights == ["v1_100.weights", "v1_final.weights", "v1_last.weights"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "due"),
+    [
+        ({}, [10000, 20000]),
+        ({"save_every": 1000, "save_early": 100}, [*range(100, 1000, 100), *range(1000, 20001, 1000)]),
+        ({"save_every": 7000}, [7000, 14000]),
+    ],
+)
+def test_numbered_weights_come_as_often_as_the_command_says(plan: dict[str, int], due: list[int]) -> None:
+    schedule = training.Schedule(Path("b"), "x", 40000, **plan)
+    assert [n for n in range(1, 20001) if schedule.numbered(n)] == due

@@ -35,6 +35,9 @@ FORK = {
     "local_avgpool": "stride stride_x stride_y size padding",
     "implicit": "filters atoms mean std",
     "yolo": "uc_normalizer beta1",
+    "conv_lstm": "output size stride dilation pad padding groups activation lstm_activation batch_normalize"
+    " peephole bottleneck shortcut binary xnor time_normalizer state_constrain",
+    "crnn": "hidden output size stride dilation pad padding groups binary xnor",
     "contrastive": "classes temperature yolo_layer cls_normalizer max_delta contrastive_neg_max steps",
 }
 

@@ -83,7 +83,7 @@ def configure_train(parser: Parser) -> None:
     )
 
 
-def run_train(options: argparse.Namespace) -> int:
+def run_train(options: argparse.Namespace, save_early: int | None = None) -> int:
     """Gives 130 when interrupted."""
     from ..training import train_detector
 
@@ -92,6 +92,7 @@ def run_train(options: argparse.Namespace) -> int:
         options.cfg,
         options.weights,
         iou=options.iou_thresh,
+        save_early=save_early,
         **training_arguments(options),
     )
     return 130 if result.interrupted else 0

@@ -13,6 +13,7 @@ from .arguments import Parser, add_network
 from .detect import configure_output, detect
 
 THRESH, NMS = 0.2, 0.4
+SAVE_EVERY, SAVE_EARLY = 1000, 100  # updates between numbered weights; of the first 1000
 VALID_THRESH, VALID_NMS = 0.001, 0.5
 
 
@@ -69,9 +70,20 @@ def run_coco_valid(options: argparse.Namespace) -> int:
     return validation.validate(options, eval="coco")
 
 
+def configure_train(parser: Parser) -> None:
+    """DATA CFG [WEIGHTS]"""
+    detector.configure_train(parser)
+    parser.set_defaults(save_every=SAVE_EVERY)
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """detector train, with numbered weights as often as the reference's command has them."""
+    return detector.run_train(options, SAVE_EARLY)
+
+
 configure_coco_valid = configure_valid
-configure_train = configure_coco_train = detector.configure_train
+configure_coco_train = configure_train
 configure_recall = configure_coco_recall = validation.configure_recall
 run_coco_test = run_test
-run_train = run_coco_train = detector.run_train
+run_coco_train = run_train
 run_recall = run_coco_recall = validation.run_recall
