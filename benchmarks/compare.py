@@ -1,27 +1,36 @@
 """Inference speed of darknet_py beside other engines, in turns in one run, for docs/performance.md.
 
     python benchmarks/compare.py [--networks NAME ...] [--engines NAME ...] [--threads 1 2] [--runs 20]
-                                 [--level avx2] [--torch-python PYTHON] [--json FILE] [--write PAGE] [--list]
+                                 [--parts engines load start] [--level avx2] [--torch-python PYTHON]
+                                 [--json FILE] [--write PAGE] [--list]
 
 float32, batch 1, outputs compared before anything is timed. Networks are those of cfg/ with calibrated random
 weights, and trained ones where DARKNET_SHARED has them. The work is done by darknet_py.benching, which
-`darknet_py bench` runs on any network. --level avx2 holds the engines that can be held to it.
+`darknet_py bench` runs on any network. --level avx2 holds the engines that can be held to it. The part `load`
+measures batches and sessions side by side, `start` processes from their start to the first detection.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from darknet_py import benching
 from darknet_py.benching.bench import bench, header, write_json
+from darknet_py.benching.load import load_text, measure_load
+from darknet_py.benching.start import measure_start, quiet_heads, start_text
 from darknet_py.errors import DarknetError
+from darknet_py.network import Network
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TRAINED = Path(os.environ.get("DARKNET_SHARED", "/nowhere")) / "real" / "weights"
+
+PARTS = ("engines", "load", "start")
 
 
 def network(cfg: str, size: int) -> benching.Model:
@@ -73,45 +82,16 @@ def summary(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write_page(page: Path, document: dict[str, Any]) -> None:
-    """Puts the rows, and how they were made, between the marks of a page."""
-    text = page.read_text("utf-8")
-    before, begin, rest = text.partition("<!-- figures of benchmarks/compare.py -->\n")
-    _, end, after = rest.partition("<!-- end of the figures -->\n")
-    if not begin or not end:
-        sys.exit(f"{page}: the marks around the figures are missing")
-    lines = [f"{document['date']}, {document['machine']}; `{document['command']}`", ""]
-    lines.append(summary(document["networks"]))
-    page.write_text(before + begin + "\n".join(lines) + "\n" + end + after, "utf-8")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="NAME")
-    parser.add_argument(
-        "--engines", nargs="*", choices=benching.ENGINES, default=list(benching.ENGINES), metavar="NAME"
-    )
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--level", choices=["avx2"])
-    parser.add_argument("--torch-python", default=sys.executable, metavar="PYTHON")
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--write", metavar="PAGE", type=Path, help="put the rows into this page")
-    parser.add_argument("--list", action="store_true", help="networks and engines")
-    options = parser.parse_args()
-    if options.list:
-        print("networks:", ", ".join(NETWORKS), "\nengines:", ", ".join(benching.ENGINES))
-        return
-    benching.force(options.level)
-    document = header(options.threads)
-    document["networks"] = []
+def measure_engines(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Each network beside the engines."""
+    found: list[dict[str, Any]] = []
     for name in options.networks:
         model = NETWORKS[name]
         if not (model.weights or model.cfg).exists():
             print(f"\n{name}: skipped: no {model.weights or model.cfg}")
             continue
         try:
-            document["networks"] += bench(
+            found += bench(
                 [model],
                 options.engines,
                 options.threads,
@@ -123,9 +103,81 @@ def main() -> None:
         except DarknetError as error:
             print(f"\n{name}: skipped: {error}")
         sys.stdout.flush()
-    print("\n" + summary(document["networks"]))
+    return found
+
+
+def measure_serving(options: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
+    """The parts `load` and `start`: their texts and numbers."""
+    texts: list[str] = []
+    document: dict[str, Any] = {}
+    threads = max(options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("yolov3-tiny", "yolov3"):
+            cfg, weights = Path(folder) / f"{name}.cfg", Path(folder) / f"{name}.weights"
+            text = (REPOSITORY / "cfg" / cfg.name).read_text("utf-8")
+            cfg.write_text(re.sub(r"(?m)^(width|height) *=.*", r"\1=416", text))
+            with Network(cfg, batch=1) as net:
+                benching.calibrate(net)
+                quiet_heads(net)
+                net.save_weights(weights)
+            if "load" in options.parts and name == "yolov3-tiny":
+                with Network(cfg, weights) as net:
+                    load = measure_load(net, threads, runs=options.runs)
+                texts.append(load_text(f"{name}-416", load))
+                document["load"] = {"network": f"{name}-416", **load.to_dict()}
+            if "start" in options.parts:
+                picture = REPOSITORY / "data" / "scene.png"
+                start = measure_start(cfg, weights, picture, 416, threads, max(1, options.runs // 4))
+                texts.append(start_text(f"{name}-416", threads, start))
+                document.setdefault("start", {})[f"{name}-416"] = [one.to_dict() for one in start]
+    return texts, document
+
+
+def write_page(page: Path, document: dict[str, Any], texts: list[str]) -> None:
+    """Puts the rows, and how they were made, between the marks of a page."""
+    text = page.read_text("utf-8")
+    before, begin, rest = text.partition("<!-- figures of benchmarks/compare.py -->\n")
+    _, end, after = rest.partition("<!-- end of the figures -->\n")
+    if not begin or not end:
+        sys.exit(f"{page}: the marks around the figures are missing")
+    lines = [f"{document['date']}, {document['machine']}; `{document['command']}`", ""]
+    if document["networks"]:
+        lines += [summary(document["networks"]), ""]
+    if texts:
+        lines += ["```", *texts, "```", ""]
+    page.write_text(before + begin + "\n".join(lines) + end + after, "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="NAME")
+    parser.add_argument(
+        "--engines", nargs="*", choices=benching.ENGINES, default=list(benching.ENGINES), metavar="NAME"
+    )
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--level", choices=["avx2"])
+    parser.add_argument("--torch-python", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--write", metavar="PAGE", type=Path, help="put the rows into this page")
+    parser.add_argument("--list", action="store_true", help="networks and engines")
+    options = parser.parse_args()
+    if options.list:
+        print("networks:", ", ".join(NETWORKS), "\nengines:", ", ".join(benching.ENGINES))
+        return
+    benching.force(options.level)
+    document = header(options.threads)
+    document["networks"] = measure_engines(options) if "engines" in options.parts else []
+    texts: list[str] = []
+    if {"load", "start"} & set(options.parts):
+        texts, serving = measure_serving(options)
+        document.update(serving)
+    if document["networks"]:
+        print("\n" + summary(document["networks"]))
+    print("\n" + "\n".join(texts))
     if options.write:
-        write_page(options.write, document)
+        write_page(options.write, document, texts)
     if options.json:
         write_json(document, options.json)
 

@@ -14,6 +14,8 @@ import pytest
 import darknet_py as dn
 from darknet_py import benching
 from darknet_py.benching import running, steps
+from darknet_py.benching.load import load_text
+from darknet_py.benching.start import quiet_heads, start_text
 from darknet_py.cli import main
 from darknet_py.session import Step
 
@@ -192,6 +194,41 @@ def test_other_outputs_are_seen(tmp_path: Path) -> None:
     assert running._difference(tmp_path / "a.npz", tmp_path / "c.npz") > running.TOLERANCE
     with pytest.raises(running.FailedError, match="other sizes"):
         running._difference(tmp_path / "a.npz", tmp_path / "d.npz")
+
+
+# ---- under load, from the start ---------------------------------------------------------------------------
+
+
+def test_load_counts_pictures_and_memory() -> None:
+    with dn.Network.from_string(CFG) as net:
+        found = benching.measure_load(net, threads=2, batch=3, runs=2)
+    assert all(rate > 0 for rate in (found.single, found.batched, found.alone, found.together))
+    assert found.predictions == 24 and found.growth < 16 << 20
+    assert "in 24 predictions" in load_text("tiny", found)
+
+
+def test_starts_are_processes_of_their_own(cfg: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "tiny.weights"
+    with dn.Network(cfg, batch=1) as net:
+        benching.calibrate(net)
+        quiet_heads(net)
+        assert len(net.detect(np.zeros((32, 32, 3), np.uint8), thresh=0.1)) == 0
+        net.save_weights(weights)
+    picture = ROOT / "data" / "scene.png"
+    found = {
+        one.what: one for one in benching.measure_start(cfg, weights, picture, 32, 1, runs=1, opencv=False)
+    }
+    assert [one.error for one in found.values()] == [None] * 5
+    bare, imported = found["python, doing nothing"], found["import darknet_py"]
+    assert 0 < bare.bytes < imported.bytes < found["darknet_py, memory=fast"].bytes
+    assert bare.seconds < found["darknet_py detect, the command"].seconds
+    assert "import darknet_py" in start_text("tiny", 1, list(found.values()))
+
+
+def test_a_start_that_fails_says_why(cfg: Path, tmp_path: Path) -> None:
+    nowhere = tmp_path / "none.weights"
+    found = benching.measure_start(cfg, nowhere, ROOT / "data" / "scene.png", 32, 1, runs=1, opencv=False)
+    assert found[-1].error and "none.weights" in found[-1].error and found[0].error is None
 
 
 # ---- the command ----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from .running import TOLERANCE, Comparison
 from .steps import StepTime, algorithms
@@ -46,7 +47,12 @@ def steps_text(steps: Sequence[StepTime], most: int = 10) -> str:
     total = sum(one.seconds for one in steps)
     slowest = sorted(steps, key=lambda one: -one.seconds)[:most]
     lines = [
-        f"  algorithms: {algorithms([one.step for one in steps])}",
+        *wrap(
+            f"algorithms: {algorithms([one.step for one in steps])}",
+            118,
+            initial_indent="  ",
+            subsequent_indent="    ",
+        ),
         f"  slowest of {len(steps)} steps, {total * 1e3:.2f} ms together:",
         f"  {'layer':>6} {'algorithm':<11} {'':<32} {'time':>9} {'share':>6} {'GFLOP/s':>8} {'limit':>9} "
         f"{'reached':>8}  bound by",

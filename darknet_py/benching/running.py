@@ -170,7 +170,10 @@ def _convert(folder: Path) -> str | None:
     )
     if done.returncode or not (folder / "model.ncnn.bin").is_file():
         return "pnnx can't convert this network"
-    return None
+    # What has no counterpart keeps its PyTorch name, as in Tensor.slice.
+    layers = [line.split(maxsplit=1)[0] for line in (folder / "model.ncnn.param").read_text().splitlines()]
+    unknown = sorted({layer for layer in layers if "." in layer})
+    return f"it has nothing for {', '.join(unknown)}" if unknown else None
 
 
 # ---- a child ----------------------------------------------------------------------------------------

@@ -121,6 +121,12 @@ class Operations:
     def MatMul(self, a: Any, x: Value, w: Value) -> Value:  # noqa: N802
         return x @ w
 
+    def Einsum(self, a: Any, *xs: Value) -> Value:  # noqa: N802
+        return self.torch.einsum(a["equation"], *xs)
+
+    def Pow(self, a: Any, x: Value, y: Value) -> Value:  # noqa: N802
+        return x**y
+
     def Reshape(self, a: Any, x: Value, shape: Value) -> Value:  # noqa: N802
         return x.reshape([x.shape[i] if n == 0 else n for i, n in enumerate(shape.tolist())])
 
