@@ -12,7 +12,15 @@ import numpy.typing as npt
 from .data import PathLike, find_label, labels_of, report_problems, write_whole
 from .errors import DataError
 
-__all__ = ["Anchors", "calc_anchors", "cluster_sizes", "write_anchors"]
+__all__ = [
+    "Anchors",
+    "box_sizes",
+    "by_area",
+    "calc_anchors",
+    "cluster_sizes",
+    "sweep_clusters",
+    "write_anchors",
+]
 
 Sizes = npt.NDArray[np.float64]
 
@@ -51,12 +59,22 @@ def shape_iou(sizes: Sizes, centres: Sizes) -> Sizes:
     return result
 
 
-def cluster_sizes(sizes: npt.ArrayLike, clusters: int, seed: int = 0) -> tuple[Sizes, float, int]:
+def by_area(anchors: npt.ArrayLike) -> Sizes:
+    """Anchors (k, 2), smallest area first."""
+    sizes = np.asarray(anchors, np.float64).reshape(-1, 2)
+    ordered: Sizes = sizes[np.argsort(sizes.prod(1), kind="stable")]
+    return ordered
+
+
+def cluster_sizes(
+    sizes: npt.ArrayLike, clusters: int, seed: int = 0, restarts: int = 1
+) -> tuple[Sizes, float, int]:
     """k-means over widths and heights (n, 2): centres by area, mean IoU of the boxes with the best,
     iterations.
 
-    It begins with different boxes drawn at random. A cluster that loses all its boxes keeps its centre.
-    Raises DataError for fewer boxes than clusters, or a box without an area.
+    It begins with different boxes drawn at random, restarts times, and the best result counts. A cluster that
+    loses all its boxes keeps its centre. Raises DataError for fewer boxes than clusters, or a box without an
+    area.
     """
     boxes = np.asarray(sizes, np.float64).reshape(-1, 2)
     if clusters < 1 or len(boxes) < clusters:
@@ -64,7 +82,13 @@ def cluster_sizes(sizes: npt.ArrayLike, clusters: int, seed: int = 0) -> tuple[S
     if not (boxes > 0).all():
         bad = int(np.flatnonzero(~(boxes > 0).all(1))[0])
         raise DataError(f"box {bad} is {boxes[bad, 0]:g} x {boxes[bad, 1]:g}; sizes must be above 0")
-    centres = boxes[np.random.default_rng(seed).choice(len(boxes), clusters, replace=False)]
+    random = np.random.default_rng(seed)
+    starts = [boxes[random.choice(len(boxes), clusters, replace=False)] for _ in range(max(restarts, 1))]
+    return max((_k_means(boxes, start) for start in starts), key=lambda found: found[1])
+
+
+def _k_means(boxes: Sizes, centres: Sizes) -> tuple[Sizes, float, int]:
+    clusters = len(centres)
     nearest, iterations = np.full(len(boxes), -1), 0
     while iterations < MOST_ITERATIONS:
         iterations += 1
@@ -75,14 +99,12 @@ def cluster_sizes(sizes: npt.ArrayLike, clusters: int, seed: int = 0) -> tuple[S
         for axis in range(2):
             sums = np.bincount(nearest, boxes[:, axis], clusters)
             centres[:, axis] = np.where(counts, sums / np.maximum(counts, 1), centres[:, axis])
-    centres = centres[np.argsort(centres.prod(1), kind="stable")]
-    return centres, float(shape_iou(boxes, centres).max(1).mean()), iterations
+    return by_area(centres), float(shape_iou(boxes, centres).max(1).mean()), iterations
 
 
-def calc_anchors(
-    images: Sequence[str], classes: int, clusters: int, width: int, height: int, seed: int = 0
-) -> Anchors:
-    """Anchors for the labels of these images and a network of width x height. Raises DataError."""
+def box_sizes(images: Sequence[str], classes: int) -> tuple[Sizes, tuple[int, ...]]:
+    """Widths and heights (n, 2), relative, of the labels of these images, and how many boxes each class has.
+    Raises DataError."""
     labels = labels_of(images, classes)
     problems = []
     for image, rows in zip(images, labels, strict=True):
@@ -92,9 +114,34 @@ def calc_anchors(
             problems.append(f"{find_label(image)}: object {bad[0] + 1}: a box of {w:g} x {h:g} has no area")
     report_problems(problems, "label files with empty boxes")
     rows = np.concatenate([np.empty((0, 5), np.float32), *labels])
-    centres, overlap, iterations = cluster_sizes(rows[:, 3:] * np.array([width, height]), clusters, seed)
     counts = np.bincount(rows[:, 0].astype(int), minlength=classes)
-    return Anchors(centres, overlap, tuple(map(int, counts)), len(rows), iterations, width)
+    return rows[:, 3:].astype(np.float64), tuple(map(int, counts))
+
+
+def calc_anchors(
+    images: Sequence[str],
+    classes: int,
+    clusters: int,
+    width: int,
+    height: int,
+    seed: int = 0,
+    restarts: int = 1,
+) -> Anchors:
+    """Anchors for the labels of these images and a network of width x height. Raises DataError."""
+    sizes, counts = box_sizes(images, classes)
+    centres, overlap, iterations = cluster_sizes(sizes * np.array([width, height]), clusters, seed, restarts)
+    return Anchors(centres, overlap, counts, len(sizes), iterations, width)
+
+
+def sweep_clusters(
+    sizes: npt.ArrayLike, most: int = 15, seed: int = 0, restarts: int = 1
+) -> list[tuple[int, float]]:
+    """The mean IoU of boxes (n, 2) with the best of k anchors, for k = 1 to most, or as many as there are
+    boxes (YOLO9000, figure 2). Raises DataError as cluster_sizes does."""
+    boxes = np.asarray(sizes, np.float64).reshape(-1, 2)
+    return [
+        (k, cluster_sizes(boxes, k, seed, restarts)[1]) for k in range(1, max(min(most, len(boxes)), 1) + 1)
+    ]
 
 
 def write_anchors(found: Anchors, anchors: PathLike, counters: PathLike) -> None:

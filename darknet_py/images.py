@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[Any]
 
+ORIENTATION = 0x0112  # tag of EXIF; values from 5 on exchange width and height
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -65,6 +66,21 @@ def read(image: Any, *, bgr: bool = False) -> Pixels:
                 raise
             raise ImageFileError(f"{name}: {error}") from error
     raise ImageError(f"an image is a path, bytes, PIL image or numpy array, not {type(image).__name__}")
+
+
+def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of a picture file as read gives it, from its header alone. Raises ImageError."""
+    from PIL import Image
+
+    name = os.fspath(path)
+    try:
+        with Image.open(name) as picture:
+            width, height = picture.size
+            return (height, width) if picture.getexif().get(ORIENTATION, 1) >= 5 else (width, height)
+    except FileNotFoundError:
+        raise ImageNotFoundError(f"{name}: no such file") from None
+    except Exception as error:  # as in _decode
+        raise ImageError(f"{name}: {error}") from error
 
 
 def planar(pixels: Pixels, channels: int = 3) -> Floats:

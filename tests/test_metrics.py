@@ -17,8 +17,9 @@ pytest.importorskip("darknet_py._native", reason="the core is not built")
 
 from darknet_py import metrics, synth
 from darknet_py.cli import main
-from darknet_py.errors import ArgumentError, DataError, UnsupportedError
-from darknet_py.metrics import ImageBoxes
+from darknet_py.data import DataFile, find_label
+from darknet_py.errors import ArgumentError, DataError, ImageError, UnsupportedError
+from darknet_py.metrics import ImageBoxes, files
 
 ROOT = Path(__file__).parents[1]
 NONE = np.empty((0, 4))
@@ -431,3 +432,147 @@ def test_tables_and_files_of_map(
     Path("similar.txt").write_text("circle, wheel\n")
     assert main(["detector", "map", str(drawn), *MODEL, "-metrics", "-similar", "similar.txt"]) == 1
     assert "'wheel' is none of the 8 classes" in capsys.readouterr().err
+
+
+# ---- result files ------------------------------------------------------------------------------------
+
+
+def test_valid_files_measure_as_the_detections_they_hold(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["detector", "valid", str(drawn), *MODEL, "-metrics", "-json", "-q"]) == 0
+    direct = json.loads(capsys.readouterr().out)["metrics"]
+    assert main(["detector", "score", str(drawn), "results", "-json", "-csv", "tables"]) == 0
+    output = capsys.readouterr()
+    document = json.loads(output.out)
+    assert document["voc_2010_map"] == pytest.approx(direct["voc_2010_map"], abs=2e-3)
+    assert document["coco"]["ap"] == pytest.approx(direct["coco"]["ap"], abs=5e-3)
+    assert [row["truths"] for row in document["classes"]] == [row["truths"] for row in direct["classes"]]
+    assert Path("tables", "errors.csv").exists() and "tables" in output.err
+    assert main(["detector", "score", str(drawn), "results"]) == 0
+    assert "VOC 2010, area" in capsys.readouterr().out
+
+
+def test_coco_files_measure_as_the_detections_they_hold(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pictures = []
+    for number, path in enumerate(DataFile(drawn).images("valid"), 1):
+        picture = tmp_path / f"set_{number:06d}{Path(path).suffix}"
+        picture.write_bytes(Path(path).read_bytes())
+        picture.with_suffix(".txt").write_bytes(Path(find_label(path)).read_bytes())
+        pictures.append(f"{picture}\n")
+    Path("list.txt").write_text("".join(pictures))
+    names = DataFile(drawn).names
+    assert names
+    Path("names.txt").write_text("\n".join(names))
+    Path("coco.data").write_text("classes=8\nvalid=list.txt\nnames=names.txt\neval=coco\n")
+    assert main(["detector", "valid", "coco.data", *MODEL, "-metrics", "-json", "-q"]) == 0
+    direct = json.loads(capsys.readouterr().out)["metrics"]
+    assert main(["detector", "score", "coco.data", "results/coco_results.json", "-json", "-q"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["coco"]["ap"] == pytest.approx(direct["coco"]["ap"], abs=1e-4)
+    # A detector agrees with itself: scores rise together, and each class keeps its order.
+    assert (
+        main(
+            ["detector", "rescore", *["results/coco_results.json"] * 2, "-out", "twice.json", "-weight", ".5"]
+        )
+        == 0
+    )
+    before, after = (
+        json.loads(Path(path).read_text()) for path in ("results/coco_results.json", "twice.json")
+    )
+    for one, two in zip(before, after, strict=True):
+        assert {**one, "score": 0} == {**two, "score": 0}
+        assert two["score"] >= one["score"] + 0.5 * (1 - one["score"]) * one["score"] - 1e-9
+
+
+def test_voc_files_are_rescored_line_by_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("a", "b", "c"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "a" / "dog.txt").write_text("one 0.500000 1 1 11 11\ntwo 0.25 1 1 11 11\n")
+    (tmp_path / "a" / "cat.txt").write_text("one 0.500000 1 1 11 11\n")
+    (tmp_path / "b" / "dog.txt").write_text("\none 0.6 3 1 13 11\n")
+    a, b, out = (str(tmp_path / name) for name in ("a", "b", "out"))
+    assert main(["detector", "rescore", a, b, "-out", out]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"{out}/cat.txt", f"{out}/dog.txt"]
+    assert Path(out, "dog.txt").read_text() == "one 0.700000 1 1 11 11\ntwo 0.250000 1 1 11 11\n"
+    assert Path(out, "cat.txt").read_text() == "one 0.500000 1 1 11 11\n"
+    assert main(["detector", "rescore", a, b, "-out", out, "-iou", ".7"]) == 0
+    assert Path(out, "dog.txt").read_text().startswith("one 0.500000")
+    assert main(["detector", "rescore", a, b, "-out", a]) == 1
+    assert "is another file of this command" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("dog.txt", "one 0.5 1 1 11\n", r"dog\.txt:1: expected image score left top right bottom"),
+        ("dog.txt", "one nan 1 1 11 11\n", r"dog\.txt:1: expected image score"),
+        ("r.json", "{}", r"r\.json: expected a list of results, found dict"),
+        ("r.json", "[", r"r\.json: no JSON"),
+        (
+            "r.json",
+            '[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3], "score": 1}]',
+            r"r\.json: result 0",
+        ),
+        ("r.json", "[3]", r"r\.json: result 0: expected image_id"),
+    ],
+)
+def test_result_files_that_cannot_be_read_are_errors(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    with pytest.raises(DataError, match=message):
+        files.read_results(tmp_path if name == "dog.txt" else file)
+
+
+def test_results_of_other_pictures_or_classes_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "set_1.txt").write_text("0 .5 .5 .5 .5\n")
+    results = tmp_path / "results"
+    results.mkdir()
+    with pytest.raises(DataError, match="no result files"):
+        files.read_results(results)
+    (results / "x_dog.txt").write_text("other 0.5 1 1 11 11\n")
+    with pytest.raises(DataError, match=r"no result is about one of the 1 images \(such as set_1\)"):
+        files.image_boxes(results, [str(tmp_path / "set_1.png")], ["dog"])
+    with pytest.raises(DataError, match=r"x_dog\.txt: the name of this result file ends with none of the 2"):
+        files.image_boxes(results, [str(tmp_path / "set_1.png")], ["cat", "a"])
+    coco = tmp_path / "r.json"
+    coco.write_text('[{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 1}]')
+    with pytest.raises(DataError, match="image 1: category 2 is none of the 1 classes"):
+        files.image_boxes(coco, [str(tmp_path / "set_1.png")], ["dog"])
+
+
+def test_the_longest_class_name_that_fits_a_file_is_its_class(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (40, 20)).save(tmp_path / "one.png")
+    (tmp_path / "one.txt").write_text("1 .5 .5 .5 .5\n")
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "comp4_det_test_hot dog.txt").write_text("one 0.5 11 6 31 20\nelsewhere 0.5 1 1 2 2\n")
+    (image,) = files.image_boxes(results, [str(tmp_path / "one.png")], ["dog", "hot dog"])
+    assert image.class_id.tolist() == [1] and image.boxes.tolist() == [[10, 5, 30, 20]]
+    assert image.truths.tolist() == [[10, 5, 30, 15]]
+    (plain,) = files.image_boxes(results, [str(tmp_path / "one.png")], ["dog", "hot dog"], one_based=False)
+    assert plain.boxes.tolist() == [[11, 6, 31, 20]]
+
+
+def test_sizes_are_those_of_the_upright_picture(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from darknet_py.images import upright_size
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    Image.new("RGB", (40, 20)).save(tmp_path / "turned.jpg", exif=exif)
+    assert upright_size(tmp_path / "turned.jpg") == (20, 40)
+    (tmp_path / "none.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"none\.png"):
+        upright_size(tmp_path / "none.png")
+    with pytest.raises(ImageError, match=r"missing\.png"):
+        upright_size(tmp_path / "missing.png")

@@ -40,7 +40,9 @@ COMMANDS = (
         ("detector", "valid2"), "validation", "valid2", "result files, of pictures and their mirror images"
     ),
     Command(("detector", "recall"), "validation", "recall", "recall of boxes, whatever their class"),
-    Command(("detector", "calc_anchors"), "validation", "anchors", "anchors for the boxes of a data set"),
+    Command(("detector", "score"), "measures", "score", "VOC's and COCO's figures of result files"),
+    Command(("detector", "rescore"), "measures", "rescore", "raise scores where another detector agrees"),
+    Command(("detector", "calc_anchors"), "anchors", "calc", "anchors for the boxes of a data set"),
     Command(("classify",), "classifier", "classify", "name what a picture shows"),
     Command(("classifier", "predict"), "classifier", "predict", "the same, with the names of a .data file"),
     Command(("classifier", "try"), "classifier", "try", "name it, with colours normalised as ImageNet's"),

@@ -1,13 +1,15 @@
-"""-metrics, -csv, -plot, -similar: what detector map and valid have in common beyond Darknet's figures."""
+"""-metrics, -csv, -plot, -similar: what detector map, valid and score have in common beyond Darknet's own
+figures; detector score and rescore, which work on result files."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .arguments import Parser
+from .arguments import Parser, part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 def add_measures(parser: Parser) -> None:
     """The options; -csv and -plot are requests for the figures, too."""
     parser.flag("metrics", help="VOC's and COCO's figures, confusions and an analysis of errors, too")
+    add_tables(parser)
+
+
+def add_tables(parser: Parser) -> None:
+    """The options without -metrics, for commands that do nothing else."""
     parser.option("csv", metavar="FOLDER", help="write them as CSV files: classes, curves, confusion, errors")
     parser.option("plot", metavar="FOLDER", help="write charts of them (needs matplotlib)")
     parser.option(
@@ -32,6 +39,12 @@ def add_measures(parser: Parser) -> None:
         help="a line per group of similar classes, separated by commas, for the analysis of errors "
         "(default: known for VOC's classes)",
     )
+
+
+def class_names(names: Sequence[str] | None, classes: int) -> list[str]:
+    """A name for every class."""
+    known = [*(names or ())][:classes]
+    return known + [f"class {k}" for k in range(len(known), classes)]
 
 
 def difficult_list(options: argparse.Namespace, info: DataFile, count: int) -> list[str] | None:
@@ -51,9 +64,9 @@ def difficult_list(options: argparse.Namespace, info: DataFile, count: int) -> l
 class Measures:
     """Collects what is found in each image, and writes what the options ask for."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, wanted: bool = False) -> None:
         self._options = options
-        self.wanted = bool(options.metrics or options.csv or options.plot)
+        self.wanted = wanted or bool(options.metrics or options.csv or options.plot)
         self.images: list[ImageBoxes] = []
         self._labels: list[Floats] = []
         self._difficult: list[Floats] | None = None
@@ -88,8 +101,7 @@ class Measures:
         from ..metrics import VOC_SIMILAR, measure, similar_groups
         from ..names import read_names
 
-        known = [*(names or ())][:classes]
-        known += [f"class {k}" for k in range(len(known), classes)]
+        known = class_names(names, classes)
         groups: Sequence[Sequence[str]] = VOC_SIMILAR
         if self._options.similar:
             lines = read_names(self._options.similar)
@@ -103,3 +115,62 @@ class Measures:
         if written and not self._options.quiet:
             print("\n".join(written), file=sys.stderr)
         return report
+
+
+def configure_score(parser: Parser) -> None:
+    """DATA RESULTS"""
+    parser.add_argument("data", metavar="DATA", help=".data file: classes, valid, names, difficult")
+    parser.add_argument(
+        "results", metavar="RESULTS", help="folder of VOC files, or COCO file, as detector valid writes them"
+    )
+    parser.option("thresh", type=part, default=0.25, metavar="P", help="for confusions (default .25)")
+    parser.option(
+        "iou_thresh", type=part, default=0.5, metavar="IOU", help="overlap that counts (default .5)"
+    )
+    parser.flag("zero_based", help="VOC files count pixels from 0, as yolo valid writes them")
+    add_tables(parser)
+    parser.option("list", metavar="FILE", help="image list, instead of the .data file's valid")
+    parser.flag("json", help="print one JSON document and nothing else")
+
+
+def run_score(options: argparse.Namespace) -> int:
+    """Prints the figures of result files, whoever wrote them."""
+    from ..data import DataFile, read_list
+    from ..metrics.files import image_boxes
+
+    info = DataFile(options.data)
+    images = read_list(options.list) if options.list else info.images("valid")
+    hard = difficult_list(options, info, len(images))
+    measures = Measures(options, wanted=True)
+    names = class_names(info.names, info.classes)
+    measures.images = image_boxes(
+        options.results, images, names, one_based=not options.zero_based, difficult=hard
+    )
+    report = measures.report(names, len(names), options.iou_thresh, options.thresh)
+    if report:
+        print(
+            json.dumps(report.to_dict(), ensure_ascii=False, indent=1)
+            if options.json
+            else "\n".join(report.lines())
+        )
+    return 0
+
+
+def configure_rescore(parser: Parser) -> None:
+    """A B"""
+    parser.add_argument("first", metavar="A", help="folder of VOC files, or COCO file, whose boxes are kept")
+    parser.add_argument("second", metavar="B", help="the same of another detector, whose boxes support A's")
+    parser.option("out", required=True, metavar="NAME", help="folder, or COCO file, to write")
+    parser.option("iou", type=part, default=0.5, metavar="IOU", help="least overlap (default .5)")
+    parser.option("weight", type=part, default=1.0, metavar="W", help="of B's scores (default 1)")
+
+
+def run_rescore(options: argparse.Namespace) -> int:
+    """Prints the paths of the files written."""
+    from ..metrics.files import rescore_files
+
+    written = rescore_files(
+        options.first, options.second, options.out, iou=options.iou, weight=options.weight
+    )
+    print("\n".join(written))
+    return 0

@@ -1,4 +1,4 @@
-"""detector valid, valid2, recall, calc_anchors: figures and files of a whole image list. yolo.py shares
+"""detector valid, valid2, recall: figures and files of a whole image list. yolo.py shares
 them."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from .arguments import Parser, add_fit, add_network, fit_of, load_network, natural, part, positive
+from .arguments import Parser, add_fit, add_network, fit_of, load_network, part
 from .measures import Measures, add_measures, difficult_list
 
 
@@ -153,57 +153,3 @@ def run_recall(options: argparse.Namespace) -> int:
     else:
         print(result.line(len(images) - 1))
     return 1 if result.unreadable else 0
-
-
-def configure_anchors(parser: Parser) -> None:
-    """DATA"""
-    parser.add_argument("data", metavar="DATA", help=".data file: classes, train")
-    parser.option(
-        "num_of_clusters", type=positive, default=9, metavar="N", help="how many anchors (default 9)"
-    )
-    for side in ("width", "height"):
-        parser.option(
-            side,
-            type=positive,
-            default=416,
-            metavar="N",
-            help=f"the network's {side}, or its grid's for [region] (default 416)",
-        )
-    parser.option("seed", type=natural, default=0, metavar="N", help="of the boxes to begin with (default 0)")
-    parser.option("list", metavar="FILE", help="image list, instead of the .data file's train")
-    parser.flag("json", help="print one JSON document and nothing else")
-
-
-def run_anchors(options: argparse.Namespace) -> int:
-    """Writes anchors.txt and counters_per_class.txt, and prints what they say."""
-    from ..anchors import calc_anchors, write_anchors
-    from ..data import DataFile, read_list
-
-    info = DataFile(options.data)
-    images = read_list(options.list) if options.list else info.images("train")
-    if not options.quiet:
-        sizes = f"width = {options.width}, height = {options.height}"
-        print(f"num_of_clusters = {options.num_of_clusters}, {sizes}", file=sys.stderr)
-    found = calc_anchors(
-        images, info.classes, options.num_of_clusters, options.width, options.height, options.seed
-    )
-    write_anchors(found, "anchors.txt", "counters_per_class.txt")
-    if options.json:
-        document = {
-            "anchors": found.anchors.round(4).tolist(),
-            "average_iou": found.average_iou,
-            "counters_per_class": found.counts,
-            "boxes": found.boxes,
-            "iterations": found.iterations,
-        }
-        print(json.dumps(document, indent=1))
-        return 0
-    if not options.quiet:
-        print(
-            f"loaded {len(images)} images, {found.boxes} boxes; iterations = {found.iterations}",
-            file=sys.stderr,
-        )
-    print(found.counters())
-    print(f"avg IoU = {100 * found.average_iou:2.2f} %")
-    print(f"anchors = {found.text()}")
-    return 0
