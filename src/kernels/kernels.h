@@ -71,6 +71,18 @@ typedef struct dn_lrn {
     int size;
 } dn_lrn;
 
+/* Output rows of a depthwise convolution: y[r][j] = sum of weights[ky][kx] from[(r * stride + ky) * pitch +
+ * columns[kx] + j]. Reads up to lanes - 1 further where the width is less than that. */
+typedef struct dn_depthwise_rows {
+    int size, stride; /* 3 or 5; 1 or 2 */
+    int rows, width;
+    const float *weights; /* [size][size] */
+    const float *from;
+    size_t pitch;
+    ptrdiff_t columns[5];
+    float *y; /* [rows][width] */
+} dn_depthwise_rows;
+
 typedef struct dn_kernels {
     const char *level; /* "generic", "avx2", "avx512", "neon" */
     int lanes;         /* floats per vector */
@@ -101,6 +113,11 @@ typedef struct dn_kernels {
      * further */
     void (*weigh_shifted)(int taps, const float *weights, const ptrdiff_t *offsets, const float *from,
                           float *y, int count, bool accumulate);
+
+    /* to[r][j] = from[r][j * step]; the strides in floats */
+    void (*copy_rows)(float *to, size_t to_stride, const float *from, size_t from_stride, int rows,
+                      int columns, int step);
+    void (*depthwise_rows)(const dn_depthwise_rows *job); /* template/depthwise.h */
 
     /* sums[correlate_rows][correlate_columns][lanes] adds left[i * stride + p] right[offsets[j] + p] for all
      * p < count, lane by lane; reads up to lanes - 1 further on the right */

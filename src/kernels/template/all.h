@@ -4,6 +4,7 @@
 #include "vector.h"
 #include "elementwise.h"
 #include "gemm.h"
+#include "depthwise.h"
 #include "winograd.h"
 #include "pool.h"
 #include "lrn.h"
@@ -27,6 +28,8 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .multiply_vector = multiply_vector,
     .multiply_vector_transposed = multiply_vector_transposed,
     .weigh_shifted = weigh_shifted,
+    .copy_rows = copy_rows,
+    .depthwise_rows = depthwise_rows,
     .correlate_rows = CORRELATE_ROWS,
     .correlate_columns = CORRELATE_COLUMNS,
     .correlate = correlate,
