@@ -37,6 +37,8 @@ DRIVEN = {
     "multiply_vector_transposed": ("matmul.c", "test_matmul"),
     "correlate": ("conv_direct.c", "dn_cpu_conv_weight_gradient"),
     "correlate_plane": ("conv_depthwise.c", "dn_cpu_conv_weight_gradient"),
+    "copy_rows": ("conv_depthwise.c", "test_depthwise"),
+    "depthwise_rows": ("conv_depthwise.c", "test_depthwise"),
     "weigh_shifted": ("conv_depthwise.c", "dn_cpu_conv_prepare_level"),
     "winograd_input": ("conv_winograd.c", "dn_winograd_prepare"),
     "winograd_multiply": ("conv_winograd.c", "dn_winograd_prepare"),

@@ -277,6 +277,31 @@ static void test_dilation_and_groups(void) {
     done("dilation, groups and depthwise", before);
 }
 
+/* One input channel per group: widths around the vector's, heights around the bands' and the blocks of rows.
+ */
+static void test_depthwise(void) {
+    const int before = failures, widths[] = {1, 2, 7, 15, 16, 17, 31, 33, 50},
+              heights[] = {1, 3, 4, 5, 16, 35};
+    for (int size = 3; size <= 5; size += 2)
+        for (int stride = 1; stride <= 2; ++stride)
+            for (size_t w = 0; w < DN_COUNT(widths); ++w)
+                for (size_t h = 0; h < DN_COUNT(heights); ++h) {
+                    const int pad = (int)(w + h) % 2 ? size / 2 : size - 1;
+                    const dn_conv_shape s = {.in_c = 3,
+                                             .in_h = heights[h],
+                                             .in_w = widths[w],
+                                             .out_c = w % 3 ? 3 : 6,
+                                             .size = size,
+                                             .stride_y = stride,
+                                             .stride_x = stride,
+                                             .pad = pad,
+                                             .dilation = 1,
+                                             .groups = 3};
+                    check_conv(s, 1 + (int)h % 2);
+                }
+    done("depthwise", before);
+}
+
 /* Long depths cross the blocks of depth; wide maps those of columns. */
 static void test_blocks(void) {
     const int before = failures;
@@ -532,6 +557,7 @@ int main(void) {
     test_sizes();
     test_maps();
     test_dilation_and_groups();
+    test_depthwise();
     test_blocks();
     test_winograd();
     test_winograd_training();
