@@ -42,6 +42,7 @@ _LAZY = (
     "cli",
     "convert",
     "data",
+    "datasets",
     "diffing",
     "drawing",
     "dreams",

@@ -7,7 +7,6 @@ the class in a path), NAME.names and NAME.data. It is built aside and moved into
 from __future__ import annotations
 
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -17,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .data import IMAGE_SUFFIXES
-from .errors import DataError, DataFileError, DataNotFoundError
+from .datasets.output import whole_folder
+from .errors import DataError, DataNotFoundError
 from .progress import Bar
 
 __all__ = ["convert"]
@@ -38,20 +38,9 @@ def convert(source: str | os.PathLike[str], folder: str | os.PathLike[str], *, q
     kinds = {".npz": _from_npz, ".zip": _from_zip}
     if path.suffix.lower() not in kinds:
         raise DataError(f"{path}: expected an .npz or a .zip file")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(f"{target} exists and is not empty: name a new folder")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
-            built = Path(scratch) / "built"
-            built.mkdir()
-            labels, names, files = kinds[path.suffix.lower()](path, built, quiet)
-            _write_lists(built, target, path.stem, labels, names, files)
-            built.replace(target)
-    except OSError as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataFileError(f"{target}: cannot write: {error.strerror or error}") from error
+    with whole_folder(target) as (built, _):
+        labels, names, files = kinds[path.suffix.lower()](path, built, quiet)
+        _write_lists(built, target, path.stem, labels, names, files)
     return target / f"{path.stem}.data"
 
 

@@ -11,7 +11,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ __all__ = [
     "read_labels",
     "read_list",
     "read_map",
+    "stream_list",
     "write_whole",
 ]
 
@@ -220,23 +221,40 @@ def read_list(path: PathLike) -> list[str]:
 
     A path that exists nowhere is given as it stands, and will be reported when it is opened.
     """
-    entries = [line.strip() for line in read_text(path, "image list").split("\n")]
-    entries = [entry for entry in entries if entry]
-    if not entries:
-        raise DataError(f"{os.fspath(path)}: this image list is empty; write one image path per line")
+    return [entry for _, entry in stream_list(path)]
+
+
+def stream_list(path: PathLike) -> Iterator[tuple[int, str]]:
+    """Line numbers and paths of an image list as in read_list, one by one: memory does not grow with it."""
     bases = ["", *(str(parent) for parent in Path(path).resolve().parents)]
-    result = []
-    for entry in entries:
+    empty = True
+    for number, entry in _entries(path):
+        empty = False
         # Most lists are of one kind: after the working directory, the base that worked last is tried first.
-        found = next((base for base in bases if Path(base, entry).exists()), None)
+        found = next((base for base in bases if os.path.exists(os.path.join(base, entry))), None)  # noqa: PTH110, PTH118
         if found is None:
-            result.append(entry)
+            yield number, entry
             continue
-        result.append(f"{found}/{entry}" if found and not entry.startswith("/") else entry)
+        yield number, f"{found}/{entry}" if found and not entry.startswith("/") else entry
         if found:
             bases.remove(found)
             bases.insert(1, found)
-    return result
+    if empty:
+        raise DataError(f"{os.fspath(path)}: this image list is empty; write one image path per line")
+
+
+def _entries(path: PathLike) -> Iterator[tuple[int, str]]:
+    try:
+        with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if entry := line.strip():
+                    yield number, entry
+    except FileNotFoundError:
+        raise DataNotFoundError(f"{os.fspath(path)}: no such image list") from None
+    except OSError as error:
+        raise DataFileError(
+            f"{os.fspath(path)}: cannot read this image list: {error.strerror or error}"
+        ) from error
 
 
 def image_files(folder: PathLike) -> list[str]:

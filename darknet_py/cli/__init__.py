@@ -75,7 +75,9 @@ COMMANDS = (
     Command(("rnn", "valid"), "rnn", "valid", "how well a recurrent network predicts a text"),
     Command(("rnn", "vec"), "rnn", "vec", "a vector for each line of text"),
     Command(("synth",), "tools", "synth", "draw a data set of shapes to try training with"),
-    Command(("convert",), "tools", "convert", "turn an .npz or .zip data set into files to train on"),
+    Command(
+        ("convert",), "tools", "convert", "turn a data set of another format into files to train on, or back"
+    ),
     Command(("wordtree", "build"), "wordtree", "build", "make a word tree from hypernym paths"),
     Command(("wordtree", "show"), "wordtree", "show", "what is in a word tree, and around a node of it"),
     Command(("export",), "export", "export", "write an ONNX file, for other engines"),

@@ -6,9 +6,10 @@ import argparse
 import json
 import math
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
-from .arguments import Parser, add_network, natural, positive
+from .arguments import Parser, add_network, natural, part, positive
 
 if TYPE_CHECKING:
     from ..network import Layer, Network
@@ -52,16 +53,63 @@ def run_synth(options: argparse.Namespace) -> int:
 def configure_convert(parser: Parser) -> None:
     """SOURCE DIR"""
     parser.add_argument(
-        "source", metavar="SOURCE", help=".npz of arrays, or .zip with train/CLASS/ and test/CLASS/"
+        "source",
+        metavar="SOURCE",
+        help=".data file or list, data.yaml, COCO .json, folder of VOC files or of classes; .npz of arrays, "
+        "or .zip with train/CLASS/ and test/CLASS/",
     )
     parser.add_argument("folder", metavar="DIR", help="where to; must be new or empty")
+    formats = ("darknet", "yolo", "coco", "voc", "folders")
+    parser.option("to", choices=formats, default="darknet", help="format of the result (default darknet)")
+    parser.option("from", dest="source_format", choices=formats, help="format of SOURCE, if it can't be told")
+    parser.option("names", metavar="FILE", help="names of the classes, instead of the source's")
+    parser.option("image_folder", metavar="DIR", help="where the pictures of COCO and VOC files lie")
+    parser.option(
+        "images",
+        choices=("link", "copy", "reference"),
+        help="symbolic links, copies, or only names (default: link; for COCO and VOC reference)",
+    )
+    parser.option(
+        "verify",
+        choices=("full", "header"),
+        default="full",
+        help="decode every picture (default), or look at its size only",
+    )
+    parser.option(
+        "most_bad",
+        type=part,
+        default=0.1,
+        metavar="P",
+        help="part of pictures, label files and annotations that may be wrong (default .1)",
+    )
 
 
 def run_convert(options: argparse.Namespace) -> int:
-    """Prints the path of the .data file."""
-    from ..convert import convert
+    """Prints the path to go on with, and on standard error what was read, skipped and lost."""
+    from .. import convert, datasets
+    from ..errors import ArgumentError
+    from ..names import read_names
 
-    print(convert(options.source, options.folder, quiet=options.quiet))
+    if options.source.lower().endswith((".npz", ".zip")):
+        if options.to != "darknet":
+            raise ArgumentError("an .npz or .zip becomes a Darknet set; convert that one further")
+        print(convert.convert(options.source, options.folder, quiet=options.quiet))
+        return 0
+    made = datasets.convert(
+        options.source,
+        options.folder,
+        to=options.to,
+        source_format=options.source_format,
+        names=read_names(options.names) if options.names else None,
+        image_folder=options.image_folder,
+        images=options.images,
+        verify=options.verify,
+        most_bad=options.most_bad,
+    )
+    if not options.quiet:
+        for line in made.report.lines():
+            print(line, file=sys.stderr)
+    print(made.path)
     return 0
 
 
