@@ -18,6 +18,7 @@ __all__ = [
     "by_area",
     "calc_anchors",
     "cluster_sizes",
+    "fit_anchors",
     "sweep_clusters",
     "write_anchors",
 ]
@@ -129,6 +130,19 @@ def calc_anchors(
 ) -> Anchors:
     """Anchors for the labels of these images and a network of width x height. Raises DataError."""
     sizes, counts = box_sizes(images, classes)
+    return fit_anchors(sizes, counts, clusters, width, height, seed, restarts)
+
+
+def fit_anchors(
+    sizes: Sizes,
+    counts: tuple[int, ...],
+    clusters: int,
+    width: int,
+    height: int,
+    seed: int = 0,
+    restarts: int = 1,
+) -> Anchors:
+    """calc_anchors of what box_sizes gave. Raises DataError."""
     centres, overlap, iterations = cluster_sizes(sizes * np.array([width, height]), clusters, seed, restarts)
     return Anchors(centres, overlap, counts, len(sizes), iterations, width)
 

@@ -110,11 +110,12 @@ def test_cfgs_whose_anchors_cannot_change_are_errors() -> None:
 
 def test_the_command_writes_a_cfg_that_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = []
-    for k in range(12):
+    for k in range(13):
         path = tmp_path / f"set_{k:03d}.png"
         Image.new("RGB", (40, 30)).save(path)
         side = (0.1, 0.4, 0.9)[k % 3]
-        path.with_suffix(".txt").write_text(f"0 .5 .5 {side} {side}\n")
+        if k < 12:
+            path.with_suffix(".txt").write_text(f"0 .5 .5 {side} {side}\n")
         paths.append(f"{path}\n")
     Path("list.txt").write_text("".join(paths))
     Path("d.data").write_text("classes=3\ntrain=list.txt\n")
@@ -124,6 +125,7 @@ def test_the_command_writes_a_cfg_that_loads(tmp_path: Path, capsys: pytest.Capt
     assert main([*command, *arguments]) == 0
     output = capsys.readouterr()
     assert "num_of_clusters = 3, width = 32, height = 24" in output.err
+    assert output.err.count("no label file") == 1
     lines = output.out.splitlines()
     assert "avg IoU = 100.00 %" in lines and " 3 anchors: avg IoU = 100.00 %" in lines
     assert "12 anchors: avg IoU = 100.00 %" in lines and "new.cfg: mask = 0,1,2" in lines

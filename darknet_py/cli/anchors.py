@@ -46,7 +46,7 @@ def configure_calc(parser: Parser) -> None:
 def run_calc(options: argparse.Namespace) -> int:
     """Writes anchors.txt, counters_per_class.txt and the new .cfg, and prints what they say."""
     from ..anchor_cfg import write_anchor_cfg
-    from ..anchors import box_sizes, calc_anchors, sweep_clusters, write_anchors
+    from ..anchors import box_sizes, fit_anchors, sweep_clusters, write_anchors
     from ..data import DataFile, read_list
 
     clusters, width, height = _frame(options)
@@ -54,10 +54,10 @@ def run_calc(options: argparse.Namespace) -> int:
     images = read_list(options.list) if options.list else info.images("train")
     if not options.quiet:
         print(f"num_of_clusters = {clusters}, width = {width}, height = {height}", file=sys.stderr)
-    found = calc_anchors(images, info.classes, clusters, width, height, options.seed, options.restarts)
+    sizes, counts = box_sizes(images, info.classes)
+    found = fit_anchors(sizes, counts, clusters, width, height, options.seed, options.restarts)
     sweep = []
     if options.sweep:
-        sizes, _ = box_sizes(images, info.classes)
         sweep = sweep_clusters(sizes * (width, height), seed=options.seed, restarts=options.restarts)
     write_anchors(found, "anchors.txt", "counters_per_class.txt")
     masks = write_anchor_cfg(options.source, options.write, found.anchors) if options.write else []
