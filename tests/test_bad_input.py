@@ -154,7 +154,14 @@ WRONG_CFGS: dict[str, tuple[str | bytes, str]] = {
     "route with a group beyond": (f"{NET}{CONV}[route]\nlayers=-1\ngroups=2\ngroup_id=2\n", "group_id: must be 0 to 1"),
     "a route of a million layers": (f"{NET}{CONV}[route]\nlayers=" + "-1," * 1_000_000 + "-1\n", "layers: "),
     "an image layer after a mixed route": (
-        f"{NET}{CONV}[maxpool]\nsize=2\nstride=2\n[route]\nlayers=-1,-2\n{CONV}", "needs an image"),
+        f"{NET}{CONV}[maxpool]\nsize=2\nstride=2\n[route]\nlayers=-1,-2\n{CONV}",
+        r"needs an image, .* 1280 values: layer 2 joins 8 x 8 \(layer 1\) and 16 x 16 \(layer 0\)"),
+    "a reference behind thousands of layers": (
+        NET + "[activation]\n" * 15_000 + "[route]\nlayers=99999\n",
+        r"x.cfg:15006: \[route\] layers: 99999 means layer 99999; layer 15000 can only"),
+    "weighted shortcut of another size": (
+        f"{NET}{CONV}[maxpool]\nsize=2\nstride=2\n[shortcut]\nfrom=0\nweights_type=per_feature\n",
+        "but layer 0 is 16 x 16, the previous layer 8 x 8"),
     "shortcut without from": (f"{NET}{CONV}[shortcut]\n", "from: is required"),
     "shortcut to nowhere": (f"{NET}{CONV}[shortcut]\nfrom=-5\n", "can only refer to layers before it"),
     "shortcut of sizes that do not match": (

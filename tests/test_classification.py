@@ -230,5 +230,8 @@ def test_training_a_tree_classifier(folder: Path) -> None:
     with pytest.raises(DataError, match=r"no \[softmax\] with the key tree"):
         training.train_classifier("c.data", "c.cfg", backup="b", quiet=True)
     Path("t.tree").write_text(TREE.replace("dog 0\n", ""))
+    with pytest.raises(dn.CfgError, match=r"\[softmax\] tree: has 3 nodes, but the layer has 4 inputs"):
+        training.train_classifier("c.data", "t.cfg", backup="b", quiet=True)
+    Path("t.cfg").write_text(cfg.replace("filters=4", "filters=3"))
     with pytest.raises(DataError, match="4 labels, but the tree has 3 nodes"):
         training.train_classifier("c.data", "t.cfg", backup="b", quiet=True)

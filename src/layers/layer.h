@@ -106,8 +106,10 @@ struct dn_layer {
     size_t saved_per_stream;             /* as well, in recurrent layers */
     size_t
         state_per_stream; /* floats that recurrent layers carry from one time step, and pass, to the next */
-    double flops;         /* one image, forward, 2 per multiply-add */
-    void *settings;       /* the type's own struct, cleared before configure */
+    const char *flat_reason,
+        *in_flat_reason; /* why the output, the input is no map, if there is more to say */
+    double flops;        /* one image, forward, 2 per multiply-add */
+    void *settings;      /* the type's own struct, cleared before configure */
 };
 
 /* Adds a parameter to layer->params; dims end at the first 0. */

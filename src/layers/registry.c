@@ -122,8 +122,9 @@ dn_status dn_layer_set_output(dn_layer *layer, dn_section *section, int w, int h
 
 dn_status dn_layer_needs_image(const dn_layer *layer, const dn_section *section) {
     if (layer->in_w > 0 && layer->in_h > 0 && layer->in_c > 0) return DN_OK;
-    return dn_option_error(section, NULL, "needs an image, but its input is a plain vector of %zu values",
-                           layer->inputs);
+    const char *reason = layer->in_flat_reason;
+    return dn_option_error(section, NULL, "needs an image, but its input is a plain vector of %zu values%s%s",
+                           layer->inputs, reason ? ": " : "", reason ? reason : "");
 }
 
 dn_status dn_layer_reference(int *out, const dn_layer *layer, const dn_section *section, const char *key,

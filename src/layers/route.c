@@ -3,10 +3,12 @@
 #include "layer.h"
 
 #include <limits.h>
+#include <stdio.h>
 
 typedef struct route_settings {
     int groups, group_id;
-    size_t *part; /* floats per image taken from each source */
+    size_t *part;    /* floats per image taken from each source */
+    char sizes[128]; /* of maps that can't become one */
 } route_settings;
 
 static const dn_key keys[] = {
@@ -15,6 +17,18 @@ static const dn_key keys[] = {
     {"group_id", "0", "which slice"},
     {NULL, NULL, NULL},
 };
+
+/* The first two sources whose maps differ, for the error of a layer that would need one map. */
+static void name_sizes(dn_layer *layer, const dn_graph *graph) {
+    route_settings *s = layer->settings;
+    const dn_layer *a = &graph->layers[layer->sources[0]], *b = a;
+    for (int i = 1; i < layer->source_count && b->out_w == a->out_w && b->out_h == a->out_h; ++i)
+        b = &graph->layers[layer->sources[i]];
+    if (b->out_w == a->out_w && b->out_h == a->out_h) return; /* all of them are vectors */
+    snprintf(s->sizes, sizeof s->sizes, "layer %d joins %d x %d (layer %d) and %d x %d (layer %d)",
+             layer->index, a->out_w, a->out_h, a->index, b->out_w, b->out_h, b->index);
+    layer->flat_reason = s->sizes;
+}
 
 static dn_status read_sources(dn_layer *layer, dn_section *section, const dn_graph *graph, const int *listed,
                               int count) {
@@ -39,8 +53,9 @@ static dn_status read_sources(dn_layer *layer, dn_section *section, const dn_gra
     }
     const dn_layer *first = &graph->layers[layer->sources[0]];
     layer->outputs = total;
-    if (!same) return DN_OK; /* a plain vector, which only flat layers can take */
-    return dn_layer_set_output(layer, section, first->out_w, first->out_h, channels);
+    if (same) return dn_layer_set_output(layer, section, first->out_w, first->out_h, channels);
+    name_sizes(layer, graph); /* a plain vector, which only flat layers can take */
+    return DN_OK;
 }
 
 static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph *graph) {

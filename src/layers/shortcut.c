@@ -64,8 +64,10 @@ static dn_status read_weights(dn_layer *layer, dn_section *section) {
     if (!s->weight_columns) return DN_OK;
     for (int i = 0; i < layer->source_count; ++i)
         if (s->shapes[i].from_w != layer->in_w || s->shapes[i].from_h != layer->in_h)
-            return dn_option_error(section, "weights_type", "needs layers of one size, %d x %d", layer->in_w,
-                                   layer->in_h);
+            return dn_option_error(
+                section, "weights_type",
+                "needs layers of one size, but layer %d is %d x %d, the previous layer %d x %d",
+                layer->sources[i], s->shapes[i].from_w, s->shapes[i].from_h, layer->in_w, layer->in_h);
     dn_param *param;
     DN_TRY(dn_layer_add_param(layer, &param, "weights", DN_PARAM_WEIGHT, layer->source_count + 1,
                               s->weight_columns, 0, 0));

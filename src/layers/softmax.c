@@ -30,7 +30,7 @@ static dn_status configure(dn_layer *layer, dn_section *section, const dn_graph 
     DN_TRY(dn_option_flag(&s->spatial, section, "spatial"));
     DN_TRY(dn_option_flag(&s->no_loss, section, "noloss"));
     DN_TRY(dn_layer_tree(&s->tree, section, "tree"));
-    if (s->tree && (size_t)s->tree->size > layer->inputs)
+    if (s->tree && (size_t)s->tree->size != layer->inputs)
         return dn_option_error(section, "tree", "has %d nodes, but the layer has %zu inputs", s->tree->size,
                                layer->inputs);
     if (layer->inputs % (size_t)s->groups)

@@ -67,6 +67,7 @@ static dn_status configure_layer(dn_layer *layers, int index, dn_section *sectio
         const dn_layer *previous = &layers[index - 1];
         layer->in_w = previous->out_w, layer->in_h = previous->out_h, layer->in_c = previous->out_c;
         layer->inputs = previous->outputs;
+        layer->in_flat_reason = previous->flat_reason;
     }
     if (layer->inputs == 0) return dn_option_error(section, NULL, "the layer before has no output");
     DN_TRY(dn_new(&layer->settings, 1, dn_max_size(1, layer->type->settings_size), "layer settings"));
