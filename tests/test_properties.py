@@ -74,6 +74,11 @@ FIXED = {
         [convolutional]\nfilters=4\nsize=3\npad=1\n[dropout]\n[convolutional]\nfilters=4\nsize=3\npad=1
         [shortcut]\nfrom=-2\n[route]\nlayers=0\n[convolutional]\nfilters=4\nsize=1\n[shortcut]\nfrom=-2
         [shortcut]\nfrom=-1\n[convolutional]\nfilters=4\nsize=1\n[dropout]\n[shortcut]\nfrom=3\n[route]\nlayers=-1,0""",
+    "activations after residuals, and before and after them": """
+        [convolutional]\nfilters=4\nsize=3\npad=1\nactivation=leaky
+        [convolutional]\nfilters=4\nsize=1\nactivation=linear\n[shortcut]\nfrom=0\nactivation=relu
+        [convolutional]\nfilters=4\nsize=3\npad=1\nactivation=linear\n[shortcut]\nfrom=2\nactivation=mish
+        [convolutional]\nfilters=4\nsize=1\nactivation=leaky\n[shortcut]\nfrom=0\nactivation=relu""",
     "a residual whose convolution is read elsewhere": """
         [convolutional]\nfilters=4\nsize=3\npad=1\n[convolutional]\nfilters=4\nsize=3\npad=1\n[shortcut]\nfrom=0
         [route]\nlayers=1,-1\n[convolutional]\nfilters=4\nsize=1\n[shortcut]\nfrom=2""",

@@ -75,16 +75,18 @@ typedef struct dn_ops {
     void (*conv_weight_gradient)(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                                  const float *dy, float *dw, float *scratch);
 
-    /* ---- convolution, planned: y = activation(x * weights + bias) (+ residual), one image ---- */
+    /* ---- convolution, planned: y = activation(x * weights + bias) (+ residual), one image; with
+     * activate_sum the activation is that of the sum with the residual ---- */
     /* most_floats: Winograd, which rounds differently from direct summation and needs larger weights, only if
      * they take no more than this; 0: never. */
     dn_status (*conv_prepare)(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
-                              const float *bias, dn_activation activation, size_t most_floats);
+                              const float *bias, dn_activation activation, bool activate_sum,
+                              size_t most_floats);
     void (*conv_prepared_free)(dn_conv_prepared *prepared);
     size_t (*conv_prepared_bytes)(const dn_conv_prepared *prepared);
     const char *(*conv_prepared_algorithm)(const dn_conv_prepared *prepared); /* "winograd4", "gemm", ... */
     size_t (*conv_prepared_scratch)(const dn_conv_prepared *prepared, int threads); /* floats */
-    /* residual[out_c][out_h*out_w] or NULL, added after the activation. */
+    /* residual[out_c][out_h*out_w] or NULL */
     void (*conv_run)(dn_device *device, const dn_conv_prepared *prepared, const float *x,
                      const float *residual, float *y, float *scratch);
 

@@ -163,10 +163,10 @@ typedef struct dn_kernels {
     /* delta *= g(y), or g(x) for the "pre" kinds (then pre is not NULL). */
     void (*activate_gradient)(dn_activation kind, const float *y, const float *pre, float *delta,
                               size_t count);
-    /* row[i] = activate(row[i] * scale + shift) (+ residual[i] if not NULL): a convolution's epilogue, one
-     * channel */
-    void (*affine_activate)(dn_activation kind, float *row, float scale, float shift, const float *residual,
-                            size_t count);
+    /* row[i] = activate(row[i] * scale + shift) (+ residual[i] if not NULL), or, with activate_sum, of the
+     * sum with the residual: a convolution's epilogue, one channel */
+    void (*affine_activate)(dn_activation kind, bool activate_sum, float *row, float scale, float shift,
+                            const float *residual, size_t count);
     void (*axpy)(float *y, float a, const float *x, size_t count);                /* y += a x */
     void (*scale)(float *x, float a, size_t count);                               /* x *= a */
     void (*multiply)(float *y, const float *a, const float *b, size_t count);     /* y = a b */

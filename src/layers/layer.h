@@ -195,7 +195,7 @@ typedef enum dn_lowered_kind {
     DN_LOWERED_CONV,    /* activation(conv + bias), batch normalisation folded */
     DN_LOWERED_ALIAS,   /* the output is (a slice of) the source's */
     DN_LOWERED_CONCAT,  /* the sources' outputs, one after the other */
-    DN_LOWERED_ADD,     /* previous + source, same shape, no activation */
+    DN_LOWERED_ADD,     /* activation(previous + source), same shape */
     DN_LOWERED_NOTHING  /* no output at test time */
 } dn_lowered_kind;
 

@@ -218,10 +218,10 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
 static void lower(const dn_layer *layer, dn_lowered *out) {
     const shortcut_settings *s = layer->settings;
     const dn_shortcut_shape *shape = &s->shapes[0];
-    if (layer->source_count == 1 && !s->weight_columns && s->activation == DN_ACTIVATION_LINEAR &&
+    if (layer->source_count == 1 && !s->weight_columns && s->activation < DN_ACTIVATION_NORMALIZE_CHANNELS &&
         s->alpha == 1 && s->beta == 1 && shape->from_c == shape->out_c && shape->from_h == shape->out_h &&
         shape->from_w == shape->out_w)
-        *out = (dn_lowered){.kind = DN_LOWERED_ADD, .source = layer->sources[0]};
+        *out = (dn_lowered){.kind = DN_LOWERED_ADD, .source = layer->sources[0], .activation = s->activation};
 }
 
 const dn_layer_type dn_type_shortcut = {

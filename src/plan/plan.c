@@ -51,11 +51,14 @@ static void count_readers(builder *b) {
     for (int k = 0; k < b->network->output_count; ++k) b->readers[b->network->outputs[k]]++;
 }
 
-/* conv, then an addition that alone reads it: the convolution adds on its way out. */
+/* conv, then an addition that alone reads it: the convolution adds on its way out. One activation is left,
+ * either the convolution's or the addition's. */
 static void fuse_additions(builder *b) {
     for (int i = 1; i < b->network->count; ++i)
         if (b->lowered[i].kind == DN_LOWERED_ADD && b->lowered[i - 1].kind == DN_LOWERED_CONV &&
-            b->readers[i - 1] == 1 && b->lowered[i].source != i - 1)
+            b->readers[i - 1] == 1 && b->lowered[i].source != i - 1 &&
+            (b->lowered[i].activation == DN_ACTIVATION_LINEAR ||
+             b->lowered[i - 1].activation == DN_ACTIVATION_LINEAR))
             b->fused[i - 1] = true;
 }
 
@@ -127,7 +130,12 @@ static void fold(const builder *b, const dn_layer *layer, const dn_lowered *low,
 static void add_conv(builder *b, int conv, int result, int residual) {
     const dn_layer *layer = &b->network->layers[conv];
     b->plan->ops[b->plan->op_count] =
-        (dn_plan_op){DN_PLAN_CONV, result, previous_of(layer), residual, 0, NULL, b->lowered[conv].conv};
+        (dn_plan_op){.kind = DN_PLAN_CONV,
+                     .layer = result,
+                     .input = previous_of(layer),
+                     .residual = residual,
+                     .after = result != conv ? b->lowered[result].activation : DN_ACTIVATION_LINEAR,
+                     .shape = b->lowered[conv].conv};
     b->convs[b->plan->op_count++] = conv;
 }
 
@@ -149,8 +157,10 @@ static dn_status prepare_conv(builder *b, dn_plan_op *op, const dn_layer *layer,
     /* A network that only runs has no further use for what is packed now; it can be read again. */
     if (network->mapping.bytes && !network->written)
         dn_platform_evict(network->params + param->offset, param->count * sizeof *weights);
-    dn_status status = network->ops->conv_prepare(&op->conv, &low->conv, weights, weights + param->count,
-                                                  low->activation, most_floats);
+    const bool activate_sum = op->after != DN_ACTIVATION_LINEAR;
+    dn_status status =
+        network->ops->conv_prepare(&op->conv, &low->conv, weights, weights + param->count,
+                                   activate_sum ? op->after : low->activation, activate_sum, most_floats);
     dn_free(weights);
     return status;
 }

@@ -22,10 +22,11 @@ typedef struct dn_plan_value {
 
 typedef struct dn_plan_op {
     dn_plan_kind kind;
-    int layer;     /* whose output this computes */
-    int input;     /* layer whose value is read (-1: the network's input) */
-    int residual;  /* layer added to a convolution's result; -2: none */
-    size_t offset; /* COPY: within the layer's value */
+    int layer;           /* whose output this computes */
+    int input;           /* layer whose value is read (-1: the network's input) */
+    int residual;        /* layer added to a convolution's result; -2: none */
+    dn_activation after; /* of the sum with the residual */
+    size_t offset;       /* COPY: within the layer's value */
     dn_conv_prepared *conv;
     dn_conv_shape shape;
 } dn_plan_op;

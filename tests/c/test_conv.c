@@ -112,23 +112,25 @@ static double leaky(double x) {
     return x > 0 ? x : 0.1 * x;
 }
 
-/* The planned convolution of the first image, with and without residual, exact and not. */
+/* The planned convolution of the first image, without and with residual, exact and not, and with the
+ * activation of the sum. */
 static void check_planned(const dn_conv_shape *s, const char *text, const plain *p, sizes n) {
     float *bias = random_floats((size_t)s->out_c, 8), *residual = random_floats(n.y, 9);
     double *expected = dn_alloc(n.y * sizeof *expected);
     const size_t pixels = (size_t)s->out_h * (size_t)s->out_w;
-    for (int variant = 0; variant < 4; ++variant) {
-        const bool exact = variant & 1, with_residual = variant & 2;
+    for (int variant = 0; variant < 5; ++variant) {
+        const bool exact = variant & 1, with_residual = variant >= 2, sum = variant == 4;
         const dn_activation activation = with_residual ? DN_ACTIVATION_LEAKY : DN_ACTIVATION_LINEAR;
         for (size_t i = 0; i < n.y; ++i) {
             const double value = p->y[i] + (with_residual ? (double)bias[i / pixels] : 0);
-            expected[i] = with_residual ? leaky(value) + (double)residual[i] : value;
+            const double add = with_residual ? (double)residual[i] : 0;
+            expected[i] = sum ? leaky(value + add) : with_residual ? leaky(value) + add : value;
         }
         for (int level = 0; dn_kernels_available(level); ++level) {
             const dn_kernels *kernels = dn_kernels_available(level);
             dn_conv_prepared *prepared;
             if (dn_cpu_conv_prepare_level(&prepared, kernels, s, p->w, with_residual ? bias : NULL,
-                                          activation, exact ? 0 : SIZE_MAX)) {
+                                          activation, sum, exact ? 0 : SIZE_MAX)) {
                 report("conv_prepare", kernels->level, text, INFINITY, 0, true);
                 continue;
             }

@@ -18,10 +18,16 @@ static void test_activation(const dn_kernels *k, dn_activation kind, size_t n) {
 
     worst = 0;
     float *row = copied(x, n), *before = copied(delta, n);
-    k->affine_activate(kind, row, .5f, .25f, n % 2 ? residual : NULL, n);
+    k->affine_activate(kind, false, row, .5f, .25f, n % 2 ? residual : NULL, n);
     for (size_t i = 0; i < n && kind != DN_ACTIVATION_STAIR; ++i) {
         double want = activated(kind, (double)x[i] * .5 + .25) + (n % 2 ? (double)residual[i] : 0);
         worst = fmax(worst, distance((double)row[i], want));
+    }
+    memcpy(row, x, n * sizeof *row);
+    k->affine_activate(kind, true, row, .5f, .25f, n % 2 ? residual : NULL, n);
+    for (size_t i = 0; i < n && kind != DN_ACTIVATION_STAIR; ++i) {
+        const double sum = (double)x[i] * .5 + .25 + (n % 2 ? (double)residual[i] : 0);
+        worst = fmax(worst, distance((double)row[i], activated(kind, sum)));
     }
     report(k->level, "affine_activate", (int)kind, worst);
 

@@ -107,7 +107,7 @@ static void forward_plane(const depthwise_job *job, int channel, const ptrdiff_t
                                     padded + row * step, y + (size_t)row * (size_t)shape->out_w, shape->out_w,
                                     false);
     if (job->epilogue)
-        job->kernels->affine_activate(job->epilogue->activation, y, 1.0f,
+        job->kernels->affine_activate(job->epilogue->activation, job->epilogue->activate_sum, y, 1.0f,
                                       job->epilogue->bias ? job->epilogue->bias[channel] : 0.0f, residual,
                                       d->y_plane);
 }
@@ -164,7 +164,7 @@ static void run_bands(const depthwise_job *job, size_t begin, size_t end, float 
                 job->kernels->depthwise_rows(&band);
                 const dn_epilogue *epilogue = job->epilogue;
                 if (epilogue)
-                    job->kernels->affine_activate(epilogue->activation, band.y, 1.0f,
+                    job->kernels->affine_activate(epilogue->activation, epilogue->activate_sum, band.y, 1.0f,
                                                   epilogue->bias ? epilogue->bias[channel] : 0.0f,
                                                   epilogue->residual ? epilogue->residual + at : NULL,
                                                   (size_t)band.rows * (size_t)shape->out_w);

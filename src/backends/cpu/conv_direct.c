@@ -122,7 +122,7 @@ static void multiply_rows(const direct_job *job, int first, int last, const floa
     }
     for (int o = 0; o < shape->out_c && job->epilogue; ++o) {
         const size_t at = (size_t)o * plane + (size_t)first * (size_t)shape->out_w;
-        kernels->affine_activate(job->epilogue->activation, job->y + at, 1.0f,
+        kernels->affine_activate(job->epilogue->activation, job->epilogue->activate_sum, job->y + at, 1.0f,
                                  job->epilogue->bias ? job->epilogue->bias[o] : 0.0f,
                                  job->epilogue->residual ? job->epilogue->residual + at : NULL,
                                  (size_t)(last - first) * (size_t)shape->out_w);

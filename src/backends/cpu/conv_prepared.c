@@ -11,6 +11,7 @@ struct dn_conv_prepared {
     dn_conv_shape shape;
     algorithm algorithm;
     dn_activation activation;
+    bool activate_sum;
     dn_winograd winograd;
     float *bias;
     float *weights;       /* as given (VECTOR, DEPTHWISE) or packed group by group */
@@ -80,13 +81,14 @@ static dn_status pack(dn_conv_prepared *prepared, const float *weights) {
 
 dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *kernels,
                                     const dn_conv_shape *shape, const float *weights, const float *bias,
-                                    dn_activation activation, size_t most_floats) {
+                                    dn_activation activation, bool activate_sum, size_t most_floats) {
     *out = NULL;
     dn_conv_prepared *prepared;
     DN_TRY(dn_new(&prepared, 1, sizeof *prepared, "prepared convolution"));
     prepared->kernels = kernels;
     prepared->shape = *shape;
     prepared->activation = activation;
+    prepared->activate_sum = activate_sum;
     int m;
     dn_status status;
     prepared->algorithm = choose(kernels, shape, most_floats, &m);
@@ -104,11 +106,13 @@ fail:
 }
 
 dn_status dn_cpu_conv_prepare(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
-                              const float *bias, dn_activation activation, size_t most_floats) {
+                              const float *bias, dn_activation activation, bool activate_sum,
+                              size_t most_floats) {
     *out = NULL;
     const dn_kernels *kernels = dn_kernels_get();
     if (!kernels) return DN_ERROR_ARGUMENT;
-    return dn_cpu_conv_prepare_level(out, kernels, shape, weights, bias, activation, most_floats);
+    return dn_cpu_conv_prepare_level(out, kernels, shape, weights, bias, activation, activate_sum,
+                                     most_floats);
 }
 
 void dn_cpu_conv_prepared_free(dn_conv_prepared *prepared) {
@@ -178,12 +182,16 @@ static void run_gemm(dn_device *device, const dn_conv_prepared *prepared, const 
             .m = m, .n = pixels, .k = depth_of(shape), .c = y + g * y_group, .ldc = (size_t)pixels};
         gemm.left =
             (dn_operand){.layout = DN_LAYOUT_PACKED, .p = prepared->weights + g * prepared->group_weights};
-        gemm.right =
-            (dn_operand){.layout = DN_LAYOUT_PATCHES, .patches = dn_conv_patches(shape, x + g * x_group)};
-        gemm.epilogue = true;
-        gemm.bias = prepared->bias + g * (size_t)m;
-        gemm.residual = residual ? residual + g * y_group : NULL;
-        gemm.activation = prepared->activation;
+        if (prepared->algorithm == GEMM)
+            gemm.right =
+                (dn_operand){.layout = DN_LAYOUT_ROWS, .p = x + g * x_group, .stride = (size_t)pixels};
+        else
+            gemm.right =
+                (dn_operand){.layout = DN_LAYOUT_PATCHES, .patches = dn_conv_patches(shape, x + g * x_group)};
+        const dn_epilogue epilogue = {prepared->bias + g * (size_t)m,
+                                      residual ? residual + g * y_group : NULL, prepared->activation,
+                                      prepared->activate_sum};
+        gemm.epilogue = &epilogue;
         dn_gemm_run(device, &gemm, scratch);
     }
 }
@@ -191,7 +199,7 @@ static void run_gemm(dn_device *device, const dn_conv_prepared *prepared, const 
 void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const float *x,
                      const float *residual, float *y, float *scratch) {
     const dn_conv_shape *shape = &prepared->shape;
-    const dn_epilogue epilogue = {prepared->bias, residual, prepared->activation};
+    const dn_epilogue epilogue = {prepared->bias, residual, prepared->activation, prepared->activate_sum};
     switch (prepared->algorithm) {
     case WINOGRAD:
         dn_winograd_run(device, &prepared->winograd, x, &epilogue, y, scratch);
@@ -206,8 +214,8 @@ void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const 
         dn_cpu_matmul(device, false, false, shape->out_c, 1, shape->in_c, prepared->weights, x, y, false,
                       scratch);
         for (int i = 0; i < shape->out_c; ++i)
-            device->kernels->affine_activate(prepared->activation, y + i, 1.0f, prepared->bias[i],
-                                             residual ? residual + i : NULL, 1);
+            device->kernels->affine_activate(prepared->activation, prepared->activate_sum, y + i, 1.0f,
+                                             prepared->bias[i], residual ? residual + i : NULL, 1);
         break;
     case GEMM:
     case IM2COL:

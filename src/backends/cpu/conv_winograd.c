@@ -294,8 +294,8 @@ static void finish_rows(const winograd_job *job, int channel, size_t at, int row
     const size_t w = (size_t)job->winograd->shape.out_w;
     const bool whole = (size_t)columns == w;
     for (int i = 0; i < (whole ? 1 : rows); ++i, at += w)
-        job->winograd->kernels->affine_activate(epilogue->activation, job->y + at, 1.0f,
-                                                epilogue->bias ? epilogue->bias[channel] : 0.0f,
+        job->winograd->kernels->affine_activate(epilogue->activation, epilogue->activate_sum, job->y + at,
+                                                1.0f, epilogue->bias ? epilogue->bias[channel] : 0.0f,
                                                 epilogue->residual ? epilogue->residual + at : NULL,
                                                 (size_t)columns * (size_t)(whole ? rows : 1));
 }

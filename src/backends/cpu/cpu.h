@@ -34,6 +34,13 @@ typedef struct dn_operand {
     dn_patches patches;
 } dn_operand;
 
+/* What follows a planned convolution; residual as in conv_run. */
+typedef struct dn_epilogue {
+    const float *bias, *residual;
+    dn_activation activation;
+    bool activate_sum; /* activation(result + residual) */
+} dn_epilogue;
+
 /* c[m][n] = (accumulate ? c : 0) + left right, then the epilogue. */
 typedef struct dn_gemm {
     int m, n, k;
@@ -43,9 +50,7 @@ typedef struct dn_gemm {
     int columns; /* columns of c beside each other before the next image; 0: all */
     size_t image_stride;
     bool accumulate;
-    bool epilogue; /* row = activation(row + bias) (+ residual) */
-    const float *bias, *residual;
-    dn_activation activation;
+    const dn_epilogue *epilogue; /* of each row, or NULL: none */
 } dn_gemm;
 
 size_t dn_gemm_scratch(const dn_kernels *kernels, int m, int n, int k, int threads); /* floats */
@@ -57,12 +62,6 @@ size_t dn_gemm_packed_size(const dn_kernels *kernels, int m, int k); /* floats *
 void dn_gemm_pack(const dn_kernels *kernels, const dn_operand *left, int m, int k, float *packed);
 
 /* ---- pieces of convolutions ---- */
-
-/* What follows a planned convolution; residual as in conv_run. */
-typedef struct dn_epilogue {
-    const float *bias, *residual;
-    dn_activation activation;
-} dn_epilogue;
 
 dn_patches dn_conv_patches(const dn_conv_shape *shape, const float *x); /* of one group */
 
@@ -154,11 +153,12 @@ void dn_cpu_conv_weight_gradient(dn_device *device, const dn_conv_shape *shape, 
 
 /* ---- convolution, planned (conv_prepared.c) ---- */
 dn_status dn_cpu_conv_prepare(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
-                              const float *bias, dn_activation activation, size_t most_floats);
+                              const float *bias, dn_activation activation, bool activate_sum,
+                              size_t most_floats);
 /* The same for a given level, which the device that runs it must have too. */
 dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *kernels,
                                     const dn_conv_shape *shape, const float *weights, const float *bias,
-                                    dn_activation activation, size_t most_floats);
+                                    dn_activation activation, bool activate_sum, size_t most_floats);
 void dn_cpu_conv_prepared_free(dn_conv_prepared *prepared);
 size_t dn_cpu_conv_prepared_bytes(const dn_conv_prepared *prepared);
 const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared);

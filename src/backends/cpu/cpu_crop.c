@@ -93,9 +93,10 @@ static void crop_task(void *context, int part, int parts) {
             turn_row(op, row);
         if (s->c == 3 && (how->saturation != 1 || how->exposure != 1)) recolour_row(op, row);
         for (int k = 0; k < s->c; ++k)
-            op->kernels->affine_activate(
-                DN_ACTIVATION_LINEAR, op->y + ((size_t)k * (size_t)s->out_h + (size_t)row) * (size_t)s->out_w,
-                how->factor, how->offset[k < 3 ? k : 2], NULL, (size_t)s->out_w);
+            op->kernels->affine_activate(DN_ACTIVATION_LINEAR, false,
+                                         op->y +
+                                             ((size_t)k * (size_t)s->out_h + (size_t)row) * (size_t)s->out_w,
+                                         how->factor, how->offset[k < 3 ? k : 2], NULL, (size_t)s->out_w);
     }
 }
 

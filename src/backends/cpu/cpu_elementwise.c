@@ -114,8 +114,8 @@ static void bias_add_task(void *context, int part, int parts) {
     }
     dn_pool_slice((size_t)op->batch * c, 1, part, parts, &begin, &end);
     for (size_t row = begin; row < end; ++row)
-        op->kernels->affine_activate(DN_ACTIVATION_LINEAR, op->into + row * op->s, 1, op->from[row % c], NULL,
-                                     op->s);
+        op->kernels->affine_activate(DN_ACTIVATION_LINEAR, false, op->into + row * op->s, 1,
+                                     op->from[row % c], NULL, op->s);
 }
 
 void dn_cpu_bias_add(dn_device *device, float *x, const float *values, int batch, int c, size_t s) {

@@ -131,12 +131,15 @@ static void run_tile(const dn_gemm *gemm, const dn_kernels *kernels, int depth, 
     }
 }
 
-static void run_epilogue(const dn_gemm *gemm, const dn_kernels *kernels, int row_begin, int row_end,
-                         int column, int columns) {
-    for (int row = row_begin; row < row_end; ++row) {
+/* While the tile is in the first-level cache. */
+static void finish_tile(const dn_gemm *gemm, const dn_kernels *kernels, int row, int rows, int column,
+                        int columns) {
+    const dn_epilogue *epilogue = gemm->epilogue;
+    for (int end = row + rows; row < end; ++row) {
         const size_t at = (size_t)row * gemm->ldc + (size_t)column;
-        kernels->affine_activate(gemm->activation, gemm->c + at, 1.0f, gemm->bias ? gemm->bias[row] : 0.0f,
-                                 gemm->residual ? gemm->residual + at : NULL, (size_t)columns);
+        kernels->affine_activate(epilogue->activation, epilogue->activate_sum, gemm->c + at, 1.0f,
+                                 epilogue->bias ? epilogue->bias[row] : 0.0f,
+                                 epilogue->residual ? epilogue->residual + at : NULL, (size_t)columns);
     }
 }
 
@@ -149,6 +152,7 @@ static void run_block(const gemm_job *job, int k, int depth, int column, int col
     const int height = kernels->gemm_rows, width = kernels->gemm_columns;
     const int step = ROWS / height * height;
     const size_t padded = dn_round_up((size_t)gemm->m, (size_t)height);
+    const bool last = k + depth == gemm->k;
     for (int row = row_begin; row < row_end; row += step) {
         const int rows = dn_min_int(step, row_end - row);
         const float *panels = a;
@@ -159,10 +163,13 @@ static void run_block(const gemm_job *job, int k, int depth, int column, int col
                 pack_panel(kernels, &gemm->left, k, depth, row + i, dn_min_int(height, rows - i), height,
                            a + (size_t)i * (size_t)depth, patches);
         for (int j = 0; j < columns; j += width)
-            for (int i = 0; i < rows; i += height)
+            for (int i = 0; i < rows; i += height) {
+                const int high = dn_min_int(height, rows - i), wide = dn_min_int(width, columns - j);
                 run_tile(gemm, kernels, depth, panels + (size_t)i * (size_t)depth,
-                         b + (size_t)j * (size_t)depth, row + i, dn_min_int(height, rows - i), column + j,
-                         dn_min_int(width, columns - j), gemm->accumulate || k > 0);
+                         b + (size_t)j * (size_t)depth, row + i, high, column + j, wide,
+                         gemm->accumulate || k > 0);
+                if (last && gemm->epilogue) finish_tile(gemm, kernels, row + i, high, column + j, wide);
+            }
     }
 }
 
@@ -193,7 +200,6 @@ static void run_part(void *context, int part, int parts) {
                            b + (size_t)j * (size_t)depth, patches);
             run_block(job, k, depth, column, columns, (int)row_begin, (int)row_end, a, b, patches);
         }
-        if (gemm->epilogue) run_epilogue(gemm, kernels, (int)row_begin, (int)row_end, column, columns);
     }
 }
 

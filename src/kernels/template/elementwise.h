@@ -151,59 +151,67 @@ static void activate_gradient(dn_activation kind, const float *y, const float *p
     }
 }
 
-DN_INLINE void affine_array(dn_activation kind, float *row, float factor, float shift, const float *residual,
-                            size_t count) {
+/* One vector: the activation of the sum with the residual, or the sum of both. */
+DN_INLINE vfloat add_and_activate(dn_activation kind, bool activate_sum, vfloat y, vfloat residual) {
+    return activate_sum ? activate_vector(kind, y + residual) : activate_vector(kind, y) + residual;
+}
+
+DN_INLINE void affine_array(dn_activation kind, bool activate_sum, float *row, float factor, float shift,
+                            const float *residual, size_t count) {
     const vfloat factors = vset(factor), shifts = vset(shift);
     size_t i = 0;
     if (residual) {
         for (; i + LEVEL_LANES <= count; i += LEVEL_LANES)
-            vstore(row + i, activate_vector(kind, vload(row + i) * factors + shifts) + vload(residual + i));
+            vstore(row + i, add_and_activate(kind, activate_sum, vload(row + i) * factors + shifts,
+                                             vload(residual + i)));
     } else {
         for (; i + LEVEL_LANES <= count; i += LEVEL_LANES)
             vstore(row + i, activate_vector(kind, vload(row + i) * factors + shifts));
     }
     const int left = (int)(count % LEVEL_LANES);
     if (left) {
-        vfloat y = activate_vector(kind, vload_partial(row + i, left) * factors + shifts);
-        if (residual) y = y + vload_partial(residual + i, left);
+        vfloat y = vload_partial(row + i, left) * factors + shifts;
+        y = residual ? add_and_activate(kind, activate_sum, y, vload_partial(residual + i, left))
+                     : activate_vector(kind, y);
         vstore_partial(row + i, y, left);
     }
 }
 
 /* The common kinds in one pass; the others in blocks that stay in the first cache. */
-static void affine_activate(dn_activation kind, float *row, float factor, float shift, const float *residual,
-                            size_t count) {
+static void affine_activate(dn_activation kind, bool activate_sum, float *row, float factor, float shift,
+                            const float *residual, size_t count) {
     enum { BLOCK = 1024 };
-    switch (kind) {
-    case DN_ACTIVATION_LINEAR:
-        affine_array(DN_ACTIVATION_LINEAR, row, factor, shift, residual, count);
+    activate_sum = activate_sum && residual && kind != DN_ACTIVATION_LINEAR;
+    switch (activate_sum ? DN_ACTIVATION_COUNT : kind) {
+#define AFFINE_CASE(one)                                                                                     \
+    case one:                                                                                                \
+        affine_array(one, false, row, factor, shift, residual, count);                                       \
         return;
-    case DN_ACTIVATION_LEAKY:
-        affine_array(DN_ACTIVATION_LEAKY, row, factor, shift, residual, count);
-        return;
-    case DN_ACTIVATION_RELU:
-        affine_array(DN_ACTIVATION_RELU, row, factor, shift, residual, count);
-        return;
-    case DN_ACTIVATION_RELU6:
-        affine_array(DN_ACTIVATION_RELU6, row, factor, shift, residual, count);
-        return;
-    case DN_ACTIVATION_LOGISTIC:
-        affine_array(DN_ACTIVATION_LOGISTIC, row, factor, shift, residual, count);
-        return;
-    case DN_ACTIVATION_SWISH:
-        affine_array(DN_ACTIVATION_SWISH, row, factor, shift, residual, count);
-        return;
-    case DN_ACTIVATION_MISH:
-        affine_array(DN_ACTIVATION_MISH, row, factor, shift, residual, count);
-        return;
+        AFFINE_CASE(DN_ACTIVATION_LINEAR)
+        AFFINE_CASE(DN_ACTIVATION_LEAKY)
+        AFFINE_CASE(DN_ACTIVATION_RELU)
+        AFFINE_CASE(DN_ACTIVATION_RELU6)
+        AFFINE_CASE(DN_ACTIVATION_LOGISTIC)
+        AFFINE_CASE(DN_ACTIVATION_SWISH)
+        AFFINE_CASE(DN_ACTIVATION_MISH)
+#undef AFFINE_CASE
     default:
         break;
     }
+    if (activate_sum && (kind == DN_ACTIVATION_LEAKY || kind == DN_ACTIVATION_RELU)) {
+        if (kind == DN_ACTIVATION_LEAKY)
+            affine_array(DN_ACTIVATION_LEAKY, true, row, factor, shift, residual, count);
+        else
+            affine_array(DN_ACTIVATION_RELU, true, row, factor, shift, residual, count);
+        return;
+    }
     for (size_t begin = 0; begin < count; begin += BLOCK) {
-        size_t length = dn_min_size(BLOCK, count - begin);
-        affine_array(DN_ACTIVATION_LINEAR, row + begin, factor, shift, NULL, length);
+        const size_t length = dn_min_size(BLOCK, count - begin);
+        const float *add = residual ? residual + begin : NULL;
+        affine_array(DN_ACTIVATION_LINEAR, false, row + begin, factor, shift, activate_sum ? add : NULL,
+                     length);
         activate(kind, row + begin, length);
-        if (residual) affine_array(DN_ACTIVATION_LINEAR, row + begin, 1, 0, residual + begin, length);
+        if (add && !activate_sum) affine_array(DN_ACTIVATION_LINEAR, false, row + begin, 1, 0, add, length);
     }
 }
 
