@@ -118,7 +118,7 @@ static double tile_rate(const dn_kernels *kernels) {
     for (int i = 0; i < 20; ++i) {
         const double start = now();
         for (int j = 0; j < 500; ++j)
-            kernels->gemm_tile(DEPTH, a, b, c, (size_t)columns, rows, columns, false);
+            kernels->gemm_tile(DEPTH, a, b, c, (size_t)columns, rows, columns, false, NULL);
         best = fmin(best, now() - start);
     }
     dn_free(a);

@@ -83,6 +83,14 @@ typedef struct dn_depthwise_rows {
     float *y; /* [rows][width] */
 } dn_depthwise_rows;
 
+/* What follows a tile of a matrix product, or a convolution: y = activation(y + bias) (+ residual), or, with
+ * activate_sum, the activation of the sum with the residual. */
+typedef struct dn_epilogue {
+    const float *bias, *residual; /* of each row, and laid out as the result; or NULL */
+    dn_activation activation;
+    bool activate_sum;
+} dn_epilogue;
+
 typedef struct dn_kernels {
     const char *level; /* "generic", "avx2", "avx512", "neon" */
     int lanes;         /* floats per vector */
@@ -90,13 +98,14 @@ typedef struct dn_kernels {
     /* ---- matrix products (template/gemm.h) ----
      * The tile: rows x columns of C held in registers. A is packed in panels of gemm_rows rows,
      * a[k][gemm_rows]; B in panels of gemm_columns columns, b[k][gemm_columns]; both zero padded, 64-byte
-     * aligned. c[rows][ldc] = (accumulate ? c : 0) + a * b, writing only `rows` x `columns` of it. */
+     * aligned. c[rows][ldc] = (accumulate ? c : 0) + a * b, writing only `rows` x `columns` of it, then the
+     * epilogue if not NULL, whose pointers are those of the tile. */
     int gemm_rows, gemm_columns;
     void (*gemm_tile)(int depth, const float *a, const float *b, float *c, size_t ldc, int rows, int columns,
-                      bool accumulate);
+                      bool accumulate, const dn_epilogue *epilogue);
     /* The same with row k of b at from + offsets[k]; may read lanes - 1 floats past the columns. */
     void (*gemm_tile_shifted)(int depth, const float *a, const float *from, const ptrdiff_t *offsets,
-                              float *c, size_t ldc, int rows, int columns);
+                              float *c, size_t ldc, int rows, int columns, const dn_epilogue *epilogue);
     /* Panels [depth][width] of one operand, zero beyond `columns`: from[k][stride] as it is; the transpose of
      * from[j][stride]; patches of images from row `first` and column `column` on. */
     void (*pack_rows)(const float *from, size_t stride, int depth, int columns, int width, float *panel);

@@ -113,19 +113,19 @@ static void multiply_rows(const direct_job *job, int first, int last, const floa
         const float *from =
             padded + (ptrdiff_t)(row - first) * shape->stride_y * shape->stride_x * dn_padded_pitch(shape);
         for (int x = 0; x < shape->out_w; x += kernels->gemm_columns)
-            for (int o = 0; o < shape->out_c; o += height)
+            for (int o = 0; o < shape->out_c; o += height) {
+                const size_t at = (size_t)o * plane + (size_t)row * (size_t)shape->out_w + (size_t)x;
+                dn_epilogue epilogue;
+                if (job->epilogue) {
+                    epilogue = *job->epilogue;
+                    if (epilogue.bias) epilogue.bias += o;
+                    if (epilogue.residual) epilogue.residual += at;
+                }
                 kernels->gemm_tile_shifted(depth, job->weights + (ptrdiff_t)o * depth, from + x, offsets,
-                                           job->y + (size_t)o * plane + (size_t)row * (size_t)shape->out_w +
-                                               x,
-                                           plane, dn_min_int(height, shape->out_c - o),
-                                           dn_min_int(kernels->gemm_columns, shape->out_w - x));
-    }
-    for (int o = 0; o < shape->out_c && job->epilogue; ++o) {
-        const size_t at = (size_t)o * plane + (size_t)first * (size_t)shape->out_w;
-        kernels->affine_activate(job->epilogue->activation, job->epilogue->activate_sum, job->y + at, 1.0f,
-                                 job->epilogue->bias ? job->epilogue->bias[o] : 0.0f,
-                                 job->epilogue->residual ? job->epilogue->residual + at : NULL,
-                                 (size_t)(last - first) * (size_t)shape->out_w);
+                                           job->y + at, plane, dn_min_int(height, shape->out_c - o),
+                                           dn_min_int(kernels->gemm_columns, shape->out_w - x),
+                                           job->epilogue ? &epilogue : NULL);
+            }
     }
 }
 

@@ -34,13 +34,6 @@ typedef struct dn_operand {
     dn_patches patches;
 } dn_operand;
 
-/* What follows a planned convolution; residual as in conv_run. */
-typedef struct dn_epilogue {
-    const float *bias, *residual;
-    dn_activation activation;
-    bool activate_sum; /* activation(result + residual) */
-} dn_epilogue;
-
 /* c[m][n] = (accumulate ? c : 0) + left right, then the epilogue. */
 typedef struct dn_gemm {
     int m, n, k;

@@ -6,7 +6,8 @@
 enum {
     DEPTH = 256,   /* of a block; a panel of the right side then fits the first-level cache */
     COLUMNS = 480, /* of a block of the right side: DEPTH * COLUMNS floats fit the second-level cache */
-    ROWS = 240     /* of a block of the left side */
+    ROWS = 240,    /* of a block of the left side */
+    STREAMS = 4    /* rows of the right side copied at once */
 };
 
 _Static_assert((int)DEPTH <= (int)DN_PATCH_COLUMNS, "pack_patches must take a block's depth as columns");
@@ -109,17 +110,24 @@ typedef struct gemm_job {
 /* Where part of c's columns lie beside each other, the tile is written there; where they cross from one image
  * to the next, it is cut. */
 static void run_tile(const dn_gemm *gemm, const dn_kernels *kernels, int depth, const float *a,
-                     const float *b, int row, int rows, int column, int columns, bool accumulate) {
+                     const float *b, int row, int rows, int column, int columns, bool accumulate, bool last) {
     const int image = gemm->columns ? column / gemm->columns : 0;
     const int first = gemm->columns ? column % gemm->columns : column;
     float *c = gemm->c + (size_t)image * gemm->image_stride + (size_t)row * gemm->ldc + first;
     if (!gemm->columns || first + columns <= gemm->columns) {
-        kernels->gemm_tile(depth, a, b, c, gemm->ldc, rows, columns, accumulate);
+        dn_epilogue epilogue;
+        if (last && gemm->epilogue) {
+            epilogue = *gemm->epilogue;
+            if (epilogue.bias) epilogue.bias += row;
+            if (epilogue.residual) epilogue.residual += c - gemm->c;
+        }
+        kernels->gemm_tile(depth, a, b, c, gemm->ldc, rows, columns, accumulate,
+                           last && gemm->epilogue ? &epilogue : NULL);
         return;
     }
     enum { TILE = 16 * 64 };
     float tile[TILE];
-    kernels->gemm_tile(depth, a, b, tile, (size_t)kernels->gemm_columns, rows, columns, false);
+    kernels->gemm_tile(depth, a, b, tile, (size_t)kernels->gemm_columns, rows, columns, false, NULL);
     for (int j = 0; j < columns; ++j) {
         const int at = column + j;
         float *to = gemm->c + (size_t)(at / gemm->columns) * gemm->image_stride + (size_t)row * gemm->ldc +
@@ -131,16 +139,16 @@ static void run_tile(const dn_gemm *gemm, const dn_kernels *kernels, int depth, 
     }
 }
 
-/* While the tile is in the first-level cache. */
-static void finish_tile(const dn_gemm *gemm, const dn_kernels *kernels, int row, int rows, int column,
-                        int columns) {
-    const dn_epilogue *epilogue = gemm->epilogue;
-    for (int end = row + rows; row < end; ++row) {
-        const size_t at = (size_t)row * gemm->ldc + (size_t)column;
-        kernels->affine_activate(epilogue->activation, epilogue->activate_sum, gemm->c + at, 1.0f,
-                                 epilogue->bias ? epilogue->bias[row] : 0.0f,
-                                 epilogue->residual ? epilogue->residual + at : NULL, (size_t)columns);
-    }
+/* Rows are copied a few at a time along all panels: as many streams as the processor foresees. */
+static void pack_right(const dn_gemm *gemm, const dn_kernels *kernels, int k, int depth, int column,
+                       int columns, float *b, float *patches) {
+    const int width = kernels->gemm_columns;
+    const int step = gemm->right.layout == DN_LAYOUT_ROWS ? STREAMS : depth;
+    for (int i = 0; i < depth; i += step)
+        for (int j = 0; j < columns; j += width)
+            pack_panel(kernels, &gemm->right, k + i, dn_min_int(step, depth - i), column + j,
+                       dn_min_int(width, columns - j), width,
+                       b + (size_t)j * (size_t)depth + (size_t)i * (size_t)width, patches);
 }
 
 /* One block of columns and depth: the right side is packed in b; the left side is packed in blocks of rows.
@@ -167,8 +175,7 @@ static void run_block(const gemm_job *job, int k, int depth, int column, int col
                 const int high = dn_min_int(height, rows - i), wide = dn_min_int(width, columns - j);
                 run_tile(gemm, kernels, depth, panels + (size_t)i * (size_t)depth,
                          b + (size_t)j * (size_t)depth, row + i, high, column + j, wide,
-                         gemm->accumulate || k > 0);
-                if (last && gemm->epilogue) finish_tile(gemm, kernels, row + i, high, column + j, wide);
+                         gemm->accumulate || k > 0, last);
             }
     }
 }
@@ -195,9 +202,7 @@ static void run_part(void *context, int part, int parts) {
         const int columns = dn_min_int(step, (int)column_end - column);
         for (int k = 0; k < gemm->k; k += DEPTH) {
             const int depth = dn_min_int(DEPTH, gemm->k - k);
-            for (int j = 0; j < columns; j += width)
-                pack_panel(kernels, &gemm->right, k, depth, column + j, dn_min_int(width, columns - j), width,
-                           b + (size_t)j * (size_t)depth, patches);
+            pack_right(gemm, kernels, k, depth, column, columns, b, patches);
             run_block(job, k, depth, column, columns, (int)row_begin, (int)row_end, a, b, patches);
         }
     }

@@ -1,11 +1,28 @@
 /* Matrix products: the register tile, the packing of operands into panels (from rows, columns or image
  * patches), matrix-vector products and the weighted sum of shifted rows of a depthwise convolution. */
 
+/* Epilogues that take a few instructions per vector, done before the sums leave the registers: an eighth of
+ * the time of a product of depth 64. */
+DN_INLINE bool is_simple(const dn_epilogue *epilogue) {
+    return epilogue->bias && !epilogue->residual &&
+           (epilogue->activation == DN_ACTIVATION_LINEAR || epilogue->activation == DN_ACTIVATION_LEAKY ||
+            epilogue->activation == DN_ACTIVATION_RELU);
+}
+
+/* All others, while the tile is in the first-level cache. */
+static void finish_tile(float *c, size_t ldc, int rows, int columns, const dn_epilogue *epilogue) {
+    for (int i = 0; i < rows; ++i)
+        affine_activate(epilogue->activation, epilogue->activate_sum, c + (size_t)i * ldc, 1.0f,
+                        epilogue->bias ? epilogue->bias[i] : 0.0f,
+                        epilogue->residual ? epilogue->residual + (size_t)i * ldc : NULL, (size_t)columns);
+}
+
 /* Registers hold rows x vectors sums; every element is one chain of multiply-adds in the order of k, whatever
  * the size of the tile around it, so results don't depend on how a product is cut into tiles. Row k of the
  * right side is the next row of a packed panel, or if there are offsets, at b + offsets[k]. */
 DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float *a, const float *b,
-                       const ptrdiff_t *offsets, float *c, size_t ldc, int columns, bool accumulate) {
+                       const ptrdiff_t *offsets, float *c, size_t ldc, int columns, bool accumulate,
+                       const dn_epilogue *epilogue) {
     vfloat sum[GEMM_ROWS][GEMM_VECTORS];
     DN_UNROLL
     for (int i = 0; i < rows; ++i) DN_UNROLL
@@ -27,14 +44,31 @@ DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float
         a += GEMM_ROWS;
     }
     if (columns == vectors * LEVEL_LANES) {
+        if (epilogue && rows == GEMM_ROWS && vectors == GEMM_VECTORS && is_simple(epilogue)) {
+            const vfloat slope = vset(epilogue->activation == DN_ACTIVATION_LEAKY ? 0.1f : 1.0f);
+            const vint keep = vsplat(epilogue->activation == DN_ACTIVATION_RELU ? 0 : -1);
+            DN_UNROLL
+            for (int i = 0; i < rows; ++i) {
+                const vfloat shift = vset(epilogue->bias[i]);
+                DN_UNROLL
+                for (int j = 0; j < vectors; ++j) {
+                    float *to = c + (size_t)i * ldc + j * LEVEL_LANES;
+                    const vfloat x = (accumulate ? vload(to) + sum[i][j] : sum[i][j]) + shift;
+                    vstore(to, vselect(x <= 0.0f, (vfloat)((vint)(x * slope) & keep), x));
+                }
+            }
+            return;
+        }
         DN_UNROLL
         for (int i = 0; i < rows; ++i) DN_UNROLL
         for (int j = 0; j < vectors; ++j) {
             float *to = c + (size_t)i * ldc + j * LEVEL_LANES;
             vstore(to, accumulate ? vload(to) + sum[i][j] : sum[i][j]);
         }
+        if (epilogue) finish_tile(c, ldc, rows, columns, epilogue);
         return;
     }
+    float *const start = c;
     float whole[GEMM_ROWS][GEMM_VECTORS * LEVEL_LANES];
     DN_UNROLL
     for (int i = 0; i < rows; ++i) DN_UNROLL
@@ -44,15 +78,17 @@ DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float
             for (int j = 0; j < columns && j < vectors * LEVEL_LANES; ++j) c[j] += whole[i][j];
         else
             copy_floats(c, whole[i], columns);
+    if (epilogue) finish_tile(start, ldc, rows, columns, epilogue);
 }
 
 DN_INLINE void tile_rows(const int vectors, int depth, const float *a, const float *b,
                          const ptrdiff_t *offsets, float *c, size_t ldc, int rows, int columns,
-                         bool accumulate) {
+                         bool accumulate, const dn_epilogue *epilogue) {
     switch (rows) {
 #define TILE_CASE(r)                                                                                         \
     case r:                                                                                                  \
-        tile_of((r) <= GEMM_ROWS ? (r) : 1, vectors, depth, a, b, offsets, c, ldc, columns, accumulate);     \
+        tile_of((r) <= GEMM_ROWS ? (r) : 1, vectors, depth, a, b, offsets, c, ldc, columns, accumulate,      \
+                epilogue);                                                                                   \
         break;
         TILE_CASE(1)
         TILE_CASE(2)
@@ -67,26 +103,29 @@ DN_INLINE void tile_rows(const int vectors, int depth, const float *a, const flo
 }
 
 DN_INLINE void tile_columns(int depth, const float *a, const float *b, const ptrdiff_t *offsets, float *c,
-                            size_t ldc, int rows, int columns, bool accumulate) {
+                            size_t ldc, int rows, int columns, bool accumulate, const dn_epilogue *epilogue) {
     const int vectors = (columns + LEVEL_LANES - 1) / LEVEL_LANES;
-    if (vectors == 1) tile_rows(1, depth, a, b, offsets, c, ldc, rows, columns, accumulate);
-    if (vectors == 2) tile_rows(2, depth, a, b, offsets, c, ldc, rows, columns, accumulate);
+    if (vectors == 1) tile_rows(1, depth, a, b, offsets, c, ldc, rows, columns, accumulate, epilogue);
+    if (vectors == 2) tile_rows(2, depth, a, b, offsets, c, ldc, rows, columns, accumulate, epilogue);
     if (vectors == 3)
-        tile_rows(GEMM_VECTORS > 2 ? 3 : 1, depth, a, b, offsets, c, ldc, rows, columns, accumulate);
+        tile_rows(GEMM_VECTORS > 2 ? 3 : 1, depth, a, b, offsets, c, ldc, rows, columns, accumulate,
+                  epilogue);
 }
 
 static void gemm_tile(int depth, const float *a, const float *b, float *c, size_t ldc, int rows, int columns,
-                      bool accumulate) {
-    tile_columns(depth, a, b, NULL, c, ldc, rows, columns, accumulate);
+                      bool accumulate, const dn_epilogue *epilogue) {
+    tile_columns(depth, a, b, NULL, c, ldc, rows, columns, accumulate, epilogue);
 }
 
 static void gemm_tile_shifted(int depth, const float *a, const float *from, const ptrdiff_t *offsets,
-                              float *c, size_t ldc, int rows, int columns) {
-    tile_columns(depth, a, from, offsets, c, ldc, rows, columns, false);
+                              float *c, size_t ldc, int rows, int columns, const dn_epilogue *epilogue) {
+    tile_columns(depth, a, from, offsets, c, ldc, rows, columns, false, epilogue);
 }
 
 static void pack_rows(const float *from, size_t stride, int depth, int columns, int width, float *panel) {
     for (int k = 0; k < depth; ++k) {
+        DN_UNROLL
+        for (int j = 0; j < GEMM_VECTORS * LEVEL_LANES; j += 16) __builtin_prefetch(from + 4 * stride + j);
         copy_floats(panel, from, columns);
         zero_floats(panel + columns, width - columns);
         from += stride;
