@@ -1,11 +1,16 @@
 /* memory.c - the only file that calls the C allocator. Blocks are 64-byte aligned; the pointer to release
  * sits just before the block, so any allocator will do for the hook. */
 #include "base.h"
+#include "platform.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 64 };
+enum {
+    ALIGNMENT = 64,
+    LARGE = 4 << 20 /* bytes: weights and activations, which are read in rows far apart; in large pages a pass
+                     * over them runs at up to twice the speed, as hardly any address translation is missed */
+};
 
 static void *default_allocate(size_t size, void *user) {
     (void)user;
@@ -37,6 +42,7 @@ static void *allocate(size_t bytes, bool zero) {
     bool clear = zero && hook.allocate == default_allocate;
     char *block = clear ? calloc(1, total) : hook.allocate(total, hook.user);
     if (!block) return NULL;
+    if (total >= LARGE && hook.allocate == default_allocate) dn_platform_use_large_pages(block, total);
     if (zero && !clear) memset(block, 0, total);
     uintptr_t start = ((uintptr_t)block + sizeof block + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     memcpy((char *)start - sizeof block, &block, sizeof block);

@@ -131,6 +131,18 @@ void dn_platform_evict(const void *start, size_t length) {
     if (first < last) (void)madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
+void dn_platform_use_large_pages(void *start, size_t length) {
+#if defined(MADV_HUGEPAGE)
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)start + page - 1) / page * page,
+              last = ((uintptr_t)start + length) / page * page;
+    if (first < last) (void)madvise((void *)first, last - first, MADV_HUGEPAGE);
+#else
+    (void)start;
+    (void)length;
+#endif
+}
+
 struct dn_writer {
     int file;
     char *path, *temporary;

@@ -27,6 +27,8 @@ void dn_platform_unmap(dn_mapping *mapping); /* leaves it empty; safe on an empt
 /* Gives back the memory of whole pages in this part of a mapping that nobody has written to; they are read
  * again when touched. */
 void dn_platform_evict(const void *start, size_t length);
+/* Asks for large pages, which are there from the first touch on; a wish, not more. */
+void dn_platform_use_large_pages(void *start, size_t length);
 
 /* A file written whole or not at all: bytes go to a temporary file beside path; commit syncs and renames. */
 typedef struct dn_writer dn_writer;
