@@ -181,6 +181,21 @@ def test_an_engine_that_fails_is_named_with_its_reason(cfg: Path, tmp_path: Path
     assert found.best_peer is None and found.ratio is None
 
 
+def test_ratios_are_to_the_best_of_the_others() -> None:
+    ours = benching.Result("darknet_py", "darknet_py", [4.0, 5.0, 9.0])
+    slow = benching.Result("openvino", "OpenVINO", [2.0, 20.0, 21.0])
+    quick = benching.Result("torch", "PyTorch", [8.0, 10.0, 11.0])
+    absent = benching.Result("ncnn", "ncnn", error="not installed")
+    found = benching.Comparison(
+        benching.Model("n", Path("n.cfg")), 1, (3, 8, 8), 1e9, LIMITS, [ours, slow, absent, quick], True
+    )
+    assert found.best_peer is quick and found.ratio == 0.5
+    assert found.ratio_of_bests == 2 and found.noise == 10
+    text = benching.comparison_text(found)
+    assert "0.50 of the time of PyTorch" in text and "2.00 by the quickest" in text
+    assert "not installed" in text and "noisy: a median is 10.0 times the best" in text
+
+
 def test_other_outputs_are_seen(tmp_path: Path) -> None:
     values = np.linspace(-1, 1, 100, dtype=np.float32)
     changed, wrong = values.copy(), values.copy()

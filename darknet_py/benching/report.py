@@ -8,6 +8,8 @@ from textwrap import wrap
 from .running import TOLERANCE, Comparison
 from .steps import StepTime, algorithms
 
+NOISY = 1.25
+
 __all__ = ["comparison_text", "steps_text"]
 
 
@@ -34,10 +36,14 @@ def comparison_text(found: Comparison) -> str:
             f"{speed / 1e9:>8.1f} {speed / found.limits.flops:>8.0%} {one.bytes / 2**20:>5.0f} MiB  {same}"
         )
     best = found.best_peer
-    if best and found.ratio:
+    if best:
         lines.append(
-            f"  {found.ratio:.2f} of the time of {best.name}, the best peer "
-            f"(outputs are accepted up to {TOLERANCE:g})"
+            f"  {found.ratio:.2f} of the time of {best.name}, the best peer; {found.ratio_of_bests:.2f} by "
+            f"the quickest calls of all (outputs are accepted up to {TOLERANCE:g})"
+        )
+    if found.noise > NOISY:
+        lines.append(
+            f"  noisy: a median is {found.noise:.1f} times the best; what else does this machine do?"
         )
     return "\n".join(lines)
 

@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -47,6 +48,7 @@ HOW_TO_INSTALL = {
 TOLERANCE = 1e-3
 TURN = 0.05  # seconds of an engine's turn, if a call takes less
 MOST_CALLS = 10  # in a turn
+SETTLE = 0.01  # seconds in which the threads of the engine before stop spinning for work
 COLD = 0.1  # a call of so many seconds needs none before it to get its data into caches again
 
 
@@ -277,6 +279,17 @@ class Comparison:
         """Our time to that of the best peer: below 1 we are quicker."""
         return self.ours.median / self.best_peer.median if self.best_peer else None
 
+    @property
+    def ratio_of_bests(self) -> float | None:
+        """The same of the quickest calls, which other programs disturb less than medians."""
+        bests = [min(one.times) for one in self.results[1:] if one.times]
+        return min(self.ours.times) / min(bests) if bests else None
+
+    @property
+    def noise(self) -> float:
+        """The largest of medians by quickest calls."""
+        return max(one.median / min(one.times) for one in self.results if one.times)
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON; times in seconds."""
         return {
@@ -290,6 +303,8 @@ class Comparison:
             "peak_bytes": self.limits.bytes,
             "tolerance": TOLERANCE,
             "ratio_to_best_peer": self.ratio,
+            "ratio_of_bests": self.ratio_of_bests,
+            "noise": self.noise,
             "best_peer": self.best_peer.engine if self.best_peer else None,
             "engines": [
                 {
@@ -340,6 +355,7 @@ def _take_turns(children: dict[str, Child], results: dict[str, Result], runs: in
     while any(len(results[name].times) < runs for name in order):
         for name in order:
             if len(results[name].times) < runs:
+                time.sleep(SETTLE)
                 warm, calls = plans[name]
                 answer = children[name].call(warm + calls)
                 results[name].times += answer["times"][warm:]
