@@ -301,7 +301,7 @@ def _first_layers(file: str, count: int) -> tuple[bytes, list[str]]:
 def _network_input(net: Network, source: Any, seed: int) -> Floats:
     shape = net.input_shape[1:]
     if source is None:
-        return np.random.default_rng(seed).random((1, *shape), np.float32)
+        return np.random.default_rng(seed).random((net.time_steps, *shape), np.float32)
     if isinstance(source, (str, os.PathLike)) and Path(source).suffix.lower() != ".npy":
         return prepare(net, images.read(source), net._default_preprocess())
     return _with_batch(_array(source), shape)

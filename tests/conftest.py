@@ -137,7 +137,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     counts: dict[str, Counter[str]] = {}
     for outcome in ("passed", "failed", "skipped"):
         for report in terminalreporter.getreports(outcome):
-            for key, value in report.user_properties:
+            for key, value in getattr(report, "user_properties", ()):  # a module skipped whole has none
                 if key == "golden":
                     group, status = value
                     counts.setdefault(group, Counter())["failed" if outcome == "failed" else status] += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +132,14 @@ def test_the_forks_weights_files_have_another_order() -> None:
         for dialect, name in zip(("pjreddie", "alexeyab"), first, strict=True):
             with dn.Network.from_string(f"[net]\ninputs=3\n[{kind}]\noutput=2\n", dialect=dialect) as net:
                 assert next(iter(net.layers[0].params)) == name
+
+
+def test_plans_and_comparisons_know_recurrent_layers(tmp_path: Path) -> None:
+    cfg = tmp_path / "gru.cfg"
+    cfg.write_text(NETWORKS["gru"])
+    with dn.Network(cfg) as net, net.session() as session:
+        assert any("gru" in line and "-> 7 " in line for line in session.plan())
+    for command in (["speed", cfg, "3"], ["diff", cfg, cfg]):
+        words = [sys.executable, "-m", "darknet_py", *map(str, command)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr

@@ -72,7 +72,7 @@ def run_speed(options: argparse.Namespace) -> int:
     from ..inspection import speed
     from ..network import Network
 
-    with Network(options.cfg, threads=options.threads, dialect=options.dialect) as net:
+    with Network(options.cfg, threads=options.threads, dialect=options.dialect, time_steps=1) as net:
         done = speed(net, options.tics or 1000, quiet=options.quiet)
     print(f"{done.evaluations} evals, {done.seconds:f} Seconds")
     print(f"Floating Point Operations: {done.operations / 1e9:.2f} Bn")

@@ -440,8 +440,10 @@ const char *dn_session_plan_line(dn_session *session, int step) {
         snprintf(shape, sizeof shape, "%dx%d/%d g%d %dx%dx%d -> %dx%dx%d%s", op->shape.size, op->shape.size,
                  op->shape.stride_x, op->shape.groups, op->shape.in_c, op->shape.in_h, op->shape.in_w,
                  op->shape.out_c, op->shape.out_h, op->shape.out_w, op->residual >= 0 ? " +residual" : "");
-    else
+    else if (layer->out_c)
         snprintf(shape, sizeof shape, "-> %dx%dx%d", layer->out_c, layer->out_h, layer->out_w);
+    else
+        snprintf(shape, sizeof shape, "-> %zu", layer->outputs);
     snprintf(session->line, sizeof session->line, "%4d  layer %3d  %-5s %-12s %-48s at %zu", step, op->layer,
              kinds[op->kind], how, shape, offset * sizeof(float));
     return session->line;
