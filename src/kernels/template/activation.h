@@ -24,9 +24,9 @@ DN_INLINE vfloat stair(vfloat x) {
 }
 
 /* With e = e^x: tanh(ln(1 + e)) = n / (n + 2), n = e (e + 2), which needs no logarithm and cancels nowhere.
- * Above 20 the quotient is 1 in float. */
+ * Above 20 the quotient is 1 in float, below -87 less than 1e-37. */
 DN_INLINE vfloat mish(vfloat x) {
-    vfloat e = vexp(vmin(vset(20.0f), x)), n = e * (e + 2.0f);
+    vfloat e = vexp_normal(vmin(vset(20.0f), vmax(vset(-87.0f), x))), n = e * (e + 2.0f);
     return x * (n / (n + 2.0f));
 }
 
