@@ -10,8 +10,9 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +35,17 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 _MASK = (1 << 64) - 1
 
 
-class Batch(NamedTuple):
-    """Input (batch, channels, height, width), and truth (batch, rows, values) or (batch, classes)."""
+@dataclass(frozen=True)
+class Batch:
+    """Input (batch, channels, height, width) and truth (batch, rows, values) or (batch, classes), in which it
+    can be unpacked; and the paths of the pictures, if it is made of any."""
 
     x: Floats
     truth: Floats
+    images: Sequence[str] = ()
+
+    def __iter__(self) -> Iterator[Floats]:
+        return iter((self.x, self.truth))
 
 
 def mixed(*keys: int) -> int:
@@ -120,16 +127,18 @@ class _Loader:
         width, height = self.size(step)
         x = np.empty((self._batch, self._channels, height, width), np.float32)
         truth = np.zeros((self._batch, *self._truth_shape()), np.float32)
-        work = [self._pool.submit(self._fill, x[i], truth[i], step, i) for i in range(self._batch)]
-        return Batch(x, truth), work
+        paths = [""] * self._batch
+        work = [self._pool.submit(self._fill, x[i], truth[i], paths, step, i) for i in range(self._batch)]
+        return Batch(x, truth, paths), work
 
-    def _fill(self, x: Floats, truth: Floats, step: int, sample: int) -> None:
+    def _fill(self, x: Floats, truth: Floats, paths: list[str], step: int, sample: int) -> None:
         """Fills one place of a batch; a picture that cannot be read is replaced by another draw."""
         for attempt in range(1000):
             index = self._draw(mixed(self._seed, step, sample, attempt))
             pixels = self._pixels(index)
             if pixels is not None:
                 self._make(x, truth, index, pixels, step, sample)
+                paths[sample] = self.paths[index]
                 return
         raise DataError("no readable picture found among the training images")
 

@@ -5,11 +5,9 @@ Everything goes to standard error or to a stream that the caller names; results 
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
-from pathlib import Path
 from typing import TextIO
 
 __all__ = ["Bar", "TrainingReport", "format_duration"]
@@ -89,7 +87,7 @@ class Bar:
 
 class TrainingReport:
     """Figures of a training run: a bar on a terminal; else the reference's lines, every `every` updates, on
-    standard output; and a .csv file with a line per update if asked for."""
+    standard output."""
 
     def __init__(
         self,
@@ -99,8 +97,6 @@ class TrainingReport:
         images_per_update: int,
         quiet: bool = False,
         every: int | None = None,
-        csv: str | os.PathLike[str] | None = None,
-        append: bool = False,
         epoch_images: int | None = None,
     ) -> None:
         self._bar = Bar("training", total, quiet=quiet or total == 0, start=start)
@@ -110,28 +106,17 @@ class TrainingReport:
         self._images_per_update, self._epoch_images = images_per_update, epoch_images
         self._scores: dict[str, float] = {}
         self._began = time.monotonic()
-        self._csv: TextIO | None = None
-        if csv is not None:
-            path = Path(csv)
-            fresh = not (append and path.exists())
-            self._csv = path.open("w" if fresh else "a", encoding="utf-8")
-            if fresh:
-                self._csv.write("iteration,loss,average,rate,seconds,images,score\n")
 
     def __enter__(self) -> TrainingReport:
         return self
 
     def __exit__(self, *ignored: object) -> None:
         self._bar.clear()
-        if self._csv is not None:
-            self._csv.close()
 
     def update(
         self, done: int, loss: float, average: float, rate: float, seconds: float, images: int
     ) -> None:
         """One update: number, loss, running average, learning rate, its seconds, images seen so far."""
-        if self._csv is not None:
-            self._csv.write(f"{done},{loss:.6g},{average:.6g},{rate:.6g},{seconds:.4f},{images},\n")
         if (
             not self._quiet
             and self._every
@@ -154,9 +139,6 @@ class TrainingReport:
     def score(self, done: int, name: str, value: float) -> None:
         """A figure of the validation images."""
         self._scores[name] = value
-        if self._csv is not None:
-            self._csv.write(f"{done},,,,,,{value:.6f}\n")
-            self._csv.flush()
         if not self._quiet:
             self._bar.clear()
             print(f"{done}: {name} = {100 * value:.2f} %", flush=True)

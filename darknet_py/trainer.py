@@ -66,9 +66,33 @@ class Trainer:
         return trainer
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything (cfg, parameters, optimiser, counters, random state); whole or not at all."""
+        """Writes everything (cfg, parameters, optimiser, counters, random state, note); whole or not at
+        all."""
         with self._lock:
             check(lib.dn_trainer_save(self._use(), path_bytes(path)), DataFileError)
+
+    @property
+    def note(self) -> bytes:
+        """Bytes of the caller's that save keeps in the file and load brings back."""
+        length = ffi.new("size_t *")
+        with self._lock:
+            return bytes(ffi.buffer(lib.dn_trainer_note(self._use(), length), length[0]))
+
+    @note.setter
+    def note(self, value: bytes) -> None:
+        with self._lock:
+            check(lib.dn_trainer_set_note(self._use(), value, len(value)))
+
+    def mark(self) -> None:
+        """Keeps a copy of parameters, gradients and recurrent state for go_back."""
+        with self._lock:
+            check(lib.dn_trainer_mark(self._use()))
+
+    def go_back(self) -> None:
+        """Returns to the last mark, as if the batches since had not been; they stay counted."""
+        with self._lock:
+            self.network._drop_shared()
+            check(lib.dn_trainer_back(self._use()))
 
     def close(self) -> None:
         """Frees the trainer; the network stays, except one that load made. Calling it again does nothing."""

@@ -1,105 +1,37 @@
-"""The training loops behind `detector`, `classifier` and `rnn train`: batches in, checkpoints out.
+"""Training detectors, classifiers and networks that read text: what to feed them, and when to do what.
 
-A run leaves in its backup folder NAME_last.weights and NAME_last.state (every 100 updates, and at least every
-ten minutes), NAME_N.weights, NAME_best.weights (best on the validation list, when it is evaluated) and
-NAME_final.weights. A run resumed from NAME_last.state goes on as if it had not been interrupted.
+The run itself, its checkpoints and what it leaves in its backup folder are in runs.py.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 import os
 import random
-import signal
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import numpy as np
-
 from . import classification, evaluation
-from .data import DataFile, labels_of, write_whole
-from .errors import CfgError, DataError, DataNotFoundError, NumericError
+from .data import DataFile, labels_of
+from .errors import ArgumentError, CfgError, DataError, DataNotFoundError
 from .loaders import Batch, ClassificationLoader, DetectionLoader, GridLoader, class_only_arguments, mixed
+from .logs import logger
 from .network import Network
 from .progress import TrainingReport
+from .run_metrics import Metrics
+from .runs import LAST_EVERY, Callbacks, Run, Schedule, Step, TrainingResult, figures_of, remove_torn
 from .text import TextStreams, read_symbols
 from .trainer import Trainer
 
-__all__ = ["TrainingResult", "train_classifier", "train_detector", "train_text"]
+__all__ = ["Callbacks", "Step", "TrainingResult", "train_classifier", "train_detector", "train_text"]
 
 PathLike = str | os.PathLike[str]
 
-LAST_EVERY = 100  # updates
-LAST_SECONDS = 600.0
 SCALES_EVERY = 10  # updates between changes of the input size
 FIXED_AT_END = 200  # last updates at the cfg's own size, as the reference does
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """How a run ended. average: running average of the loss. best: best score on the validation list."""
-
-    iteration: int
-    loss: float
-    average: float
-    best: float | None
-    weights: Path
-    interrupted: bool
-
-
-@dataclass
-class Schedule:
-    """What a run does besides its updates."""
-
-    folder: Path
-    name: str
-    max_batches: int  # 0: without end
-    save_every: int | None = None  # updates between NAME_N.weights
-    save_early: int | None = None  # and besides these, of the first 1000
-    score_every: int = 0  # updates between evaluations; 0: none
-    score: Callable[[], float] | None = None
-    score_name: str = "mAP"
-
-    def path(self, tag: str) -> Path:
-        """The checkpoint with this tag."""
-        return self.folder / f"{self.name}_{tag}"
-
-    def numbered(self, iteration: int) -> bool:
-        """Whether NAME_N.weights is due: every 1000 updates of short runs, 10000 of long ones (AlexeyAB)."""
-        if self.save_early and iteration < 1000 and iteration % self.save_early == 0:
-            return True
-        short = 0 < self.max_batches < 10000
-        return iteration % (self.save_every or (1000 if short else 10000)) == 0
-
-
-class _Interrupts:
-    """Turns Ctrl-C and SIGTERM into a flag; a second Ctrl-C interrupts at once. Main thread only."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Interrupts:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.received and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.received = number
 
 
 def scales(
@@ -120,124 +52,6 @@ def scales(
     return size
 
 
-# ---- the loop -----------------------------------------------------------------------------------------
-
-
-class _Run:
-    def __init__(
-        self, trainer: Trainer, batch: Callable[[int], Batch], plan: Schedule, report: TrainingReport
-    ) -> None:
-        self._trainer, self._batch, self._plan, self._report = trainer, batch, plan, report
-        self._net = trainer.network
-        self._own_size = self._net.input_shape[:1:-1]  # width, height; nothing for a network of vectors
-        self._saved_at, self._good = time.monotonic(), "none yet"
-        self.loss = self.average = math.nan
-        self.best: float | None = None
-
-    def remember(self, state: dict[str, Any]) -> None:
-        """Takes over the running figures of the run that is resumed."""
-        self.average = float(state.get("average", math.nan))
-        self.best = state.get("best")
-
-    def go(self) -> TrainingResult:
-        """Updates until max_batches or an interrupt."""
-        plan, trainer = self._plan, self._trainer
-        done = trainer.iteration
-        interrupted = 0
-        with _Interrupts() as interrupts:
-            while not plan.max_batches or done < plan.max_batches:
-                started = time.perf_counter()
-                rate = self._update(done)
-                # The counter follows the images seen; a cfg changed on the way must not make it stand still.
-                done = max(trainer.iteration, done + 1)
-                images = done * self._net.input_shape[0] * self._net.subdivisions
-                self._report.update(
-                    done, self.loss, self.average, rate, time.perf_counter() - started, images
-                )
-                self._checkpoints(done)
-                if interrupts.received:
-                    interrupted = interrupts.received
-                    break
-        return self._end(done, bool(interrupted))
-
-    def _update(self, done: int) -> float:
-        """One update; gives the learning rate it used."""
-        trainer, passes = self._trainer, self._net.subdivisions
-        rate = trainer.learning_rate_at(done + 1)
-        total = 0.0
-        try:
-            for part in range(passes):
-                batch = self._batch(done * passes + part)
-                self._resize(*batch.x.shape[:1:-1])
-                total += trainer.step(batch.x, batch.truth)
-        except NumericError as error:
-            raise self._diverged(done, str(error)) from error
-        self.loss = total / (passes * self._net.input_shape[0])
-        if not math.isfinite(self.loss):
-            raise self._diverged(done, f"the loss is {self.loss}")
-        self.average = self.loss if math.isnan(self.average) else 0.9 * self.average + 0.1 * self.loss
-        return rate
-
-    def _diverged(self, done: int, reason: str) -> NumericError:
-        return NumericError(
-            f"training diverged at update {done + 1}: {reason}; last good checkpoint: {self._good}. "
-            "Try a smaller learning_rate, or a longer burn_in"
-        )
-
-    def _resize(self, *size: int) -> None:
-        """Gives the network's input this width and height; nothing to do for vectors."""
-        if self._net.input_shape[:1:-1] != size:
-            self._trainer.resize(*size)
-
-    def _checkpoints(self, done: int) -> None:
-        plan = self._plan
-        due = done % LAST_EVERY == 0 or time.monotonic() - self._saved_at > LAST_SECONDS
-        score_due = (
-            plan.score and plan.score_every and (done % plan.score_every == 0 or done == plan.max_batches)
-        )
-        if not (due or score_due or plan.numbered(done)):
-            return
-        self._check_finite(done)
-        if plan.numbered(done):
-            self._net.save_weights(plan.path(f"{done}.weights"))
-        if score_due and plan.score:
-            self._resize(*self._own_size)
-            score = plan.score()
-            self._report.score(done, plan.score_name, score)
-            if self.best is None or score >= self.best:
-                self.best = score
-                self._net.save_weights(plan.path("best.weights"))
-        if due:
-            self._save_last(done)
-
-    def _check_finite(self, done: int) -> None:
-        for layer in self._net.layers:
-            for name, values in layer.params.items():
-                if not np.isfinite(values).all():
-                    raise self._diverged(
-                        done, f"layer {layer.index} ({layer.type}) has {name} that are not finite"
-                    )
-
-    def _save_last(self, done: int) -> None:
-        path = self._plan.path("last.weights")
-        self._net.save_weights(path)
-        self._trainer.save(self._plan.path("last.state"))
-        figures = {"iteration": done, "average": self.average, "best": self.best}
-        write_whole(self._plan.path("last.json"), json.dumps(figures) + "\n")
-        self._saved_at, self._good = time.monotonic(), str(path)
-
-    def _end(self, done: int, interrupted: bool) -> TrainingResult:
-        self._check_finite(done)
-        self._save_last(done)
-        path = self._plan.path("last.weights")
-        if not interrupted:
-            self._resize(*self._own_size)
-            path = self._plan.path("final.weights")
-            self._net.save_weights(path)
-        self._report.end(f"{'interrupted' if interrupted else 'trained'}: {done} updates, weights in {path}")
-        return TrainingResult(done, self.loss, self.average, self.best, path, interrupted)
-
-
 # ---- what both kinds of network need -------------------------------------------------------------------
 
 
@@ -253,31 +67,54 @@ def _open(
     seed: int,
     partial: bool,
 ) -> tuple[Trainer, dict[str, Any]]:
-    """The trainer, new or from NAME_last.state, and the figures to go on with."""
+    """The trainer, new or from NAME_last.state, and the figures to go on with: at least seed and size."""
     name = Path(cfg).name.split(".")[0]
-    if resume:
-        if clear or weights is not None:
-            raise DataError("--resume goes on from the checkpoint alone: leave out the weights and -clear")
-        if not Path(cfg).is_file():
-            raise DataNotFoundError(f"{cfg}: no such file")
-        state = plan_folder / f"{name}_last.state"
-        if not state.exists():
-            raise DataNotFoundError(f"{state}: nothing to resume; leave out --resume to start a new run")
-        trainer = stack.enter_context(Trainer.load(state, threads=threads))
-        figures = plan_folder / f"{name}_last.json"
-        try:
-            known = json.loads(figures.read_text("utf-8"))
-        except (OSError, ValueError):
-            return trainer, {}
-        matching = isinstance(known, dict) and known.get("iteration") == trainer.iteration
-        return trainer, known if matching else {}
-    # A checkpoint keeps this path, to find the files that the cfg names from any working directory.
-    net = stack.enter_context(
-        Network(Path(cfg).absolute(), weights, threads=threads, seed=seed, partial=partial)
-    )
-    if clear:
-        net.seen = 0
-    return stack.enter_context(Trainer(net, threads=threads, seed=seed)), {}
+    remove_torn(plan_folder, name)
+    if not resume:
+        # A checkpoint keeps this path, to find the files that the cfg names from any working directory.
+        net = stack.enter_context(
+            Network(Path(cfg).absolute(), weights, threads=threads, seed=seed, partial=partial)
+        )
+        if clear:
+            net.seen = 0
+        size, read = net.input_shape[:1:-1], _print_of(Path(cfg).read_bytes())
+        figures: dict[str, Any] = {"seed": seed, "size": size, "cfg": read}
+        return stack.enter_context(Trainer(net, threads=threads, seed=seed)), figures
+    if clear or weights is not None:
+        raise DataError("--resume goes on from the checkpoint alone: leave out the weights and -clear")
+    if not Path(cfg).is_file():
+        raise DataNotFoundError(f"{cfg}: no such file")
+    state = plan_folder / f"{name}_last.state"
+    if not state.exists():
+        raise DataNotFoundError(f"{state}: nothing to resume; leave out --resume to start a new run")
+    trainer = stack.enter_context(Trainer.load(state, threads=threads))
+    figures = figures_of(trainer, state)
+    if figures["cfg"] != _print_of(Path(cfg).read_bytes()):
+        logger.warning(
+            "%s has changed since %s was written; the run goes on with the network and the settings in the "
+            "checkpoint. To train with the new ones, start from the .weights file",
+            cfg,
+            state,
+        )
+    if figures["size"]:
+        trainer.resize(*figures["size"])  # the size of the last update may have been another
+    return trainer, figures
+
+
+def _print_of(content: bytes) -> str:
+    """A few characters that tell one content from another."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _same_list(figures: dict[str, Any], items: Sequence[str], what: str) -> None:
+    """Says so if a resumed run gets other pictures; a new one remembers which it has."""
+    found = _print_of("\n".join(items).encode("utf-8", "surrogateescape"))
+    if figures.setdefault("list", found) != found:
+        logger.warning(
+            "%s has changed since the checkpoint was written: the run goes on, but not as it would have",
+            what,
+        )
+        figures["list"] = found
 
 
 def _prepare_folder(folder: Path) -> Path:
@@ -358,11 +195,15 @@ def train_detector(
     resume: bool = False,
     score: bool = False,
     score_every: int | None = None,
+    patience: int = 0,
     iou: float = 0.5,
     max_batches: int | None = None,
     backup: PathLike | None = None,
     save_every: int | None = None,
     save_early: int | None = None,
+    last_every: int = LAST_EVERY,
+    skip_bad: bool = False,
+    callbacks: Callbacks | None = None,
     threads: int | None = None,
     workers: int = 2,
     seed: int = 0,
@@ -377,7 +218,10 @@ def train_detector(
     score: evaluate on the `valid` list every score_every updates (default: four epochs, at least 100) and
     keep NAME_best.weights. max_batches, backup: instead of the cfg's and the .data file's. save_every:
     updates between NAME_N.weights; save_early: the same, of the first 1000. log_every: updates between plain
-    log lines. csv: a file for one line per update. Ctrl-C saves and ends cleanly.
+    log lines. csv: a file for the lines of metrics.csv. Ctrl-C saves and ends cleanly.
+    last_every: updates between NAME_last.state. patience: evaluations without a better score that end the
+    run. skip_bad: leave out updates whose loss or gradient is not finite instead of raising NumericError.
+    callbacks: what to call. A resumed run keeps its seed.
     """
     info = data if isinstance(data, DataFile) else DataFile(data)
     with ExitStack() as stack:
@@ -393,7 +237,7 @@ def train_detector(
             seed=seed,
             partial=partial,
         )
-        net = trainer.network
+        net, seed = trainer.network, figures["seed"]
         _images_only(net)
         classes = evaluation.head_classes(net)
         limit = evaluation.label_classes(net)
@@ -402,7 +246,9 @@ def train_detector(
         end = net.max_batches if max_batches is None else max_batches
         paths = info.images("train")
         loader = stack.enter_context(_detection_loader(net, info, paths, limit, seed, workers, end))
-        plan = Schedule(folder, Path(cfg).name.split(".")[0], end, save_every, save_early)
+        _same_list(figures, paths, f"the training list of {info.path}")
+        plan = _schedule(folder, cfg, end, save_every, last_every, skip_bad, callbacks, figures)
+        plan.patience, plan.save_early = patience, save_early
         if score:
             valid, class_map = info.images("valid"), evaluation.class_map_of(net, info)
             labels = labels_of(valid, len(class_map) if class_map else limit)
@@ -423,9 +269,13 @@ def train_classifier(
     resume: bool = False,
     score: bool = False,
     score_every: int | None = None,
+    patience: int = 0,
     max_batches: int | None = None,
     backup: PathLike | None = None,
     save_every: int | None = None,
+    last_every: int = LAST_EVERY,
+    skip_bad: bool = False,
+    callbacks: Callbacks | None = None,
     threads: int | None = None,
     workers: int = 2,
     seed: int = 0,
@@ -452,7 +302,7 @@ def train_classifier(
             seed=seed,
             partial=partial,
         )
-        net = trainer.network
+        net, seed = trainer.network, figures["seed"]
         _images_only(net)
         labels = info.labels
         if net.tree is None and info.get("tree"):
@@ -487,7 +337,9 @@ def train_classifier(
                 workers=workers,
             )
         )
-        plan = Schedule(folder, Path(cfg).name.split(".")[0], end, save_every, score_name="top-1")
+        _same_list(figures, paths, f"the training list of {info.path}")
+        plan = _schedule(folder, cfg, end, save_every, last_every, skip_bad, callbacks, figures)
+        plan.score_name, plan.patience = "top-1", patience
         if score:
             valid = info.images("valid")
             plan.score_every = score_every or _epochs(1, len(paths), net)
@@ -506,6 +358,9 @@ def train_text(
     max_batches: int | None = None,
     backup: PathLike = "backup",
     save_every: int | None = None,
+    last_every: int = LAST_EVERY,
+    skip_bad: bool = False,
+    callbacks: Callbacks | None = None,
     threads: int | None = None,
     seed: int = 0,
     partial: bool = False,
@@ -531,7 +386,7 @@ def train_text(
             seed=seed,
             partial=partial,
         )
-        net = trainer.network
+        net, seed = trainer.network, figures["seed"]
         streams = TextStreams(symbols, net, seed=seed, name=str(text))
 
         def batch(step: int) -> Batch:
@@ -541,8 +396,28 @@ def train_text(
             return streams.batch(step)
 
         end = net.max_batches if max_batches is None else max_batches
-        plan = Schedule(folder, Path(cfg).name.split(".")[0], end, save_every)
+        plan = _schedule(folder, cfg, end, save_every, last_every, skip_bad, callbacks, figures)
         return _train(stack, trainer, batch, plan, figures, quiet, log_every, csv, resume, len(symbols))
+
+
+def _schedule(
+    folder: Path,
+    cfg: PathLike,
+    end: int,
+    save_every: int | None,
+    last_every: int,
+    skip_bad: bool,
+    callbacks: Callbacks | None,
+    figures: dict[str, Any],
+) -> Schedule:
+    if last_every < 1:
+        raise ArgumentError(f"expected last_every of 1 or more, found {last_every}")
+    plan = Schedule(
+        folder, Path(cfg).name.split(".")[0], end, save_every, last_every=last_every, skip_bad=skip_bad
+    )
+    plan.callbacks = callbacks or Callbacks()
+    plan.fixed = {key: figures[key] for key in ("seed", "size", "cfg", "list") if key in figures}
+    return plan
 
 
 def _epochs(count: int, images: int, net: Network) -> int:
@@ -563,23 +438,25 @@ def _train(
     images: int | None,
 ) -> TrainingResult:
     net = trainer.network
-    if plan.max_batches and trainer.iteration >= plan.max_batches:
+    finished = resume and not plan.path("final.weights").exists()  # killed between the last two files
+    if plan.max_batches and trainer.iteration >= plan.max_batches and not finished:
         raise DataError(
             f"these weights have {trainer.iteration} updates behind them, max_batches is {plan.max_batches}: "
             + ("give a larger -max_batches" if resume else "add -clear to count from 0, or raise max_batches")
         )
+    after = trainer.iteration if resume else None
+    metrics = stack.enter_context(Metrics(plan.folder, after=after, more=None if csv is None else Path(csv)))
     report = stack.enter_context(
         TrainingReport(
             plan.max_batches,
             start=trainer.iteration,
             quiet=quiet,
             every=log_every,
-            csv=csv,
-            append=resume,
             epoch_images=images,
             images_per_update=net.input_shape[0] * net.subdivisions,
         )
     )
-    run = _Run(trainer, batch, plan, report)
-    run.remember(figures)
+    run = Run(trainer, batch, plan, report, metrics)
+    if resume:
+        run.remember(figures)
     return run.go()

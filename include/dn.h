@@ -285,7 +285,8 @@ DN_API dn_status dn_trainer_backward(dn_trainer *trainer, const float *input, co
 DN_API dn_status dn_trainer_forward(dn_trainer *trainer, const float *input, const float *truth,
                                     size_t truths, float *cost);
 DN_API dn_status dn_trainer_update(dn_trainer *trainer);
-/* backward, then update after every `subdivisions`-th call (*updated says whether). */
+/* backward, then update after every `subdivisions`-th call (*updated says whether). A gradient that is not
+ * finite is DN_ERROR_NUMERIC, and nothing is updated. */
 DN_API dn_status dn_trainer_step(dn_trainer *trainer, const float *input, const float *truth, size_t truths,
                                  float *cost, int *updated);
 DN_API uint64_t dn_trainer_iteration(const dn_trainer *trainer); /* floor(seen / (batch * subdivisions)) */
@@ -309,7 +310,15 @@ DN_API dn_network *dn_trainer_network(const dn_trainer *trainer);
 /* One line of numbers about the last pass of head `layer`, as the reference prints it; "" for other layers.
  */
 DN_API const char *dn_trainer_head_line(const dn_trainer *trainer, int layer);
-/* Everything (cfg, options, parameters, optimiser, counters), bit for bit; written whole or not at all. */
+/* mark keeps a copy of parameters, gradients and recurrent state; back returns to it, so that a batch that
+ * was not finite leaves no trace. Images, passes and updates stay counted. */
+DN_API dn_status dn_trainer_mark(dn_trainer *trainer);
+DN_API dn_status dn_trainer_back(dn_trainer *trainer);
+/* Bytes of the caller's that go into checkpoints and come back with them; a copy. Borrowed until the next. */
+DN_API dn_status dn_trainer_set_note(dn_trainer *trainer, const char *bytes, size_t length);
+DN_API const char *dn_trainer_note(const dn_trainer *trainer, size_t *length);
+/* Everything (cfg, options, parameters, optimiser, counters, note), bit for bit; written whole or not at all.
+ */
 DN_API dn_status dn_trainer_save(const dn_trainer *trainer, const char *path);
 /* The trainer of such a file, with a network of its own that is freed with it. */
 DN_API dn_status dn_trainer_load(dn_trainer **out, const char *path, int threads);

@@ -429,7 +429,7 @@ def test_a_checkpoint_whose_moments_are_missing(tmp_path: Path) -> None:
     ):
         trainer.save(path)
     data = bytearray(path.read_bytes())
-    fields = 8 + 2 * 8  # of the magic, and of the sizes before the numbers of parameters and moments
+    fields = 8 + 3 * 8  # of the magic, and of the sizes before the numbers of parameters and moments
     params, moments = struct.unpack_from("<QQ", data, fields)
     assert moments == 2 * params
     struct.pack_into("<Q", data, fields + 8, 2)

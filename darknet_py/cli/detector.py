@@ -39,6 +39,17 @@ def configure_training(parser: Parser, score: str) -> None:
         metavar="N",
         help="updates between NAME_N.weights (default 1000 or 10000)",
     )
+    parser.option(
+        "last_every", type=positive, default=100, metavar="N", help="updates between NAME_last (default 100)"
+    )
+    parser.option(
+        "patience",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="stop after N evaluations without a better score (with -map)",
+    )
+    parser.flag("skip_bad", help="leave out updates that are not finite, and go on")
     parser.option("backup", metavar="FOLDER", help="for checkpoints, instead of the .data file's")
     parser.flag("partial", help="accept weights of the first layers only")
     parser.option(
@@ -61,6 +72,9 @@ def training_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "max_batches": options.max_batches,
         "backup": options.backup,
         "save_every": options.save_every,
+        "last_every": options.last_every,
+        "patience": options.patience,
+        "skip_bad": options.skip_bad,
         "threads": options.threads,
         "workers": options.workers,
         "seed": options.seed,

@@ -1,17 +1,19 @@
 /* checkpoint.c - a trainer's state as one file, restored bit for bit. Layout, little-endian:
- *   "DNTRAIN2"; state (struct below); cfg; name; parameters; gradients; moments if Adam; recurrent state;
- * u32 CRC-32 of everything before it. */
+ *   "DNTRAIN3"; state (struct below); cfg; name; parameters; gradients; moments if Adam; recurrent state;
+ * the caller's note; u32 CRC-32 of everything before it. */
 #include "trainer.h"
 
 #include "../base/platform.h"
 
 #include <string.h>
 
-static const char magic[8] = "DNTRAIN2";
+#define CHUNK ((size_t)1 << 18) /* bytes summed and written while they are in the cache */
+
+static const char magic[8] = "DNTRAIN3";
 
 /* Fixed-size part. Only fixed-width types, no padding: the same bytes everywhere we run. */
 typedef struct state {
-    uint64_t text_bytes, name_bytes, params, moments, carried;
+    uint64_t text_bytes, name_bytes, note_bytes, params, moments, carried;
     uint64_t seen, updates, passes, trainer_seed, network_seed, memory_limit;
     int32_t since_update, width, height, batch, numerics, dialect, strict, exact, input_delta, time_steps;
 } state;
@@ -35,8 +37,14 @@ typedef struct sink {
 } sink;
 
 static dn_status put(sink *out, const void *bytes, size_t length) {
-    out->crc = crc_update(out->crc, bytes, length);
-    return dn_writer_write(out->writer, bytes, length);
+    for (const char *p = bytes; length > 0;) {
+        size_t part = length < CHUNK ? length : CHUNK;
+        out->crc = crc_update(out->crc, p, part);
+        DN_TRY(dn_writer_write(out->writer, p, part));
+        p += part;
+        length -= part;
+    }
+    return DN_OK;
 }
 
 static dn_status put_all(sink *out, const dn_trainer *trainer) {
@@ -44,6 +52,7 @@ static dn_status put_all(sink *out, const dn_trainer *trainer) {
     size_t params = network->param_count;
     state s = {.text_bytes = network->text_length,
                .name_bytes = strlen(network->options.name),
+               .note_bytes = trainer->note_bytes,
                .params = params,
                .moments = trainer->moments ? 2 * (uint64_t)params : 0,
                .carried = trainer->states.floats,
@@ -71,6 +80,7 @@ static dn_status put_all(sink *out, const dn_trainer *trainer) {
     DN_TRY(put(out, trainer->gradients, params * sizeof(float)));
     if (trainer->moments) DN_TRY(put(out, trainer->moments, 2 * params * sizeof(float)));
     if (s.carried) DN_TRY(put(out, trainer->states.values, trainer->states.floats * sizeof(float)));
+    DN_TRY(put(out, trainer->note, trainer->note_bytes));
     uint32_t crc = out->crc;
     return dn_writer_write(out->writer, &crc, sizeof crc);
 }
@@ -93,6 +103,9 @@ dn_status dn_trainer_save(const dn_trainer *trainer, const char *path) {
 static dn_status check(const char *path, const char *bytes, size_t length, state *s) {
     size_t need = sizeof magic + sizeof *s + sizeof(uint32_t), floats, part;
     uint32_t crc;
+    if (length > sizeof magic && memcmp(bytes, magic, sizeof magic - 1) == 0 && bytes[7] != magic[7])
+        return dn_fail(DN_ERROR_DATA, "%s: a checkpoint of version %c, and this program reads version %c",
+                       path, bytes[7], magic[7]);
     if (length < need || memcmp(bytes, magic, sizeof magic) != 0)
         return dn_fail(DN_ERROR_DATA,
                        "%s: not a training checkpoint (weights files are loaded with the network)", path);
@@ -100,7 +113,7 @@ static dn_status check(const char *path, const char *bytes, size_t length, state
     bool fits = dn_mul(&floats, (size_t)s->params, 2) && dn_add(&floats, floats, (size_t)s->moments) &&
                 dn_add(&floats, floats, (size_t)s->carried) && dn_mul(&part, floats, sizeof(float)) &&
                 dn_add(&need, need, part) && dn_add(&need, need, (size_t)s->text_bytes) &&
-                dn_add(&need, need, (size_t)s->name_bytes);
+                dn_add(&need, need, (size_t)s->name_bytes) && dn_add(&need, need, (size_t)s->note_bytes);
     if (!fits || need != length)
         return dn_fail(DN_ERROR_DATA, "%s: damaged checkpoint: %zu bytes where its header asks for %s", path,
                        length, fits ? "another length" : "an impossible length");
@@ -171,7 +184,12 @@ static dn_status restore(dn_trainer **out, const char *path, const state *s, con
     if (trainer->moments) memcpy(trainer->moments, params + 2 * bytes, 2 * bytes);
     if (s->carried) memcpy(trainer->states.values, carried, (size_t)s->carried * sizeof(float));
     atomic_fetch_add(&network->version, 1);
-    return DN_OK;
+    status = dn_trainer_set_note(trainer, carried + s->carried * sizeof(float), (size_t)s->note_bytes);
+    if (status != DN_OK) {
+        dn_trainer_free(trainer);
+        *out = NULL;
+    }
+    return status;
 }
 
 dn_status dn_trainer_load(dn_trainer **out, const char *path, int threads) {

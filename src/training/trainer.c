@@ -88,6 +88,8 @@ void dn_trainer_free(dn_trainer *trainer) {
     if (trainer->device) trainer->network->ops->close(trainer->device);
     dn_free(trainer->gradients);
     dn_free(trainer->moments);
+    dn_free(trainer->note);
+    dn_free(trainer->marked);
     pthread_mutex_lock(&trainer->network->mutex);
     trainer->network->trained = false;
     pthread_mutex_unlock(&trainer->network->mutex);
@@ -101,9 +103,10 @@ static dn_status check_costs(const dn_trainer *trainer) {
     for (int i = 0; i < trainer->network->count; ++i)
         if (!isfinite(trainer->runner.run.cost[i]))
             return dn_fail(DN_ERROR_NUMERIC,
-                           "the loss of layer %d [%s] is %f at update %llu: training has diverged; go "
+                           "the loss of layer %d [%s] is %s at update %llu: training has diverged; go "
                            "back to the last checkpoint with a lower learning_rate or a longer burn_in",
-                           i, trainer->network->layers[i].type->name, (double)trainer->runner.run.cost[i],
+                           i, trainer->network->layers[i].type->name,
+                           isnan(trainer->runner.run.cost[i]) ? "nan" : "infinite",
                            (unsigned long long)dn_trainer_iteration(trainer));
     return DN_OK;
 }
@@ -209,11 +212,41 @@ dn_status dn_trainer_update(dn_trainer *trainer) {
     return trainer->network->ops->synchronize(trainer->device);
 }
 
+/* Whether an infinity or a NaN is among them: then the exponent's bits are all set. */
+static bool any_not_finite(const float *values, size_t count) {
+    const uint32_t exponent = 0x7f800000;
+    uint32_t found = 0;
+    for (size_t i = 0; i < count; ++i) {
+        uint32_t bits;
+        memcpy(&bits, values + i, sizeof bits);
+        found |= (bits & exponent) == exponent;
+    }
+    return found != 0;
+}
+
+/* From the last layer to the first, as they were computed: the first one found is where it began. */
+static dn_status check_gradients(const dn_trainer *trainer) {
+    for (int i = trainer->network->count - 1; i >= 0; --i) {
+        const dn_layer *layer = &trainer->network->layers[i];
+        for (int p = 0; p < layer->param_count; ++p)
+            if (any_not_finite(trainer->gradients + layer->params[p].offset, layer->params[p].count))
+                return dn_fail(
+                    DN_ERROR_NUMERIC,
+                    "the gradient of the %s of layer %d [%s] is not finite at update %llu: nothing "
+                    "was updated; go back to the last checkpoint with a lower learning_rate or a "
+                    "longer burn_in",
+                    layer->params[p].name, i, layer->type->name,
+                    (unsigned long long)dn_trainer_iteration(trainer));
+    }
+    return DN_OK;
+}
+
 dn_status dn_trainer_step(dn_trainer *trainer, const float *input, const float *truth, size_t truths,
                           float *cost, int *updated) {
     if (updated) *updated = 0;
     DN_TRY(dn_trainer_backward(trainer, input, truth, truths, cost));
     if (++trainer->since_update < trainer->network->net.subdivisions) return DN_OK;
+    DN_TRY(check_gradients(trainer));
     if (updated) *updated = 1;
     return dn_trainer_update(trainer);
 }

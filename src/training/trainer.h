@@ -17,6 +17,11 @@ struct dn_trainer {
     uint64_t passes;  /* forward passes so far: keys random numbers */
     int since_update; /* passes since the last update, in step() */
     bool ran;         /* runner holds a pass */
+    char *note;       /* the caller's, kept in checkpoints */
+    size_t note_bytes;
+    float *marked; /* parameters, gradients and recurrent state as of the last mark, or NULL */
+    size_t marked_floats;
+    int marked_since_update;
 };
 
 /* Gradients and, for Adam, moments. */

@@ -1,0 +1,113 @@
+"""The figures of a training run in files: metrics.jsonl and metrics.csv, a line per update and per score."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .data import write_whole
+from .errors import DataFileError
+
+__all__ = ["Metrics", "read_metrics"]
+
+COLUMNS = ("iteration", "loss", "average", "rate", "seconds", "images", "images_per_second", "score")
+
+
+def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl; one that a killed run left half written is passed over."""
+    result = []
+    for line in Path(path).read_text("utf-8", "replace").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and isinstance(row.get("iteration"), int):
+            result.append(row)
+    return result
+
+
+class Metrics:
+    """Appends to the files, line by line. after: a resumed run's updates so far: lines of later ones, which
+    will be made again, are removed; None starts new files. more: another .csv file with the same lines."""
+
+    def __init__(self, folder: Path, *, after: int | None = None, more: Path | None = None) -> None:
+        self.path = folder / "metrics.jsonl"
+        tables = [folder / "metrics.csv", *([more] if more is not None else [])]
+        header = ",".join(COLUMNS) + "\n"
+        rows = read_metrics(self.path) if after is not None and self.path.exists() else []
+        rows = [row for row in rows if row["iteration"] <= (after or 0)]
+        write_whole(self.path, "".join(json.dumps(row) + "\n" for row in rows))
+        for table in tables:
+            write_whole(table, header + _kept(table, after))
+        self._document = _appending(self.path)
+        self._tables = [_appending(table) for table in tables]
+
+    def __enter__(self) -> Metrics:
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        for file in (self._document, *self._tables):
+            file.close()
+
+    def update(
+        self,
+        done: int,
+        loss: float,
+        average: float,
+        rate: float,
+        seconds: float,
+        images: int,
+        per_update: int,
+    ) -> None:
+        """One update: number, loss, running average, learning rate, its seconds, images so far and in it."""
+        speed = round(per_update / max(seconds, 1e-9), 1)
+        values = (float(f"{loss:.6g}"), float(f"{average:.6g}"), float(f"{rate:.6g}"), round(seconds, 4))
+        self._row(done, *values, images, speed, "")
+        self._line(dict(zip(COLUMNS[:-1], (done, *values, images, speed), strict=True)))
+
+    def score(self, done: int, name: str, value: float) -> None:
+        """A figure of the validation images."""
+        self._row(done, *[""] * 6, f"{value:.6f}")
+        self._line({"iteration": done, "score": round(value, 6), "name": name})
+
+    def skipped(self, done: int, reason: str, images: Sequence[str]) -> None:
+        """An update that was not made, and the images of its batch."""
+        self._line({"iteration": done, "not_finite": reason, "batch": list(images)})
+
+    def _row(self, *values: object) -> None:
+        for table in self._tables:
+            _write(table, ",".join(str(value) for value in values) + "\n")
+
+    def _line(self, row: dict[str, Any]) -> None:
+        _write(self._document, json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _kept(table: Path, after: int | None) -> str:
+    """The lines of a table that a resumed run keeps."""
+    if after is None or not table.exists():
+        return ""
+    lines = table.read_text("utf-8", "replace").split("\n")[1:-1]  # what follows the last line's end is torn
+    return "".join(f"{line}\n" for line in lines if _number(line) <= after)
+
+
+def _number(line: str) -> float:
+    first = line.partition(",")[0]
+    return int(first) if first.isdecimal() else math.inf
+
+
+def _appending(path: Path) -> BinaryIO:
+    # Unbuffered: a line is there as soon as it is written, and a full disk is noticed at once.
+    return path.open("ab", buffering=0)
+
+
+def _write(file: BinaryIO, text: str) -> None:
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+        while raw:
+            raw = raw[file.write(raw) :]
+    except OSError as error:
+        raise DataFileError(f"{file.name}: cannot write: {error.strerror or error}") from error
