@@ -27,6 +27,7 @@ from .loaders import Batch
 from .logs import logger
 from .progress import TrainingReport
 from .run_metrics import Metrics
+from .run_pictures import charts
 from .trainer import Trainer
 
 __all__ = ["Callbacks", "Run", "Schedule", "Step", "TrainingResult", "figures_of", "remove_torn"]
@@ -88,6 +89,9 @@ class Schedule:
     score_name: str = "mAP"
     patience: int = 0  # evaluations without a better score that end the run; 0: none do
     skip_bad: bool = False  # go on without batches that are not finite
+    picture: Callable[[Batch], None] | None = None  # draws the first batch of a new run
+    watch: Callable[[Trainer, Batch], None] | None = None  # sees every pass
+    plot: bool = False  # draw charts with every checkpoint
     callbacks: Callbacks = field(default_factory=Callbacks)
     fixed: dict[str, Any] = field(default_factory=dict)  # what a resumed run must know: seed, size ...
 
@@ -171,6 +175,7 @@ class Run:
         self._own_size = self._net.input_shape[:1:-1]  # width, height; nothing for a network of vectors
         self._saved_at, self._saved, self._good = time.monotonic(), -1, "none yet"
         self._images: list[str] = []  # of the update
+        self._is_new = True
         self._skipped = 0  # updates in a row
         self._without_gain = 0  # evaluations
         self.loss = self.average = math.nan
@@ -178,8 +183,9 @@ class Run:
 
     def remember(self, state: dict[str, Any]) -> None:
         """Takes over the running figures of the run that is resumed."""
-        self._saved = self._trainer.iteration
-        self._good = f"{self._plan.path('last.state')} (update {self._saved})"
+        # It is not taken for saved: the run may have been killed before the weights beside the state were.
+        self._is_new = False
+        self._good = f"{self._plan.path('last.state')} (update {self._trainer.iteration})"
         self.loss = float(state.get("loss", math.nan))
         self.average = float(state.get("average", math.nan))
         self.best = state.get("best")
@@ -232,7 +238,12 @@ class Run:
                 batch = self._batch(before * passes + part)
                 self._images = [*self._images, *batch.images]
                 self._resize(*batch.x.shape[:1:-1])
+                if self._is_new and self._plan.picture:
+                    self._plan.picture(batch)
+                self._is_new = False
                 total += trainer.step(batch.x, batch.truth)
+                if self._plan.watch:
+                    self._plan.watch(trainer, batch)
         except NumericError as error:
             reason = f"{str(error).partition(' at update ')[0]}{self._where()}"
             if not self._plan.skip_bad or self._skipped >= MOST_SKIPPED:
@@ -322,6 +333,8 @@ class Run:
         self._trainer.save(state)
         self._saved_at, self._saved, self._good = time.monotonic(), done, f"{state} (update {done})"
         self._net.save_weights(self._plan.path("last.weights"))
+        if self._plan.plot:
+            charts(self._metrics.path, self._plan.path("charts.png"))
         if self._plan.callbacks.checkpoint:
             self._plan.callbacks.checkpoint(state, done)
 

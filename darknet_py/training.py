@@ -21,7 +21,9 @@ from .loaders import Batch, ClassificationLoader, DetectionLoader, GridLoader, c
 from .logs import logger
 from .network import Network
 from .progress import TrainingReport
+from .run_checks import FirstEpoch, tell_empty_classes
 from .run_metrics import Metrics
+from .run_pictures import batch_picture, require_matplotlib
 from .runs import LAST_EVERY, Callbacks, Run, Schedule, Step, TrainingResult, figures_of, remove_torn
 from .text import TextStreams, read_symbols
 from .trainer import Trainer
@@ -203,6 +205,7 @@ def train_detector(
     save_early: int | None = None,
     last_every: int = LAST_EVERY,
     skip_bad: bool = False,
+    plot: bool = False,
     callbacks: Callbacks | None = None,
     threads: int | None = None,
     workers: int = 2,
@@ -221,7 +224,8 @@ def train_detector(
     log lines. csv: a file for the lines of metrics.csv. Ctrl-C saves and ends cleanly.
     last_every: updates between NAME_last.state. patience: evaluations without a better score that end the
     run. skip_bad: leave out updates whose loss or gradient is not finite instead of raising NumericError.
-    callbacks: what to call. A resumed run keeps its seed.
+    plot: draw NAME_charts.png with every checkpoint (matplotlib). callbacks: what to call. A
+    resumed run keeps its seed.
     """
     info = data if isinstance(data, DataFile) else DataFile(data)
     with ExitStack() as stack:
@@ -247,8 +251,9 @@ def train_detector(
         paths = info.images("train")
         loader = stack.enter_context(_detection_loader(net, info, paths, limit, seed, workers, end))
         _same_list(figures, paths, f"the training list of {info.path}")
-        plan = _schedule(folder, cfg, end, save_every, last_every, skip_bad, callbacks, figures)
+        plan = _schedule(folder, cfg, end, save_every, last_every, skip_bad, plot, callbacks, figures)
         plan.patience, plan.save_early = patience, save_early
+        _watch_boxes(plan, loader, net, limit, info.names or [])
         if score:
             valid, class_map = info.images("valid"), evaluation.class_map_of(net, info)
             labels = labels_of(valid, len(class_map) if class_map else limit)
@@ -275,6 +280,7 @@ def train_classifier(
     save_every: int | None = None,
     last_every: int = LAST_EVERY,
     skip_bad: bool = False,
+    plot: bool = False,
     callbacks: Callbacks | None = None,
     threads: int | None = None,
     workers: int = 2,
@@ -317,7 +323,7 @@ def train_classifier(
         smallest = _number(net.option("min_ratio"), _number(net.option("min_crop"), width) / width)
         largest = _number(net.option("max_ratio"), _number(net.option("max_crop"), 2 * width) / width)
         paths = info.images("train")
-        loader = stack.enter_context(
+        loader: ClassificationLoader = stack.enter_context(
             ClassificationLoader(
                 paths,
                 _sizes(net, _number(net.option("random"), 0), seed, end),
@@ -338,8 +344,11 @@ def train_classifier(
             )
         )
         _same_list(figures, paths, f"the training list of {info.path}")
-        plan = _schedule(folder, cfg, end, save_every, last_every, skip_bad, callbacks, figures)
+        plan = _schedule(folder, cfg, end, save_every, last_every, skip_bad, plot, callbacks, figures)
         plan.score_name, plan.patience = "top-1", patience
+        plan.picture = lambda batch: batch_picture(batch, plan.path("batch.jpg"), info.names or labels)
+        if net.tree is None:
+            tell_empty_classes(loader.classes, len(labels), labels, "no picture")
         if score:
             valid = info.images("valid")
             plan.score_every = score_every or _epochs(1, len(paths), net)
@@ -360,6 +369,7 @@ def train_text(
     save_every: int | None = None,
     last_every: int = LAST_EVERY,
     skip_bad: bool = False,
+    plot: bool = False,
     callbacks: Callbacks | None = None,
     threads: int | None = None,
     seed: int = 0,
@@ -396,8 +406,23 @@ def train_text(
             return streams.batch(step)
 
         end = net.max_batches if max_batches is None else max_batches
-        plan = _schedule(folder, cfg, end, save_every, last_every, skip_bad, callbacks, figures)
+        plan = _schedule(folder, cfg, end, save_every, last_every, skip_bad, plot, callbacks, figures)
         return _train(stack, trainer, batch, plan, figures, quiet, log_every, csv, resume, len(symbols))
+
+
+def _watch_boxes(
+    plan: Schedule, loader: DetectionLoader, net: Network, classes: int, names: Sequence[str]
+) -> None:
+    """Draws the first batch, and tells what no training would say: classes and heads without a box."""
+    heads = [layer for layer in net.layers if layer.head]
+    grid = heads[-1].type == "detection"
+    side = math.isqrt(heads[-1].head[1]) if grid and heads[-1].head else 0
+    plan.picture = lambda batch: batch_picture(batch, plan.path("batch.jpg"), names, side)
+    if heads[-1].tree is None:
+        found = {int(row[0]) for rows in loader.labels for row in rows}
+        tell_empty_classes(found, classes, names, "no box")
+    if not grid:
+        plan.watch = FirstEpoch(net, len(loader.paths), loader.labels)
 
 
 def _schedule(
@@ -407,6 +432,7 @@ def _schedule(
     save_every: int | None,
     last_every: int,
     skip_bad: bool,
+    plot: bool,
     callbacks: Callbacks | None,
     figures: dict[str, Any],
 ) -> Schedule:
@@ -415,6 +441,9 @@ def _schedule(
     plan = Schedule(
         folder, Path(cfg).name.split(".")[0], end, save_every, last_every=last_every, skip_bad=skip_bad
     )
+    if plot:
+        require_matplotlib()
+    plan.plot = plot
     plan.callbacks = callbacks or Callbacks()
     plan.fixed = {key: figures[key] for key in ("seed", "size", "cfg", "list") if key in figures}
     return plan

@@ -98,6 +98,7 @@ def test_a_run_killed_at_any_point_ends_with_the_same_bytes(drawn: str, cfg: str
     whole = timeless(tmp_path / "runs" / "whole")
     assert set(whole) == {
         "metrics.csv",
+        "net_batch.jpg",
         *(f"net_{tag}" for tag in ("best.weights", "final.weights", "last.weights", "last.state")),
     }
     assert [int(row["iteration"]) for row in whole["metrics.csv"] if row["loss"]] == list(range(1, 61))

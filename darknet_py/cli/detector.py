@@ -50,6 +50,7 @@ def configure_training(parser: Parser, score: str) -> None:
         help="stop after N evaluations without a better score (with -map)",
     )
     parser.flag("skip_bad", help="leave out updates that are not finite, and go on")
+    parser.flag("plot", help="draw NAME_charts.png with every checkpoint (needs matplotlib)")
     parser.option("backup", metavar="FOLDER", help="for checkpoints, instead of the .data file's")
     parser.flag("partial", help="accept weights of the first layers only")
     parser.option(
@@ -75,6 +76,7 @@ def training_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "last_every": options.last_every,
         "patience": options.patience,
         "skip_bad": options.skip_bad,
+        "plot": options.plot,
         "threads": options.threads,
         "workers": options.workers,
         "seed": options.seed,
