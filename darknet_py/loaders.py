@@ -7,6 +7,7 @@ resumed run sees what an uninterrupted one would have seen.
 from __future__ import annotations
 
 import math
+import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import data, images
+from . import blending, data, images
 from ._native import ffi, lib
 from .boxes import WordTree
 from .errors import DataError, ImageError, check
@@ -32,6 +33,7 @@ Size = tuple[int, int]
 CACHE_BYTES = 512 << 20
 MOST_UNREADABLE = 0.2
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
+_BLEND = 1 << 32  # no number of an attempt
 _MASK = (1 << 64) - 1
 
 
@@ -86,6 +88,8 @@ class _Loader:
         self._channels = channels
         self._seed = seed
         self._ahead = ahead
+        self._blends: tuple[str, ...] = ()  # of which one is made of every other picture
+        self._mosaic_bound = False
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="darknet_py-loader")
         self._lock = threading.Lock()
         self._cache: dict[int, images.Pixels] = {}
@@ -102,6 +106,11 @@ class _Loader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def blend(self, kinds: Sequence[str], mosaic_bound: bool = False) -> None:
+        """Makes half of the pictures blends of several: "mixup", "mosaic" (detectors) or "cutmix"
+        (classifiers)."""
+        self._blends, self._mosaic_bound = tuple(kinds), mosaic_bound
 
     def size(self, step: int) -> Size:
         """Width and height of the batch of a step."""
@@ -132,14 +141,32 @@ class _Loader:
         return Batch(x, truth, paths), work
 
     def _fill(self, x: Floats, truth: Floats, paths: list[str], step: int, sample: int) -> None:
-        """Fills one place of a batch; a picture that cannot be read is replaced by another draw."""
+        """Fills one place of a batch, with one picture or a blend of several."""
+        paths[sample] = self._one(x, truth, step, sample)
+        number = mixed(self._seed, step, sample, _BLEND)
+        if not self._blends or number & 1:
+            return
+        kind, choice = self._blends[(number >> 1) % len(self._blends)], random.Random(number)
+        others = []
+        for k in range(1, 4 if kind == "mosaic" else 2):  # keyed by samples that no batch has
+            other = np.empty_like(x), np.zeros_like(truth)
+            paths[sample] += " + " + self._one(*other, step, sample + k * self._batch)
+            others.append(other)
+        if kind == "mosaic":
+            blending.mosaic(x, truth, others, choice, self._mosaic_bound)
+        elif kind == "cutmix":
+            blending.cutmix(x, truth, *others[0], choice)
+        else:
+            blending.mixup(x, truth, others)
+
+    def _one(self, x: Floats, truth: Floats, step: int, sample: int) -> str:
+        """Draws one picture and gives its path; one that cannot be read is replaced by another draw."""
         for attempt in range(1000):
             index = self._draw(mixed(self._seed, step, sample, attempt))
             pixels = self._pixels(index)
             if pixels is not None:
                 self._make(x, truth, index, pixels, step, sample)
-                paths[sample] = self.paths[index]
-                return
+                return self.paths[index]
         raise DataError("no readable picture found among the training images")
 
     def _draw(self, number: int) -> int:
@@ -332,7 +359,8 @@ class ClassificationLoader(_Loader):
     labels: strings that mark a class in an image's path, one per class. tree: the classes are its nodes, and
     a picture's row also has their ancestors, as WordTree.truth says. augment: angle, aspect, hue, saturation,
     exposure, flip, and min_size, max_size (shorter side after scaling, before cropping) for a network of the
-    first step's width; other widths scale them.
+    first step's width; other widths scale them. label_smoothing: part of a picture's truth that all classes
+    share (Szegedy et al. 2016, section 7); not with a tree.
     """
 
     def __init__(
@@ -346,6 +374,7 @@ class ClassificationLoader(_Loader):
         channels: int = 3,
         augment: dict[str, float] | None = None,
         width: int | None = None,
+        label_smoothing: float = 0,
         seed: int = 0,
         workers: int = 2,
         ahead: int = 2,
@@ -353,6 +382,7 @@ class ClassificationLoader(_Loader):
         self.classes = data.classes_of(paths, labels)
         self._class_count = len(labels)
         self._tree = tree
+        self._smoothing = label_smoothing
         self._augment = dict(augment or {})
         self._by_width: dict[int, Any] = {}
         super().__init__(paths, size, batch, channels, seed=seed, workers=workers, ahead=ahead)
@@ -392,7 +422,8 @@ class ClassificationLoader(_Loader):
             )
         )
         if self._tree is None:
-            truth[self.classes[index]] = 1
+            truth[:] = self._smoothing / self._class_count
+            truth[self.classes[index]] += 1 - self._smoothing
         else:
             truth[:] = self._tree.truth(self.classes[index])
 

@@ -185,7 +185,18 @@ def _detection_loader(
     size = _sizes(net, random_size, seed, end)
     if grid:
         return GridLoader(paths, size, net.input_shape[0], side=math.isqrt(rows), **options)
-    return DetectionLoader(paths, size, net.input_shape[0], truth=(rows, values), **options)
+    loader = DetectionLoader(paths, size, net.input_shape[0], truth=(rows, values), **options)
+    if any(_number(net.option(key), 0) for key in ("mosaic", "mixup")) and last.tree:
+        logger.warning("mosaic and mixup are for pictures with boxes: not used with a word tree")
+    else:
+        loader.blend(_blends(net, "mixup", "mosaic"), bool(_number(net.option("mosaic_bound"), 0)))
+    if _number(net.option("cutmix"), 0):
+        logger.warning("cutmix is for classifiers: not used; mosaic is for detectors")
+    return loader
+
+
+def _blends(net: Network, *kinds: str) -> list[str]:
+    return [kind for kind in kinds if _number(net.option(kind), 0)]
 
 
 def train_detector(
@@ -339,12 +350,14 @@ def train_classifier(
                     "max_size": int(max(largest, smallest) * width),
                 },
                 width=width,
+                label_smoothing=min(max(_number(net.option("label_smooth_eps"), 0), 0.0), 1.0),
                 seed=seed,
                 workers=workers,
             )
         )
         _same_list(figures, paths, f"the training list of {info.path}")
         plan = _schedule(folder, cfg, end, save_every, last_every, skip_bad, plot, callbacks, figures)
+        loader.blend(_blends(net, "mixup", "cutmix"))
         plan.score_name, plan.patience = "top-1", patience
         plan.picture = lambda batch: batch_picture(batch, plan.path("batch.jpg"), info.names or labels)
         if net.tree is None:

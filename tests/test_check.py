@@ -189,7 +189,7 @@ BROKEN = [
     (TWO_HEADS, "steps=80,90", "steps=80,100", "warning", "schedule", "steps=80,100", "never reached"),
     (TWO_HEADS, "max_batches=100", "max_batches=100\nburn_in=1000", "warning", "schedule", "burn_in=1000", "longer than"),
     (TINY, "learning_rate=0.01", "saturation=0", "warning", "augmentation", "saturation=0", "saturation=1"),
-    (TINY, "learning_rate=0.01", "mixup=1", "note", "no-effect", "mixup=1", "no effect yet"),
+    (TINY, "learning_rate=0.01", "blur=1", "note", "no-effect", "blur=1", "no effect yet"),
     (TWO_HEADS, "width=96", "width=100", "warning", "stride", "width=100", "stride of 8; the grid does not cover the picture evenly; use 96 or 104"),
 ]  # fmt: skip
 
