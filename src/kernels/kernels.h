@@ -149,10 +149,11 @@ typedef struct dn_kernels {
     void (*winograd_multiply)(int tiles, int blocks, size_t block_stride, const float *v, const float *u,
                               float *out, size_t out_stride, const float *next);
     /* y[channels][rows][columns] = (accumulate ? y : 0) + A^T p A of one row of tiles of one block of
-     * channels */
+     * channels; then, without accumulate, the epilogue if not NULL, whose pointers are those of this part;
+     * activate_sum is not done here */
     void (*winograd_output)(int m, int stride, const float *in, size_t tile_stride, size_t point_stride,
                             int tiles, int channels, float *y, size_t plane, int w, int rows, int columns,
-                            bool accumulate);
+                            bool accumulate, const dn_epilogue *epilogue);
     /* Training. g: the table G[m + 2][3], whose first row is (g, 0, 0) and last (0, 0, 1).
      * u[point][channels][2 lanes] = G w G^T of w[channels][9][2 lanes], the taps in reverse if asked */
     void (*winograd_weights)(int m, int channels, const float *g, bool reverse, const float *w, float *u,

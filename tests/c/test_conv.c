@@ -370,7 +370,7 @@ static void check_winograd(int m, int stride, dn_conv_shape s) {
            *dw = dn_alloc_zero(n.w, sizeof *dw);
     plain p = {x, w, dy, y, dx, dw};
     each_tap(&s, plain_tap, &p);
-    const dn_epilogue epilogue = {NULL, NULL, DN_ACTIVATION_LINEAR};
+    const dn_epilogue epilogue = {.activation = DN_ACTIVATION_LINEAR};
     for (int level = 0; dn_kernels_available(level); ++level) {
         dn_winograd winograd;
         if (dn_winograd_prepare(&winograd, dn_kernels_available(level), &s, m, w)) {

@@ -1,7 +1,8 @@
 /* conv_winograd.c - Winograd convolution, at stride 1 and 2: for each block of tiles transforms the input,
- * runs one matrix product per point and transforms back. Planned convolutions of one image have their weights
- * transformed once and an epilogue; those of a batch in training transform them on the way, and serve the
- * gradient of the input, too. The transforms and the product are template/winograd.h. */
+ * runs one matrix product per point and transforms back, with the epilogue. Planned convolutions of one image
+ * have their weights transformed once; those of a batch in training transform them on the way, and serve the
+ * gradient of the input, too. The transforms and the product are template/winograd.h. A block's transformed
+ * input and products stay in the second-level cache, 256 + 128 KB; weights are read once per block. */
 #include "cpu.h"
 
 #include <string.h>
@@ -289,18 +290,16 @@ static void multiply(const winograd_job *job, dn_tile_block block, const float *
         }
 }
 
+/* Activations of sums with residuals come after the kernel, row by row. */
 static void finish_rows(const winograd_job *job, int channel, size_t at, int rows, int columns) {
     const dn_epilogue *epilogue = job->epilogue;
-    const size_t w = (size_t)job->winograd->shape.out_w;
-    const bool whole = (size_t)columns == w;
-    for (int i = 0; i < (whole ? 1 : rows); ++i, at += w)
-        job->winograd->kernels->affine_activate(epilogue->activation, epilogue->activate_sum, job->y + at,
-                                                1.0f, epilogue->bias ? epilogue->bias[channel] : 0.0f,
-                                                epilogue->residual ? epilogue->residual + at : NULL,
-                                                (size_t)columns * (size_t)(whole ? rows : 1));
+    for (int i = 0; i < rows; ++i, at += (size_t)job->winograd->shape.out_w)
+        job->winograd->kernels->affine_activate(epilogue->activation, true, job->y + at, 1.0f,
+                                                epilogue->bias ? epilogue->bias[channel] : 0.0f,
+                                                epilogue->residual + at, (size_t)columns);
 }
 
-/* The inverse transform of `lanes` channels from `channel` on, then their epilogue. */
+/* The inverse transform of `lanes` channels from `channel` on, with their epilogue. */
 static void transform_output(const winograd_job *job, dn_tile_block block, int channel,
                              const float *products) {
     const dn_winograd *winograd = job->winograd;
@@ -308,7 +307,7 @@ static void transform_output(const winograd_job *job, dn_tile_block block, int c
     const int m = winograd->m, channels = dn_min_int(winograd->kernels->lanes, shape->out_c - channel);
     const size_t plane = (size_t)shape->out_h * (size_t)shape->out_w;
     const size_t columns = (size_t)winograd->kernels->winograd_columns;
-    const bool whole = job->batch == 1 && block.count == job->tiles;
+    const bool later = job->epilogue && job->epilogue->activate_sum && job->epilogue->residual;
     for (int row = block.first / winograd->tiles_x; row * winograd->tiles_x < block.first + block.count;
          ++row) {
         int column;
@@ -319,17 +318,19 @@ static void transform_output(const winograd_job *job, dn_tile_block block, int c
         const size_t at = ((size_t)image * (size_t)shape->out_c + (size_t)channel) * plane +
                           (size_t)y * (size_t)shape->out_w + (size_t)(column * m);
         const size_t tile = (size_t)(row * winograd->tiles_x + column - block.first);
-        winograd->kernels->winograd_output(m, winograd->stride,
-                                           products + tile * columns * (size_t)winograd->points,
-                                           columns * (size_t)winograd->points, columns, tiles, channels,
-                                           job->y + at, plane, shape->out_w, rows, width, job->accumulate);
-        if (!whole && job->epilogue)
-            for (int c = 0; c < channels; ++c)
-                finish_rows(job, channel + c, at + (size_t)c * plane, rows, width);
+        dn_epilogue epilogue = {0};
+        if (job->epilogue) {
+            epilogue = *job->epilogue;
+            if (epilogue.bias) epilogue.bias += channel;
+            if (epilogue.residual) epilogue.residual += at;
+        }
+        winograd->kernels->winograd_output(
+            m, winograd->stride, products + tile * columns * (size_t)winograd->points,
+            columns * (size_t)winograd->points, columns, tiles, channels, job->y + at, plane, shape->out_w,
+            rows, width, job->accumulate, job->epilogue && !later ? &epilogue : NULL);
+        for (int c = 0; c < channels && later; ++c)
+            finish_rows(job, channel + c, at + (size_t)c * plane, rows, width);
     }
-    if (whole && job->epilogue)
-        for (int c = 0; c < channels; ++c)
-            finish_rows(job, channel + c, (size_t)(channel + c) * plane, shape->out_h, shape->out_w);
 }
 
 /* own: a thread's memory for products, then, if weights are transformed panel by panel, for those. */

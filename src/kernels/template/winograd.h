@@ -243,9 +243,9 @@ static void winograd_multiply(int tiles, int blocks, size_t block_stride, const 
     }
 }
 
-/* The inverse transform of one tile, as [m][pitch] pixels of lanes. */
+/* The inverse transform of one tile plus bias, as [m][pitch] pixels of lanes. */
 DN_INLINE void winograd_tile_out(const int m, const int stride, const float *in, size_t point_stride,
-                                 float *stage, size_t pitch) {
+                                 vfloat bias, float *stage, size_t pitch) {
     const int n = winograd_points_of(m, stride);
     vfloat half[4][6];
     DN_UNROLL
@@ -262,13 +262,17 @@ DN_INLINE void winograd_tile_out(const int m, const int stride, const float *in,
         vfloat y[4];
         winograd_out(m, stride, half[i], y);
         DN_UNROLL
-        for (int j = 0; j < m; ++j) vstore(stage + (size_t)i * pitch + j * LEVEL_LANES, y[j]);
+        for (int j = 0; j < m; ++j) vstore(stage + (size_t)i * pitch + j * LEVEL_LANES, y[j] + bias);
     }
 }
 
 DN_INLINE void winograd_output_of(const int m, const int stride, const float *in, size_t tile_stride,
                                   size_t point_stride, int tiles, int channels, float *y, size_t plane, int w,
-                                  int rows, int columns, bool accumulate) {
+                                  int rows, int columns, bool accumulate, const dn_epilogue *epilogue) {
+    const float *residual = epilogue ? epilogue->residual : NULL;
+    vfloat bias = {0};
+    if (epilogue && epilogue->bias)
+        bias = channels == LEVEL_LANES ? vload(epilogue->bias) : vload_partial(epilogue->bias, channels);
     float stage[4 * 4 * LEVEL_LANES * LEVEL_LANES]; /* a group of `lanes` tiles */
     const size_t pitch = (size_t)m * LEVEL_LANES * LEVEL_LANES;
     for (int tile = 0; tile < tiles; tile += LEVEL_LANES) {
@@ -281,9 +285,12 @@ DN_INLINE void winograd_output_of(const int m, const int stride, const float *in
                         __builtin_prefetch(y + (size_t)l * plane + (size_t)(unit / m) * (size_t)w +
                                                (size_t)(tile * m + unit % m * LEVEL_LANES),
                                            1);
-            winograd_tile_out(m, stride, in + (size_t)(tile + t) * tile_stride, point_stride,
+            winograd_tile_out(m, stride, in + (size_t)(tile + t) * tile_stride, point_stride, bias,
                               stage + (size_t)(t * m) * LEVEL_LANES, pitch);
         }
+        if (epilogue) /* lanes of channels: no row has an end to treat apart */
+            for (int i = 0; i < m; ++i)
+                activate(epilogue->activation, stage + (size_t)i * pitch, (size_t)(group * m) * LEVEL_LANES);
         const int first = tile * m;
         const int pixels = columns - first < group * m ? columns - first : group * m;
         for (int i = 0; i < rows; ++i)
@@ -291,6 +298,7 @@ DN_INLINE void winograd_output_of(const int m, const int stride, const float *in
                 const int count = pixels - x < LEVEL_LANES ? pixels - x : LEVEL_LANES;
                 const float *from = stage + (size_t)i * pitch + (size_t)x * LEVEL_LANES;
                 float *to = y + (size_t)i * (size_t)w + (size_t)(first + x);
+                const float *add = accumulate ? to : residual ? residual + (to - y) : NULL;
                 vfloat square[LEVEL_LANES];
                 DN_UNROLL
                 for (int l = 0; l < LEVEL_LANES; ++l)
@@ -299,19 +307,20 @@ DN_INLINE void winograd_output_of(const int m, const int stride, const float *in
                 if (count == LEVEL_LANES && channels == LEVEL_LANES) {
                     DN_UNROLL
                     for (int l = 0; l < LEVEL_LANES; ++l) {
-                        float *at = to + (size_t)l * plane;
-                        vstore(at, accumulate ? vload(at) + square[l] : square[l]);
+                        const size_t at = (size_t)l * plane;
+                        vstore(to + at, add ? vload(add + at) + square[l] : square[l]);
                     }
                 } else {
                     DN_UNROLL
                     for (int l = 0; l < LEVEL_LANES; ++l)
                         if (l < channels) {
-                            float *at = to + (size_t)l * plane;
+                            const size_t at = (size_t)l * plane;
                             if (count == LEVEL_LANES)
-                                vstore(at, accumulate ? vload(at) + square[l] : square[l]);
+                                vstore(to + at, add ? vload(add + at) + square[l] : square[l]);
                             else
-                                vstore_partial(
-                                    at, accumulate ? vload_partial(at, count) + square[l] : square[l], count);
+                                vstore_partial(to + at,
+                                               add ? vload_partial(add + at, count) + square[l] : square[l],
+                                               count);
                         }
                 }
             }
@@ -321,11 +330,11 @@ DN_INLINE void winograd_output_of(const int m, const int stride, const float *in
 /* The inverse transform of one row of tiles of one block of channels, cut to rows x columns pixels of y. */
 static void winograd_output(int m, int stride, const float *in, size_t tile_stride, size_t point_stride,
                             int tiles, int channels, float *y, size_t plane, int w, int rows, int columns,
-                            bool accumulate) {
+                            bool accumulate, const dn_epilogue *epilogue) {
 #define OUTPUT_CASE(m_, stride_)                                                                             \
     if (m == (m_) && stride == (stride_))                                                                    \
         winograd_output_of(m_, stride_, in, tile_stride, point_stride, tiles, channels, y, plane, w, rows,   \
-                           columns, accumulate);
+                           columns, accumulate, epilogue);
     OUTPUT_CASE(4, 1)
     OUTPUT_CASE(3, 1)
     OUTPUT_CASE(2, 1)
