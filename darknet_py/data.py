@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ __all__ = [
     "image_files",
     "keep_inputs",
     "label_path",
+    "make_folder",
+    "new_folder",
     "read_labels",
     "read_list",
     "read_map",
@@ -75,6 +78,30 @@ def write_whole(path: PathLike, content: str | bytes) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise DataFileError(f"{target}: cannot write: {error.strerror or error}") from error
+
+
+def make_folder(folder: PathLike) -> None:
+    """Makes a folder, and those above it, if missing. Raises DataFileError."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataFileError(
+            f"{os.fspath(folder)}: cannot make this folder: {error.strerror or error}"
+        ) from error
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder that is made if missing; if the block fails and has written nothing, none is left behind."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        make_folder(folder)
+        yield folder
+    except BaseException:
+        for one in made:
+            with suppress(OSError):  # what is not empty stays
+                one.rmdir()
+        raise
 
 
 def keep_inputs(written: Sequence[PathLike], read: Sequence[PathLike]) -> None:
@@ -145,6 +172,14 @@ class DataFile:
         return count
 
     @property
+    def top(self) -> int:
+        """Of how many classes a classifier is asked: `top`, else 1."""
+        count = self.integer("top", 1)
+        if count < 1:
+            raise DataError(f"{self.path}: top: expected 1 or more, found {count}")
+        return count
+
+    @property
     def names(self) -> list[str] | None:
         """Class names: from the file `names`, else `labels`; None if neither is given."""
         for key in ("names", "labels"):
@@ -156,7 +191,7 @@ class DataFile:
         """As many as `classes` says: the lists of ImageNet go on with classes a network need not know."""
         if self.get("classes") is None:
             return lines
-        classes = self.integer("classes")
+        classes = self.classes
         if len(lines) < classes:
             raise DataError(f"{self.path}: classes = {classes}, but only {len(lines)} of them have a name")
         return lines[:classes]
@@ -194,6 +229,11 @@ class DataFile:
                 f"of {self.path.name} and those above it"
             )
         return found
+
+    def mentioned(self) -> list[Path]:
+        """What exists of all that the values name."""
+        found = (find_beside(value, self.path) for value in self._values.values() if value)
+        return [one for one in found if one is not None]
 
     def class_map(self, nodes: int) -> list[int] | None:
         """The list in the file that `map` names: the class of the network for every class of the labels.

@@ -11,6 +11,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -362,7 +364,7 @@ def read_dump(path: str | os.PathLike[str]) -> Trace:
             types = [str(name) for name in file["layer_types"]] if "layer_types" in file.files else []
     except FileNotFoundError:
         raise DataNotFoundError(f"{os.fspath(path)}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{os.fspath(path)}: no .npz of arrays: {error}") from error
     if not outputs:
         raise DataError(f"{os.fspath(path)}: has no arrays called layer_NN_output")

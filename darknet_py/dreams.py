@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ PathLike = str | os.PathLike[str]
 OCTAVE = 4 / 3  # between the sizes at which a picture is looked at
 MOST_OCTAVES = 32
 MOST_ZOOM = 16
+#: Layers behind which a map of an odd size has another size than the one it was made from.
+REGROWN = ("upsample", "deconvolutional", "reorg", "reorg3d")
 JITTER = 8  # pixels of random shift, so that strides leave no grid
 
 
@@ -82,6 +85,20 @@ class Dreamer:
             return False
         self._trainer.resize(width, height)
         return True
+
+    def side(self, wanted: float) -> int:
+        """A width or height near the wanted one, at which maps that are enlarged or split up again fit those
+        they are joined with: a multiple of the largest stride."""
+        return max(self._stride, int(wanted / self._stride + (0.5 if self._stride > 1 else 0)) * self._stride)
+
+    @cached_property
+    def _stride(self) -> int:
+        """The largest stride of a network in which sizes matter; 1 for others."""
+        layers, height = self.network.layers, self.network.input_shape[2]
+        if not self.resizable or not any(layer.type in REGROWN for layer in layers):
+            return 1
+        maps = [layer.out_shape[1] for layer in layers if len(layer.out_shape) == 3]
+        return max((height // size for size in maps if size > 1), default=1)
 
     def fit(self, picture: Floats) -> Floats:
         """The picture in its own size if the network can take it, else letterboxed to the network's."""
@@ -245,7 +262,7 @@ def _excite(
     dx, dy = (int(one) for one in draw.integers(-JITTER, JITTER, 2))
     mirrored = bool(draw.integers(2))
     view = images.crop(picture, dx, dy, width, height)
-    view = images.resize(view, max(1, int(width * scale)), max(1, int(height * scale)))
+    view = images.resize(view, dreamer.side(width * scale), dreamer.side(height * scale))
     if mirrored:
         view = images.flip(view)
     seen, moved = dreamer.gradient(view, lambda seen: excitement(seen, thresh), layer)

@@ -516,12 +516,16 @@ class Network:
         "letterbox" or "stretch". With a word tree ([softmax] tree=) the classes are its leaves, the
         probabilities absolute. image and errors as in detect.
         """
-        if any(layer.head for layer in self.layers):
-            raise StateError("this network is a detector: use detect")
+        self._refuse_heads()
         x = prepare(self, images.read(image, bgr=bgr), preprocess, ("crop", "letterbox", "stretch"))
         scores = self.scores(x)[0]
         best = np.argsort(-scores, kind="stable")[: max(top, 0)]
         return [(self._labels[int(i)], float(scores[i])) for i in best]
+
+    def _refuse_heads(self) -> None:
+        """Raises StateError for a detector, which gives boxes instead of a score per class."""
+        if any(layer.head for layer in self.layers):
+            raise StateError("this network is a detector: use detect")
 
     def __repr__(self) -> str:
         if self._handle is None:

@@ -20,6 +20,7 @@ Floats = npt.NDArray[np.float32]
 TILE = 200  # pixels per side of the jitter sheet's pictures
 SMALLEST_FILTER = 24  # pixels per side at which a filter is drawn, at least
 PATCHES = 100  # of a collage
+MOST_PIXELS = 1 << 28  # of a picture made here
 
 
 # ---- filters -------------------------------------------------------------------------------------------
@@ -42,7 +43,7 @@ def filters_picture(net: Network, layer: int | None = None) -> Floats:
     tiles = tiles.repeat(zoom, 2).repeat(zoom, 3)
     _, _, height, width = tiles.shape
     rows = -(-len(tiles) // columns)
-    if rows * height * columns * width > 1 << 28:
+    if rows * height * columns * width > MOST_PIXELS:
         raise ArgumentError(f"layer {index}: {len(tiles)} filters of {height} x {width} are too many to draw")
     sheet = np.ones((3, rows * (height + 1) + 1, columns * (width + 1) + 1), np.float32)
     for k, tile in enumerate(tiles):
@@ -63,6 +64,8 @@ def collages(net: Network, width: int, height: int, count: int, *, seed: int = 0
     size = filters.shape[3]
     if width < size or height < size:
         raise ArgumentError(f"a picture of {width} x {height} has no room for filters of {size} x {size}")
+    if width * height > MOST_PIXELS:
+        raise ArgumentError(f"expected at most {MOST_PIXELS} pixels, found {width} x {height}")
     opacity = _opacity(size)
     draw = np.random.default_rng(seed)
     for _ in range(count):

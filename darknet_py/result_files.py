@@ -6,7 +6,6 @@ picture.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from .errors import DataError, DataFileError
+from .json_text import json_text
 from .results import Detections
 
 __all__ = ["FORMATS", "Format", "ResultFiles", "coco_image_id", "image_name"]
@@ -78,7 +78,9 @@ class ResultFiles:
                 if path not in self._paths:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     self._paths[path] = None
-                with self._temporary(path).open("a", encoding="utf-8", newline="\n") as file:
+                with self._temporary(path).open(
+                    "a", encoding="utf-8", errors="surrogateescape", newline="\n"
+                ) as file:
                     file.write("".join(parts))
         except OSError as error:
             raise self._failed(error) from error
@@ -205,11 +207,11 @@ class Bdd(_Json):
     default_out = "bdd_results"
 
     def picture(self, index: int, path: str, found: Detections) -> Iterator[tuple[str, str]]:
-        name = json.dumps(self.identify(path), ensure_ascii=False)
+        name = json_text(self.identify(path))
         for class_id, score, (left, top, right, bottom) in zip(
             found.class_id, found.confidence, found.xyxy, strict=True
         ):
-            category = json.dumps(self.names[int(class_id)], ensure_ascii=False)
+            category = json_text(self.names[int(class_id)])
             yield self._object(
                 f'\t{{\n\t\t"name":{name},\n\t\t"category":{category},\n\t\t'
                 f'"bbox":[{left:f}, {top:f}, {right:f}, {bottom:f}],\n\t\t"score":{score:f}\n\t}}'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ImageError
+from .json_text import json_text
 from .names import Labels
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class Detections:
 
     def to_json(self) -> str:
         """to_dict as JSON text."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
+        return json_text(self.to_dict())
 
     def to_supervision(self) -> Any:
         """A supervision.Detections with the same boxes; needs the package supervision."""

@@ -30,16 +30,21 @@ JUMP = 64  # a stream jumps to another place of the text once in so many updates
 LEAST = 1e-4  # probabilities below are taken as 0 when text is generated, as in the reference
 
 
+def read_bytes(path: PathLike) -> bytes:
+    """A file whole. Raises DataError."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{os.fspath(path)}: cannot read: {error.strerror or error}") from error
+
+
 def read_symbols(path: PathLike, tokenized: bool = False) -> Symbols:
     """The symbols of a text file: its bytes or, if tokenised, the numbers it holds. Raises DataError."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot read: {error.strerror or error}") from error
+    data = read_bytes(path)
     if tokenized:
         try:
             return np.array(data.split(), np.int64)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise DataError(f"{path}: a tokenised text holds whole numbers only: {error}") from error
     return encode(data, str(path))
 
@@ -53,10 +58,7 @@ def encode(text: bytes, name: str = "text") -> Symbols:
 
 def read_tokens(path: PathLike) -> list[bytes]:
     """What each symbol of a tokenised text stands for, one per line; <NEWLINE> is a line's end."""
-    try:
-        lines = Path(path).read_bytes().splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: cannot read: {error.strerror or error}") from error
+    lines = read_bytes(path).splitlines()
     return [b"\n" if line == b"<NEWLINE>" else line + b" " for line in lines]
 
 
@@ -124,13 +126,19 @@ def generate(
     """Symbols that the network goes on with after reading `seed`; load it with time_steps=1.
 
     temperature: below 1 the likely ones become likelier. random: where chance comes from, default seed 0.
+    Arguments are checked at once, before the first symbol is asked for.
     """
-    if temperature <= 0:
-        raise ArgumentError(f"expected a temperature above 0, found {temperature}")
+    if not 0 < temperature < math.inf:
+        raise ArgumentError(f"expected a finite temperature above 0, found {temperature}")
     if not len(seed):
         raise ArgumentError("expected a seed of at least one symbol")
     inputs, _ = _check(net, seed, "seed")
-    chance = random or np.random.default_rng(0)
+    return _generated(net, seed, inputs, length, temperature, random or np.random.default_rng(0))
+
+
+def _generated(
+    net: Network, seed: Symbols, inputs: int, length: int, temperature: float, chance: np.random.Generator
+) -> Iterator[int]:
     with net.session() as session:
         for symbol in seed[:-1]:
             session.predict(_one_hot(np.array([symbol]), inputs))

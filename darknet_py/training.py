@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import classification, evaluation
-from .data import DataFile, labels_of
+from .data import DataFile, keep_inputs, labels_of, new_folder
 from .errors import ArgumentError, CfgError, DataError, DataNotFoundError
 from .loaders import Batch, ClassificationLoader, DetectionLoader, GridLoader, class_only_arguments, mixed
 from .logs import logger
@@ -119,12 +119,9 @@ def _same_list(figures: dict[str, Any], items: Sequence[str], what: str) -> None
         figures["list"] = found
 
 
-def _prepare_folder(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot make the backup folder: {error.strerror or error}") from error
-    return folder
+def _keep_inputs(csv: PathLike | None, *read: PathLike | None) -> None:
+    if csv is not None:
+        keep_inputs([csv], [path for path in read if path is not None])
 
 
 def _number(text: str | None, default: float) -> float:
@@ -239,8 +236,9 @@ def train_detector(
     resumed run keeps its seed.
     """
     info = data if isinstance(data, DataFile) else DataFile(data)
+    _keep_inputs(csv, info.path, cfg, weights, *info.mentioned())
     with ExitStack() as stack:
-        folder = _prepare_folder(Path(backup) if backup is not None else info.backup)
+        folder = stack.enter_context(new_folder(Path(backup) if backup is not None else info.backup))
         trainer, figures = _open(
             stack,
             cfg,
@@ -306,8 +304,9 @@ def train_classifier(
     Arguments as for train_detector; the score is the top-1 accuracy. max_batches 0 trains until interrupted.
     """
     info = data if isinstance(data, DataFile) else DataFile(data)
+    _keep_inputs(csv, info.path, cfg, weights, *info.mentioned())
     with ExitStack() as stack:
-        folder = _prepare_folder(Path(backup) if backup is not None else info.backup)
+        folder = stack.enter_context(new_folder(Path(backup) if backup is not None else info.backup))
         trainer, figures = _open(
             stack,
             cfg,
@@ -395,9 +394,10 @@ def train_text(
 
     tokenized: the file holds numbers of symbols instead of bytes. Other arguments as for train_detector.
     """
+    _keep_inputs(csv, text, cfg, weights)
     symbols = read_symbols(text, tokenized)
     with ExitStack() as stack:
-        folder = _prepare_folder(Path(backup))
+        folder = stack.enter_context(new_folder(Path(backup)))
         trainer, figures = _open(
             stack,
             cfg,

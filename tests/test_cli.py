@@ -517,3 +517,58 @@ def test_resuming_takes_nothing_but_the_checkpoint(cfg: str, drawn: str, model: 
         training.train_detector(drawn, cfg, backup="b", quiet=True, resume=True, clear=True)
     with pytest.raises(FileNotFoundError, match=r"none\.cfg"):
         training.train_detector(drawn, "none.cfg", backup="b", quiet=True, resume=True)
+
+
+def test_lines_of_training_never_replace_what_it_reads(cfg: str, drawn: str, tmp_path: Path) -> None:
+    info = dn.data.DataFile(drawn)
+    for path in (cfg, drawn, str(info.file("train")), str(info.file("names"))):
+        before = Path(path).read_bytes()
+        assert main(["detector", "train", drawn, cfg, "-max_batches", "1", "-csv", path, "-q"]) == 1
+        assert Path(path).read_bytes() == before
+
+
+def test_outputs_never_replace_the_network(
+    model: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in model:
+        before = Path(path).read_bytes()
+        assert main(["export", *model, path]) == 1
+        assert "is another file of this command" in capsys.readouterr().err
+        assert Path(path).read_bytes() == before
+
+
+@pytest.mark.parametrize("verb", ["predict", "try", "valid", "valid10", "validfull", "label", "csv", "test"])
+def test_classifier_commands_refuse_detectors(
+    verb: str, model: tuple[str, str], image: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list.txt").write_text(f"{image}\n")
+    (tmp_path / "x.data").write_text("classes=3\nnames=tiny.names\nvalid=list.txt\ntest=list.txt\n")
+    pictures = [image] if verb in ("predict", "try") else []
+    assert main(["classifier", verb, str(tmp_path / "x.data"), *model, *pictures]) == 1
+    assert capsys.readouterr().err == "darknet_py: this network is a detector: use detect\n"
+
+
+def test_impossible_numbers_and_files_are_one_line(
+    model: tuple[str, str], image: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg, weights = tmp_path / "c.cfg", tmp_path / "c.weights"
+    cfg.write_text(CLASSIFIER_CFG)
+    with dn.Network(cfg) as net:
+        net.save_weights(weights)
+    (tmp_path / "x.data").write_text("top=1\n")
+    (tmp_path / "zero.data").write_text("top=0\n")
+    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 no archive")
+    huge = "99999999999999999999999"
+    for arguments, status, message in (
+        (["classifier", "try", str(tmp_path / "x.data"), str(cfg), str(weights), image, "99"], 1, "found 99"),
+        (["classifier", "predict", str(tmp_path / "zero.data"), str(cfg), str(weights), image], 1, "top: ex"),
+        (["diff", model[0], str(tmp_path / "bad.npz")], 2, "no .npz of arrays"),
+        (["export", *model, "x.onnx", "-batch", huge], 2, "a whole number up to"),
+        (["mkimg", *model, huge, "9", "1", "mk"], 2, "a whole number up to"),
+        (["mkimg", *model, "999999999", "9", "1", "mk"], 1, "pixels, found 9 x 999999999"),
+        (["mkimg", *model, "9", "9", "1", f"{image}/mk"], 1, "cannot make this folder: Not a directory"),
+    ):
+        assert main(arguments) == status, arguments
+        error = capsys.readouterr().err
+        lines = [line for line in error.splitlines() if ": note:" not in line]
+        assert len(lines) == 1 and message in lines[0], error

@@ -212,3 +212,12 @@ def test_the_command_writes_a_picture_per_round(
     assert main(["nightmare", *model, paths[0], "4", "-rounds", "0"]) == 2
     assert main(["nightmare", *model, str(image), "9"]) == 1
     assert capsys.readouterr().err.endswith("expected a layer 0..7, found 9\n")
+
+
+def test_routes_behind_an_upsampling_agree_at_every_octave(tmp_path: Path, scene: np.ndarray) -> None:
+    small = "[convolutional]\nfilters=4\nsize=3\nstride=2\npad=1\nactivation=leaky\n"
+    head = "[net]\nwidth=32\nheight=32\nchannels=3\n"
+    cfg = f"{head}{small}{small}{small}[upsample]\nstride=2\n[route]\nlayers=-1,1\n{small}"
+    with dreams.Dreamer(*make(tmp_path, cfg), 5) as dreamer:
+        (made,) = dreams.dream(dreamer, scene, octaves=4, iters=12)
+    assert made.shape == scene.shape

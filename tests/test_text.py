@@ -12,6 +12,7 @@ import pytest
 
 import darknet_py as dn
 from darknet_py import text
+from darknet_py.cli import main
 from darknet_py.training import train_text
 
 CFG = """[net]
@@ -146,3 +147,41 @@ def test_what_is_no_text_is_refused(files: tuple[Path, Path], tmp_path: Path) ->
         ):
             with pytest.raises(dn.DarknetError, match=message):
                 list(text.generate(net, arguments[0], arguments[1], temperature=arguments[2]))
+
+
+def test_arguments_of_generate_are_checked_before_anything_is_written(
+    files: tuple[Path, Path], tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    weights, tokens = tmp_path / "net.weights", tmp_path / "tokens"
+    tokens.write_text("a\nb\n")
+    with dn.Network(files[1]) as net:
+        net.save_weights(weights)
+    command = ["rnn", "generate", str(files[1]), str(weights)]
+    for arguments, message in (
+        (["-temp", "nan"], b"temperature"),
+        (["-temp", "inf"], b"temperature"),
+        (["-temp", "0"], b"temperature"),
+        (["-tokens", str(tokens), "-seed", "1 300"], b"symbol 1 is 300"),
+        (["-tokens", str(tokens), "-seed", "1 999999999999999999999"], b"numbers of symbols"),
+    ):
+        assert main([*command, *arguments]) == 1
+        written = capfdbinary.readouterr()
+        assert not written.out and message in written.err and written.err.count(b"\n") == 1
+
+
+def test_a_run_that_fails_to_start_leaves_no_folder_and_keeps_its_text(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "huge").write_text("1 999999999999999999999 2")
+    before = files[0].read_text()
+    backup = tmp_path / "new" / "backup"
+    command = ["rnn", "train", str(files[1]), "-backup", str(backup), "-file"]
+    for arguments, message in (
+        ([str(tmp_path / "huge"), "-tokenized"], "whole numbers only"),
+        ([str(files[0]), "-csv", str(files[0])], "another file of this command"),
+        ([str(tmp_path / "none")], "none: cannot read: No such file"),
+    ):
+        assert main([*command, *arguments]) == 1
+        assert message in capsys.readouterr().err
+        assert not backup.parent.exists()
+    assert files[0].read_text() == before

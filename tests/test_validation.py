@@ -530,3 +530,22 @@ def test_yolo_train_learns_as_detector_train_does(tmp_path: Path, capsys: pytest
 def test_numbered_weights_come_as_often_as_the_command_says(plan: dict[str, int], due: list[int]) -> None:
     schedule = training.Schedule(Path("b"), "x", 40000, **plan)
     assert [n for n in range(1, 20001) if schedule.numbered(n)] == due
+
+
+@pytest.mark.parametrize("form", ["voc", "bdd", "kitti"])
+def test_names_of_pictures_need_not_be_utf8(
+    data: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.png")
+    Path(tmp_path / "set_001.png").rename(odd)
+    (tmp_path / "list.txt").write_bytes(os.fsencode(odd) + b"\n" + os.fsencode(tmp_path / "gone\udce9.png"))
+    data.write_text(data.read_text() + f"eval={form}\nresults={tmp_path}\n")
+    files = saved(tmp_path, TINY_CFG)
+    assert main(["detector", "valid", str(data), *files, "-thresh", "0", "--json"]) in (0, 1)
+    document = json.loads(capsys.readouterr().out.encode("utf-8"))
+    assert document["images"] == 1 and document["detections"]
+    if form == "bdd":
+        written = json.loads(Path(document["files"][0]).read_text("utf-8"))
+        assert {one["name"] for one in written} == {"caf\udce9"}
+    elif form == "voc":
+        assert any(b"caf\xe9 " in Path(one).read_bytes() for one in document["files"])

@@ -248,3 +248,14 @@ def test_the_tree_of_9000_classes_can_be_explored(capsys: pytest.CaptureFixture[
         == 0
     )
     assert "dog" in capsys.readouterr().out
+
+
+def test_build_never_writes_over_what_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths, classes = tmp_path / "x.txt", tmp_path / "x.map"
+    paths.write_text(PATHS)
+    classes.write_text("cat\ndog\n")
+    for arguments in (["-o", str(paths)], ["-o", str(tmp_path / "x.tree"), "-classes", str(classes)]):
+        assert main(["wordtree", "build", str(paths), *arguments]) == 1
+        assert "is another file of this command" in capsys.readouterr().err
+    assert paths.read_text() == PATHS and classes.read_text() == "cat\ndog\n"
+    assert not (tmp_path / "x.tree").exists()

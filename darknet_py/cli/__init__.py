@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
 
@@ -216,6 +217,13 @@ def _run(arguments: list[str]) -> int:
     return int(run(options) or 0)
 
 
+def _line(error: BaseException) -> str:
+    """An error in one line; of the system's own ones the file and the reason, without a number."""
+    if type(error).__module__ == "builtins" and isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit status."""
     from ..errors import DarknetError
@@ -223,6 +231,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Python leaves None where a stream was closed (`>&-`).
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123
+    # Names of files need not be UTF-8: they are printed as the bytes that they are.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         status = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
@@ -238,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("darknet_py: interrupted", file=sys.stderr)
         return 130
     except (DarknetError, OSError, MemoryError) as error:
-        print(f"darknet_py: {error or type(error).__name__}", file=sys.stderr)
+        print(f"darknet_py: {_line(error)}", file=sys.stderr)
         return 1
     except SystemExit as error:  # argparse: --help, or wrong arguments
         return error.code if isinstance(error.code, int) else 2

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ..network import Network
 
 
+MOST = (1 << 63) - 1  # of a whole number on the command line
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with Darknet's single dashes, no abbreviations, and errors in one line."""
 
@@ -59,6 +62,8 @@ def natural(text: str) -> int:
         value = -1
     if value < 0:
         raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, found {text}")
+    if value > MOST:
+        raise argparse.ArgumentTypeError(f"expected a whole number up to {MOST}, found {text}")
     return value
 
 

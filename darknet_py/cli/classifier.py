@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..json_text import json_text
 from .arguments import Parser, add_images, add_network, image_paths, load_network, natural, positive
 from .detector import configure_training, training_arguments
 
@@ -65,6 +65,7 @@ def open_classifier(options: argparse.Namespace, info: DataFile, quiet: bool = F
     from ..names import read_names
 
     net = load_network(options, info.names)
+    net._refuse_heads()
     if net.tree is None and info.get("tree"):
         net.tree = WordTree(info.file("tree"))
     if info.get("leaves"):
@@ -82,7 +83,7 @@ def run_predict(options: argparse.Namespace) -> int:
 
     info = DataFile(options.data)
     with open_classifier(options, info, options.quiet) as net:
-        return _predict(options, net, options.t or info.integer("top", 1))
+        return _predict(options, net, options.t or info.top)
 
 
 def _predict(options: argparse.Namespace, net: Network, top: int) -> int:
@@ -110,7 +111,7 @@ def _predict(options: argparse.Namespace, net: Network, top: int) -> int:
             print(f"{100 * probability:5.2f}%: {name}")
         sys.stdout.flush()
     if options.json:
-        print(json.dumps(documents, ensure_ascii=False, indent=1))
+        print(json_text(documents, indent=1))
     return 1 if failed else 0
 
 
@@ -136,18 +137,20 @@ def run_try(options: argparse.Namespace) -> int:
 
     info = DataFile(options.data)
     with open_classifier(options, info, options.quiet) as net:
+        if options.layer is not None:
+            net._layer_index(options.layer)
         x = prepare(net, images.read(options.image), options.preprocess, CLASSIFIER_FITS)
         x = (x - np.array(IMAGENET_MEAN)[:, None, None]) / np.array(IMAGENET_DEVIATION)[:, None, None]
         scores = net.scores(x.astype(np.float32))[0]
         values = None if options.layer is None else net.activations(x.astype(np.float32))[options.layer][0]
-        best = rank(scores, options.t or info.integer("top", 1))
-        names = net.names or [f"class {k}" for k in range(len(scores))]
+        best = rank(scores, options.t or info.top)
+        names = {k: net._labels[k] for k in best}
     if options.json:
         classes = [{"name": names[k], "probability": float(scores[k])} for k in best]
         document = {"image": options.image, "classes": classes}
         if values is not None:
             document["layer"] = values.ravel().tolist()
-        print(json.dumps(document, ensure_ascii=False, indent=1))
+        print(json_text(document, indent=1))
         return 0
     if values is not None:
         print("\n".join(f"{value:f}" for value in values.ravel()))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..json_text import json_text
 from .arguments import Parser, add_network, load_network, positive
 from .classifier import configure_fit, configure_prediction, open_classifier
 
@@ -54,7 +54,7 @@ class _Run:
         self.options = options
         self.info: DataFile = DataFile(options.data)
         self.images = _images(options, self.info, "valid")
-        self.top = options.t or self.info.integer("top", 1)
+        self.top = options.t or self.info.top
 
     def arguments(self) -> dict[str, Any]:
         """For evaluate_classifier and evaluate_resized."""
@@ -70,7 +70,7 @@ class _Run:
         if self.options.json:
             figures = {"images": result.images, "top1": result.top1, "k": result.k, "topk": result.topk}
             document = {**figures, "unreadable": list(result.unreadable)}
-            print(json.dumps(document, ensure_ascii=False, indent=1))
+            print(json_text(document, indent=1))
         return 1 if result.unreadable else 0
 
     def resized(self, views: Callable[[Network], Any]) -> int:
@@ -228,7 +228,7 @@ def run_csv(options: argparse.Namespace) -> int:
             failed = 1
             continue
         path, scores, _, info = one
-        print(path, *rank(scores, options.t or info.integer("top", 1)), sep="\t")
+        print(path, *rank(scores, options.t or info.top), sep="\t")
     return failed
 
 

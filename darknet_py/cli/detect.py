@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..json_text import json_text
 from .arguments import (
     Parser,
     add_detection,
@@ -104,7 +104,7 @@ def detect(options: argparse.Namespace, names: Sequence[str] | str | None) -> in
         writer.writerows(rows)
         write_whole(options.csv, text.getvalue())
     if options.json:
-        print(json.dumps(documents, ensure_ascii=False, indent=1))
+        print(json_text(documents, indent=1))
     elif place.last and not options.quiet:
         print(f"drawn: {place.folder if many else place.last}", file=sys.stderr)
     return 1 if failed else 0

@@ -4,9 +4,9 @@ validation.py."""
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
+from ..json_text import json_text
 from .arguments import Parser, add_fit, add_network, add_tree, fit_of, load_network, natural, part, positive
 from .detect import configure_output, detect
 from .measures import Measures, add_measures, difficult_list
@@ -32,7 +32,12 @@ def configure_training(parser: Parser, score: str) -> None:
     parser.flag("resume", help="go on from NAME_last.state in the backup folder")
     parser.flag("map", "score", help=f"evaluate on the valid list ({score}), and keep NAME_best.weights")
     parser.option("map_every", type=positive, metavar="N", help="updates between evaluations")
-    parser.option("max_batches", type=natural, metavar="N", help="updates to make, instead of the cfg's")
+    parser.option(
+        "max_batches",
+        type=natural,
+        metavar="N",
+        help="updates to make, instead of the cfg's (0: until interrupted)",
+    )
     parser.option(
         "save_every",
         type=positive,
@@ -174,7 +179,7 @@ def run_map(options: argparse.Namespace) -> int:
         document = result.to_dict(names)
         if report:
             document["metrics"] = report.to_dict()
-        print(json.dumps(document, ensure_ascii=False, indent=1))
+        print(json_text(document, indent=1))
     else:
         print("\n".join([*result.lines(names), *(["", *report.lines()] if report else [])]))
     return 1 if result.unreadable else 0

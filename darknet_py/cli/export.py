@@ -25,9 +25,11 @@ def configure_export(parser: Parser) -> None:
 
 def run_export(options: argparse.Namespace) -> int:
     """Gives 1 if -verify finds more than 1e-4 of an output's range."""
+    from ..data import keep_inputs
     from ..export import export_onnx, verify
     from ..network import Network
 
+    keep_inputs([options.out], [options.cfg, options.weights])
     with Network(
         options.cfg,
         options.weights,

@@ -4,11 +4,11 @@ figures; detector score and rescore, which work on result files."""
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..json_text import json_text
 from .arguments import Parser, part
 
 if TYPE_CHECKING:
@@ -148,11 +148,7 @@ def run_score(options: argparse.Namespace) -> int:
     )
     report = measures.report(names, len(names), options.iou_thresh, options.thresh)
     if report:
-        print(
-            json.dumps(report.to_dict(), ensure_ascii=False, indent=1)
-            if options.json
-            else "\n".join(report.lines())
-        )
+        print(json_text(report.to_dict(), indent=1) if options.json else "\n".join(report.lines()))
     return 0
 
 

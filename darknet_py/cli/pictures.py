@@ -84,6 +84,7 @@ def configure_nightmare(parser: Parser) -> None:
 def run_nightmare(options: argparse.Namespace) -> int:
     """Prints a line `N PATH` per picture."""
     from .. import dreams, images
+    from ..data import make_folder
     from ..progress import Bar
 
     stem = f"{Path(options.image).stem}_{Path(options.cfg).stem}_{options.layer}"
@@ -93,11 +94,11 @@ def run_nightmare(options: argparse.Namespace) -> int:
         options.cfg, options.weights, last, dialect=options.dialect, threads=options.threads
     ) as dreamer:
         picture = images.load(options.image, channels=dreamer.network.input_shape[1])
-        folder.mkdir(parents=True, exist_ok=True)
         with Bar("dreaming", options.rounds * options.iters, quiet=options.quiet) as bar:
             steps = _dream(options, dreamer, picture, bar.update)
             for number, made in enumerate(steps):
                 place = folder / f"{stem}_{number:06d}.jpg"
+                make_folder(folder)
                 images.save(made, place)
                 bar.clear()
                 print(f"{number} {place}", flush=True)
@@ -188,13 +189,14 @@ def configure_mkimg(parser: Parser) -> None:
 def run_mkimg(options: argparse.Namespace) -> int:
     """Prints the path of every picture."""
     from .. import images
+    from ..data import make_folder
     from ..pictures import collages
 
     with load_network(options) as net:
         made = collages(net, options.width, options.height, options.count, seed=options.seed)
         for number, picture in enumerate(made):
             place = Path(options.prefix) / f"gen_{number}.png"
-            place.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(place.parent)
             images.save(picture, place)
             print(place, flush=True)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,12 @@ def configure_train(parser: Parser) -> None:
     parser.flag("clear", help="count from 0, whatever the weights have seen")
     parser.flag("resume", help="go on from NAME_last.state in the backup folder")
     parser.option("backup", default="backup", metavar="FOLDER", help="for checkpoints (default backup)")
-    parser.option("max_batches", type=natural, metavar="N", help="updates to make, instead of the cfg's")
+    parser.option(
+        "max_batches",
+        type=natural,
+        metavar="N",
+        help="updates to make, instead of the cfg's (0: until interrupted)",
+    )
     parser.option("save_every", type=positive, metavar="N", help="updates between NAME_N.weights")
     parser.option("seed", type=natural, default=0, metavar="N", help="of all random choices (default 0)")
     parser.option("log_every", type=positive, metavar="N", help="updates between lines (default 10)")
@@ -86,7 +92,7 @@ def run_generate(options: argparse.Namespace) -> int:
     if options.tokens:
         try:
             seed = np.array(options.seed.split() or [0], np.int64)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise DataError(
                 f"-seed: with -tokens expected numbers of symbols, found {options.seed!r}"
             ) from error
@@ -100,11 +106,10 @@ def run_generate(options: argparse.Namespace) -> int:
             sys.stdout.buffer.flush()
 
     with _load(options) as net:
-        for symbol in seed:
-            show(int(symbol))
         chance = np.random.default_rng(options.srand)
-        for made in text.generate(net, seed, options.len, temperature=options.temp, random=chance):
-            show(made)
+        written = text.generate(net, seed, options.len, temperature=options.temp, random=chance)
+        for symbol in itertools.chain(seed, written):
+            show(int(symbol))
     if not options.quiet:
         sys.stdout.buffer.write(b"\n")
     return 0
@@ -156,11 +161,9 @@ def configure_vec(parser: Parser) -> None:
 
 def run_vec(options: argparse.Namespace) -> int:
     """Prints a line of numbers per line of text: the last recurrent layer's output after reading it."""
-    from pathlib import Path
-
     from .. import text
 
-    data = Path(options.file).read_bytes() if options.file else sys.stdin.buffer.read()
+    data = text.read_bytes(options.file) if options.file else sys.stdin.buffer.read()
     with _load(options) as net:
         for line in data.splitlines():
             print(",".join(f"{value:g}" for value in text.state(net, text.encode(line + b"\n"))))

@@ -4,10 +4,10 @@ them."""
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import Any
 
+from ..json_text import json_text
 from .arguments import Parser, add_fit, add_network, fit_of, load_network, part
 from .measures import Measures, add_measures, difficult_list
 
@@ -74,7 +74,7 @@ def validate(options: argparse.Namespace, **settings: Any) -> int:
         }
         if report:
             document["metrics"] = report.to_dict()
-        print(json.dumps(document, ensure_ascii=False, indent=1))
+        print(json_text(document, indent=1))
     else:
         print("\n".join([*result.files, *(["", *report.lines()] if report else [])]))
     if not options.quiet:
@@ -149,7 +149,7 @@ def run_recall(options: argparse.Namespace) -> int:
             "proposals_per_image": result.proposals_per_image,
             "unreadable": result.unreadable,
         }
-        print(json.dumps(document, ensure_ascii=False, indent=1))
+        print(json_text(document, indent=1))
     else:
         print(result.line(len(images) - 1))
     return 1 if result.unreadable else 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..json_text import json_text
 from .arguments import Parser, natural
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def run_build(options: argparse.Namespace) -> int:
     """Writes the files, and prints what the tree is like."""
     from .. import wordtree
     from ..boxes import WordTree
-    from ..data import write_whole
+    from ..data import keep_inputs, write_whole
     from ..errors import DataError
     from ..names import read_names
 
@@ -61,6 +61,8 @@ def run_build(options: argparse.Namespace) -> int:
         further[target.with_suffix(".map")] = "".join(f"{place[name]}\n" for name in classes)
     if target in further:
         raise DataError(f"{target}: the tree would have the name of its names or map; call it .tree")
+    read = [path for path in (options.paths, options.names, options.classes) if path]
+    keep_inputs([target, *further], read)
     wordtree.write(nodes, target)
     for path, text in further.items():
         write_whole(path, text)
@@ -73,7 +75,7 @@ def _print_counts(tree: WordTree, options: argparse.Namespace, **more: Any) -> N
 
     found = counts(tree)
     if options.json:
-        print(json.dumps({**found._asdict(), **more}, ensure_ascii=False, indent=1))
+        print(json_text({**found._asdict(), **more}, indent=1))
         return
     for name, value in found._asdict().items():
         if name != "split":
@@ -134,7 +136,7 @@ def _print_node(tree: WordTree, options: argparse.Namespace, names: list[str] | 
         "leaves": sum(bool(tree.leaves[one]) for one, _ in below),
     }
     if options.json:
-        print(json.dumps({**found, "subtree": [one for one, _ in below]}, ensure_ascii=False, indent=1))
+        print(json_text({**found, "subtree": [one for one, _ in below]}, indent=1))
         return
 
     def called(one: int) -> str:
