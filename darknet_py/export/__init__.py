@@ -8,14 +8,14 @@ Decoded, they are `boxes` (batch, n, 4): centre x, y, width, height relative to 
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._native import ffi, lib
-from ..errors import DataError, UnsupportedError
+from ..data import write_whole
+from ..errors import DataFileError, UnsupportedError
 from ..network import Network
 from .graph import Exporter
 from .heads import box_count, decode
@@ -108,18 +108,9 @@ def export_onnx(
         body, producer_name="darknet_py", opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8
     )
     onnx.checker.check_model(model, full_check=True)
-    _write(model.SerializeToString(), Path(path))
-
-
-def _write(data: bytes, path: Path) -> None:
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot write: {error.strerror or error}") from error
+    if not Path(path).parent.is_dir():
+        raise DataFileError(f"{path}: cannot write: there is no such folder")
+    write_whole(path, model.SerializeToString())
 
 
 def _all_boxes(net: Network, x: Any) -> tuple[Any, Any]:

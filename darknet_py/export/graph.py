@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..checking import sections
 from ..errors import UnsupportedError
 from ..network import Layer, Network
 
@@ -114,27 +114,21 @@ def text(layer: Layer, key: str, default: str) -> str:
 
 
 def whole(layer: Layer, key: str, default: int) -> int:
-    """A key as a whole number, with whatever follows the digits ignored."""
+    """A key as a whole number."""
     found = layer.option(key)
-    if found is None:
-        return default
-    match = re.match(r"[+-]?\d+", found)
-    return int(match.group()) if match else 0
+    return default if found is None else sections.integer(found)
 
 
 def number(layer: Layer, key: str, default: float) -> float:
     """A key as a number."""
     found = layer.option(key)
-    if found is None:
-        return default
-    match = re.match(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", found)
-    return float(match.group()) if match else 0.0
+    return default if found is None else sections.number(found)
 
 
 def numbers(layer: Layer, key: str) -> list[float]:
     """A key as a list of numbers."""
     found = layer.option(key)
-    return [] if not found else [float(part or 0) for part in found.split(",")]
+    return [] if not found else [sections.number(part) for part in found.split(",")]
 
 
 def references(layer: Layer, key: str) -> list[int]:

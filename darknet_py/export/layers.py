@@ -19,6 +19,15 @@ Floats = npt.NDArray[np.float32]
 # ---- convolutions and products -------------------------------------------------------------------------
 
 
+def _slopes(x: Exporter, params: dict[str, Floats]) -> npt.NDArray[np.float64]:
+    """scale / D of batch normalisation, D as the network's numerics say (compat.md 6.2)."""
+    variance = params["rolling_variance"].astype(np.float64)
+    pjreddie_cpu = x.net.numerics == "pjreddie-cpu"
+    return np.asarray(
+        params["scales"] / (np.sqrt(variance) + 1e-6 if pjreddie_cpu else np.sqrt(variance + 1e-5))
+    )
+
+
 def _folded(x: Exporter, layer: Layer, filters_axis: int) -> tuple[Floats, Floats]:
     """Weights and biases with batch normalisation folded in (compat.md 10.7), binary if the layer says so."""
     owner = layer
@@ -30,9 +39,7 @@ def _folded(x: Exporter, layer: Layer, filters_axis: int) -> tuple[Floats, Float
         mean = np.abs(weights).reshape(len(weights), -1).mean(1).reshape(-1, *[1] * (weights.ndim - 1))
         weights = np.where(weights > 0, mean, -mean)
     if "scales" in p:
-        variance = p["rolling_variance"].astype(np.float64)
-        spread = np.sqrt(variance) + 1e-6 if x.net.numerics == "pjreddie-cpu" else np.sqrt(variance + 1e-5)
-        factor = p["scales"] / spread
+        factor = _slopes(x, p)
         biases = biases - p["rolling_mean"] * factor
         weights = weights * factor.reshape([-1 if k == filters_axis else 1 for k in range(weights.ndim)])
     return weights.astype(np.float32), biases.astype(np.float32)
@@ -322,9 +329,7 @@ def crop(x: Exporter, layer: Layer) -> str:
 def batchnorm(x: Exporter, layer: Layer) -> str:
     """scale (x - mean) / D + bias, D as the network's numerics say."""
     p, g = layer.params, x.graph
-    variance = p["rolling_variance"].astype(np.float64)
-    spread = np.sqrt(variance) + 1e-6 if x.net.numerics == "pjreddie-cpu" else np.sqrt(variance + 1e-5)
-    factor = p["scales"] / spread
+    factor = _slopes(x, p)
     offset = p["biases"] - p["rolling_mean"] * factor
     shaped = [g.constant(one.reshape(1, -1, 1, 1).astype(np.float32)) for one in (factor, offset)]
     return str(g.add("Add", g.add("Mul", x.value(layer.index - 1), shaped[0]), shaped[1]))
