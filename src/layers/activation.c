@@ -37,11 +37,11 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
 
 static dn_status backward(const dn_layer *layer, dn_run *run) {
     const activation_settings *s = layer->settings;
-    float *delta = run->delta[layer->index], *input_delta = dn_run_input_delta(run, layer);
+    float *delta = run->delta[layer->index];
     run->ops->activate_gradient(run->device, s->activation, run->output[layer->index],
                                 dn_run_input(run, layer), delta, run->batch, channels(layer),
                                 layer->outputs / (size_t)channels(layer));
-    if (input_delta) run->ops->axpy(run->device, input_delta, 1, delta, (size_t)run->batch * layer->outputs);
+    dn_run_pass_delta(run, layer, 1);
     return DN_OK;
 }
 

@@ -41,13 +41,13 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
 
 static dn_status backward(const dn_layer *layer, dn_run *run) {
     const float *saved = run->saved[layer->index];
-    float *delta = run->delta[layer->index], *input_delta = dn_run_input_delta(run, layer);
+    float *delta = run->delta[layer->index];
     run->ops->batchnorm_backward(run->device, dn_run_input(run, layer), NULL, saved, saved + layer->in_c,
                                  dn_run_param(run, layer, SCALES), DN_ACTIVATION_LINEAR, delta,
                                  dn_run_gradient(run, layer, SCALES), dn_run_gradient(run, layer, BIASES),
                                  run->batch, layer->in_c, (size_t)layer->in_w * (size_t)layer->in_h,
                                  run->pjreddie_cpu);
-    if (input_delta) run->ops->axpy(run->device, input_delta, 1, delta, (size_t)run->batch * layer->outputs);
+    dn_run_pass_delta(run, layer, 1);
     return DN_OK;
 }
 

@@ -116,10 +116,7 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
 
 static dn_status backward(const dn_layer *layer, dn_run *run) {
     const cost_settings *s = layer->settings;
-    float *input_delta = dn_run_input_delta(run, layer);
-    if (input_delta)
-        run->ops->axpy(run->device, input_delta, s->scale, run->delta[layer->index],
-                       (size_t)run->batch * layer->inputs);
+    dn_run_pass_delta(run, layer, s->scale);
     return DN_OK;
 }
 

@@ -147,10 +147,7 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
 }
 
 static dn_status backward(const dn_layer *layer, dn_run *run) {
-    float *input_delta = dn_run_input_delta(run, layer);
-    if (input_delta)
-        run->ops->axpy(run->device, input_delta, 1, run->delta[layer->index],
-                       (size_t)run->batch * layer->outputs);
+    dn_run_pass_delta(run, layer, 1);
     return DN_OK;
 }
 

@@ -188,6 +188,14 @@ static inline float *dn_run_delta(const dn_run *run, const dn_layer *layer) {
     return run->delta ? run->delta[layer->index] : NULL;
 }
 
+/* Adds the layer's delta, times a factor, to that of its input, which is of the same size. */
+static inline void dn_run_pass_delta(const dn_run *run, const dn_layer *layer, float factor) {
+    float *input_delta = dn_run_input_delta(run, layer);
+    if (input_delta)
+        run->ops->axpy(run->device, input_delta, factor, run->delta[layer->index],
+                       (size_t)run->batch * layer->inputs);
+}
+
 /* ---- how the planner sees a layer ---- */
 
 typedef enum dn_lowered_kind {

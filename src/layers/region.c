@@ -150,7 +150,7 @@ static dn_status forward(const dn_layer *layer, dn_run *run) {
 static dn_status backward(const dn_layer *layer, dn_run *run) {
     const region_settings *s = layer->settings;
     size_t cells = (size_t)s->w * (size_t)s->h;
-    float *delta = run->delta[layer->index], *input_delta = dn_run_input_delta(run, layer);
+    float *delta = run->delta[layer->index];
     const float *output = run->output[layer->index];
     for (int b = 0; b < run->batch && !run->pjreddie_cpu; ++b)
         for (int a = 0; a < s->anchors_count; ++a) {
@@ -162,7 +162,7 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
             run->ops->activate_gradient(run->device, DN_ACTIVATION_LOGISTIC, output + masks, NULL,
                                         delta + masks, 1, 1, planes * cells);
         }
-    if (input_delta) run->ops->axpy(run->device, input_delta, 1, delta, (size_t)run->batch * layer->outputs);
+    dn_run_pass_delta(run, layer, 1);
     return DN_OK;
 }
 

@@ -182,10 +182,7 @@ dn_status dn_yolo_forward(const dn_layer *layer, dn_run *run) {
 
 dn_status dn_yolo_backward(const dn_layer *layer, dn_run *run) {
     const yolo_settings *s = layer->settings;
-    float *input_delta = dn_run_input_delta(run, layer);
-    if (input_delta)
-        run->ops->axpy(run->device, input_delta, s->delta_normalizer, run->delta[layer->index],
-                       (size_t)run->batch * layer->outputs);
+    dn_run_pass_delta(run, layer, s->delta_normalizer);
     return DN_OK;
 }
 
