@@ -5,6 +5,8 @@
  *
  * make build/release/benchmarks/train_layers
  * build/release/benchmarks/train_layers [CFG [threads [batch [repetitions [naive: 0 or 1]]]]] */
+#include "machine.h"
+
 #include "../src/backends/cpu/cpu.h"
 #include "../src/training/trainer.h"
 
@@ -29,20 +31,6 @@ static double now(void) {
     struct timespec t;
     clock_gettime(timer, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void print_machine(int count, char **arguments) {
-    char line[256], model[256] = "unknown processor\n";
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (strncmp(line, "model name", 10) == 0 && strchr(line, ':')) strcpy(model, strchr(line, ':') + 2);
-    if (file) fclose(file);
-    const time_t today = time(NULL);
-    char date[64];
-    strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", gmtime(&today));
-    printf("# %s# %s, level %s\n# command:", model, date, dn_kernels_get()->level);
-    for (int i = 0; i < count; ++i) printf(" %s", arguments[i]);
-    printf("\n");
 }
 
 static void randomize(float *x, size_t count, uint64_t stream, float range) {
