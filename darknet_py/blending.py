@@ -41,12 +41,13 @@ def mosaic(
     x: Floats, truth: Floats, others: Sequence[tuple[Floats, Floats]], choice: random.Random, bound: bool
 ) -> None:
     """Windows of four pictures around a random cut, in place. Boxes of which less than a pixel shows in their
-    window are dropped, others are cut at the picture's edge; bound: at their window's."""
+    window are dropped, others are cut at the picture's edge; bound: at their window's. Classes count by their
+    part of the area."""
     _, height, width = x.shape
     cut_x = round(width * choice.uniform(MOSAIC_MARGIN, 1 - MOSAIC_MARGIN))
     cut_y = round(height * choice.uniform(MOSAIC_MARGIN, 1 - MOSAIC_MARGIN))
     sources = [(x.copy(), truth.copy()), *others]
-    rows = []
+    rows, shares = [], []
     for k, (picture, labels) in enumerate(sources[:4]):
         left, right = ((0, cut_x), (cut_x, width))[k % 2]
         top, bottom = ((0, cut_y), (cut_y, height))[k // 2]
@@ -54,10 +55,16 @@ def mosaic(
         from_y = choice.randint(0, height - (bottom - top))
         window = picture[:, from_y : from_y + bottom - top, from_x : from_x + right - left]
         x[:, top:bottom, left:right] = window
+        if truth.ndim == 1:
+            shares.append(np.float32((right - left) * (bottom - top) / (width * height)) * labels)
+            continue
         shift = np.array([left - from_x, top - from_y], np.float32)
         tile = np.array([left, top, right, bottom], np.float32)
         rows.append(_moved(labels[labels[:, 0] != 0], shift, tile, (width, height), bound))
-    _keep(truth, np.concatenate(rows))
+    if truth.ndim == 1:
+        truth[:] = np.sum(shares, 0)
+    else:
+        _keep(truth, np.concatenate(rows))
 
 
 def _moved(rows: Floats, shift: Floats, tile: Floats, size: tuple[int, int], bound: bool) -> Floats:

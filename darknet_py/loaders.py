@@ -108,8 +108,7 @@ class _Loader:
         self.close()
 
     def blend(self, kinds: Sequence[str], mosaic_bound: bool = False) -> None:
-        """Makes half of the pictures blends of several: "mixup", "mosaic" (detectors) or "cutmix"
-        (classifiers)."""
+        """Makes half of the pictures blends of several: "mosaic", "mixup", or "cutmix" (classifiers)."""
         self._blends, self._mosaic_bound = tuple(kinds), mosaic_bound
 
     def size(self, step: int) -> Size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -18,6 +19,7 @@ from ._native import ffi, lib
 from .boxes import WordTree
 from .errors import (
     ArgumentError,
+    CfgError,
     CfgFileError,
     CfgNotFoundError,
     StateError,
@@ -113,6 +115,12 @@ class Layer:
     def option(self, key: str) -> str | None:
         """Value of a key of the layer's cfg section as text, None if absent."""
         return _maybe_text(lib.dn_layer_option(self._network._use(), self.index, key.encode()))
+
+    def number(self, key: str, default: float) -> float:
+        """The same as a number, as the core reads numbers: the beginning of the text counts, with a warning
+        if there is more; what is none is 0."""
+        value = lib.dn_layer_number(self._network._use(), self.index, key.encode(), default)
+        return _finite(value, f"layer {self.index} [{self.type}] {key}")
 
     def _param_shape(self, k: int) -> tuple[int, ...]:
         dims, count = ffi.new("int[5]"), ffi.new("size_t *")
@@ -340,6 +348,10 @@ class Network:
         """Value of a [net] key as text, None if absent."""
         return _maybe_text(lib.dn_network_option(self._use(), key.encode()))
 
+    def number(self, key: str, default: float) -> float:
+        """The same as a number; see Layer.number."""
+        return _finite(lib.dn_network_number(self._use(), key.encode(), default), f"[net] {key}")
+
     @property
     def tree(self) -> WordTree | None:
         """The word tree of a classifier, whose nodes are the classes: that of the last [softmax] with one."""
@@ -535,6 +547,12 @@ class Network:
 
 def _text(pointer: Any) -> str:
     return str(ffi.string(pointer).decode("utf-8", "replace"))
+
+
+def _finite(value: float, key: str) -> float:
+    if not math.isfinite(value):
+        raise CfgError(f"{key}: the number is too large")
+    return value
 
 
 def _maybe_text(pointer: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""The figures of a training run in files: metrics.jsonl and metrics.csv, a line per update and per score."""
+"""The figures of a training run in files: NAME_metrics.jsonl and .csv, a line per update and per score."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = ("iteration", "loss", "average", "rate", "seconds", "images", "images_
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl; one that a killed run left half written is passed over."""
+    """The lines of a NAME_metrics.jsonl; one that a killed run left half written is passed over."""
     result = []
     for line in Path(path).read_text("utf-8", "replace").splitlines():
         try:
@@ -31,12 +31,15 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 class Metrics:
-    """Appends to the files, line by line. after: a resumed run's updates so far: lines of later ones, which
-    will be made again, are removed; None starts new files. more: another .csv file with the same lines."""
+    """Appends to the files `stem`.jsonl and .csv, line by line.
 
-    def __init__(self, folder: Path, *, after: int | None = None, more: Path | None = None) -> None:
-        self.path = folder / "metrics.jsonl"
-        tables = [folder / "metrics.csv", *([more] if more is not None else [])]
+    after: a resumed run's updates so far: lines of later ones, which will be made again, are removed; None
+    starts new files. more: another .csv file with the same lines.
+    """
+
+    def __init__(self, stem: Path, *, after: int | None = None, more: Path | None = None) -> None:
+        self.path = stem.with_name(f"{stem.name}.jsonl")
+        tables = [stem.with_name(f"{stem.name}.csv"), *([more] if more is not None else [])]
         header = ",".join(COLUMNS) + "\n"
         rows = read_metrics(self.path) if after is not None and self.path.exists() else []
         rows = [row for row in rows if row["iteration"] <= (after or 0)]

@@ -95,7 +95,7 @@ def require_matplotlib() -> None:
 
 
 def charts(metrics: Path, path: Path) -> None:
-    """Draws loss, running average, learning rate and scores of a metrics.jsonl. Raises UnsupportedError
+    """Draws loss, running average, learning rate and scores of a NAME_metrics.jsonl. Raises UnsupportedError
     without matplotlib."""
     require_matplotlib()
     from matplotlib.figure import Figure  # figures of their own, without pyplot, need no display

@@ -7,6 +7,7 @@ list, when it is evaluated) and NAME_final.weights; and its figures, which run_m
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
@@ -132,9 +133,9 @@ class _Interrupts:
 
 def remove_torn(folder: Path, name: str) -> None:
     """Removes what killed runs of this name left half written: NAME_TAG.PID.N of processes that are gone."""
-    for path in folder.glob(".metrics.*.tmp"):
+    for path in folder.glob(f".{glob.escape(name)}_metrics.*.tmp"):
         path.unlink(missing_ok=True)
-    for path in folder.glob(f"{name}_*"):
+    for path in folder.glob(f"{glob.escape(name)}_*"):
         found = re.fullmatch(r".*\.(?:state|weights)\.(\d+)\.\d+", path.name)
         if found and not _alive(int(found.group(1))):
             path.unlink(missing_ok=True)

@@ -167,6 +167,10 @@ DN_API int dn_network_outputs(const dn_network *network, const int **indices);
 DN_API const char *dn_network_option(const dn_network *network, const char *key);
 /* The same for layer i's section. */
 DN_API const char *dn_layer_option(const dn_network *network, int layer, const char *key);
+/* The same as a number, read as all numbers of a cfg are: what the text begins with, and a warning if there
+ * is more to it, or no number; fallback if the key is absent. */
+DN_API double dn_network_number(const dn_network *network, const char *key, double fallback);
+DN_API double dn_layer_number(const dn_network *network, int layer, const char *key, double fallback);
 
 DN_API const char *dn_layer_type_name(const dn_network *network, int layer);
 /* shape: {c, h, w}, or {outputs, 0, 0} for layers whose output is a vector. */

@@ -335,7 +335,7 @@ def test_training_leaves_checkpoints_and_lines(
     assert output.out.count("mAP@0.50") == 2
     names = sorted(path.name for path in Path("kept").iterdir())
     weights = [f"shapes_{tag}.weights" for tag in ("5", "best", "final", "last")]
-    others = ("metrics.csv", "metrics.jsonl", "shapes_last.state", "shapes_batch.jpg")
+    others = ("shapes_metrics.csv", "shapes_metrics.jsonl", "shapes_last.state", "shapes_batch.jpg")
     assert names == sorted([*weights, *others])
     assert (
         Path("kept", "shapes_final.weights").read_bytes() == Path("kept", "shapes_last.weights").read_bytes()

@@ -83,6 +83,17 @@ def test_the_backward_pass_stops_for_good_or_for_so_many_updates(value: str, rea
     assert found == reached
 
 
+@pytest.mark.parametrize("optimiser", ["", "adam=1\n"])
+def test_decay_does_not_move_what_the_backward_pass_does_not_reach(optimiser: str) -> None:
+    cfg = f"{NET}decay=.1\n{optimiser}{CONV}{CONV}stopbackward=3\n{LAST}"
+    with dn.Network.from_string(cfg, seed=1) as net, dn.Trainer(net) as trainer:
+        before, moves = net.layers[0].params["weights"], []
+        for _ in range(10):
+            trainer.step(np.ones((1, 3, 5, 6), np.float32), np.eye(2, dtype=np.float32)[:1])
+            moves.append(bool((net.layers[0].params["weights"] != before).any()))
+    assert moves == [False] * 7 + [True] * 3  # two passes make an update
+
+
 def test_clip_of_a_layer_counts_before_that_of_the_network() -> None:
     still = NET.replace("learning_rate=.5", "learning_rate=0")
     cfg = f"{still}clip=.1\n{CONV}{CONV}clip=.05\n[connected]\noutput=2\n"

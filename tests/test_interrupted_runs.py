@@ -80,10 +80,10 @@ def cfg(tmp_path: Path) -> str:
 def timeless(folder: Path) -> dict[str, Any]:
     """All that a run leaves behind, without the times it took."""
     files: dict[str, Any] = {path.name: path.read_bytes() for path in folder.iterdir()}
-    del files["metrics.jsonl"]
-    with (folder / "metrics.csv").open() as file:
+    del files["net_metrics.jsonl"]
+    with (folder / "net_metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    files["metrics.csv"] = [{k: v for k, v in row.items() if "second" not in k} for row in rows]
+    files["net_metrics.csv"] = [{k: v for k, v in row.items() if "second" not in k} for row in rows]
     return files
 
 
@@ -97,11 +97,11 @@ def test_a_run_killed_at_any_point_ends_with_the_same_bytes(drawn: str, cfg: str
     assert sum(hits.values()) == KILLS and hits.get("writing state", 0) > 0, hits
     whole = timeless(tmp_path / "runs" / "whole")
     assert set(whole) == {
-        "metrics.csv",
+        "net_metrics.csv",
         "net_batch.jpg",
         *(f"net_{tag}" for tag in ("best.weights", "final.weights", "last.weights", "last.state")),
     }
-    assert [int(row["iteration"]) for row in whole["metrics.csv"] if row["loss"]] == list(range(1, 61))
+    assert [int(row["iteration"]) for row in whole["net_metrics.csv"] if row["loss"]] == list(range(1, 61))
     for folder in (tmp_path / "runs").glob("killed*"):
         assert timeless(folder) == whole, folder
 
@@ -196,7 +196,7 @@ def test_what_is_not_finite_is_told_with_layer_images_and_checkpoint(
         "last good checkpoint: told/net_last.state (update 4)",
     ):
         assert part in message
-    last = read_metrics("told/metrics.jsonl")[-1]
+    last = read_metrics("told/net_metrics.jsonl")[-1]
     assert last["iteration"] == 7 and len(last["batch"]) == 2
     assert all(Path(path).is_file() for path in last["batch"])
 
@@ -206,7 +206,7 @@ def test_bad_batches_leave_no_trace_when_they_are_skipped(drawn: str, cfg: str, 
     run: dict[str, Any] = {"quiet": True, "max_batches": 10, "skip_bad": True}
     result = training.train_detector(drawn, cfg, backup="skip", last_every=4, **run)
     assert result.iteration == 10 and np.isfinite(result.loss)
-    rows = read_metrics("skip/metrics.jsonl")
+    rows = read_metrics("skip/net_metrics.jsonl")
     assert [row["iteration"] for row in rows if "not_finite" in row] == [3, 7]
     assert [row["iteration"] for row in rows if "loss" in row] == [1, 2, 4, 5, 6, 8, 9, 10]
     poisoned |= set(range(100))

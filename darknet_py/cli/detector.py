@@ -25,19 +25,18 @@ def run_test(options: argparse.Namespace) -> int:
     return detect(options, options.names or DataFile(options.data).names)
 
 
-def configure_training(parser: Parser, score: str) -> None:
-    """What training a detector and a classifier have in common."""
-    add_network(parser, data=True, weights="optional")
+def configure_run(parser: Parser, backup: str) -> None:
+    """What all training runs have in common. backup: where checkpoints go by default."""
     parser.flag("clear", help="count images from 0, whatever the weights have seen")
     parser.flag("resume", help="go on from NAME_last.state in the backup folder")
-    parser.flag("map", "score", help=f"evaluate on the valid list ({score}), and keep NAME_best.weights")
-    parser.option("map_every", type=positive, metavar="N", help="updates between evaluations")
+    parser.flag("partial", help="accept weights of the first layers only")
     parser.option(
         "max_batches",
         type=natural,
         metavar="N",
         help="updates to make, instead of the cfg's (0: until interrupted)",
     )
+    parser.option("backup", metavar="FOLDER", help=f"for checkpoints ({backup})")
     parser.option(
         "save_every",
         type=positive,
@@ -47,48 +46,62 @@ def configure_training(parser: Parser, score: str) -> None:
     parser.option(
         "last_every", type=positive, default=100, metavar="N", help="updates between NAME_last (default 100)"
     )
+    parser.flag("skip_bad", help="leave out updates that are not finite, and go on")
+    parser.option("seed", type=natural, default=0, metavar="N", help="of all random choices (default 0)")
+    parser.flag("plot", help="draw NAME_charts.png with every checkpoint (needs matplotlib)")
+    parser.option(
+        "log_every", type=positive, metavar="N", help="updates between lines (default 10; none on a terminal)"
+    )
+    parser.option("csv", metavar="FILE", help="write a line per update to this file, too")
+
+
+def run_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of configure_run as fields of RunOptions."""
+    keys = (
+        "clear",
+        "resume",
+        "partial",
+        "max_batches",
+        "backup",
+        "save_every",
+        "last_every",
+        "skip_bad",
+        "seed",
+        "plot",
+        "log_every",
+        "csv",
+        "threads",
+        "quiet",
+    )
+    return {key: getattr(options, key) for key in keys}
+
+
+def configure_training(parser: Parser, score: str) -> None:
+    """What training a detector and a classifier have in common."""
+    add_network(parser, data=True, weights="optional")
+    configure_run(parser, "instead of the .data file's")
+    parser.flag("map", "score", help=f"evaluate on the valid list ({score}), and keep NAME_best.weights")
+    parser.option("map_every", "valid_every", type=positive, metavar="N", help="updates between evaluations")
     parser.option(
         "patience",
         type=positive,
         default=0,
         metavar="N",
-        help="stop after N evaluations without a better score (with -map)",
+        help="stop after N evaluations without a better score",
     )
-    parser.flag("skip_bad", help="leave out updates that are not finite, and go on")
-    parser.flag("plot", help="draw NAME_charts.png with every checkpoint (needs matplotlib)")
-    parser.option("backup", metavar="FOLDER", help="for checkpoints, instead of the .data file's")
-    parser.flag("partial", help="accept weights of the first layers only")
     parser.option(
         "workers", type=positive, default=2, metavar="N", help="threads that prepare pictures (default 2)"
     )
-    parser.option("seed", type=natural, default=0, metavar="N", help="of all random choices (default 0)")
-    parser.option(
-        "log_every", type=positive, metavar="N", help="updates between lines (default 10; none on a terminal)"
-    )
-    parser.option("csv", metavar="FILE", help="write a line per update to this file")
 
 
 def training_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """The options of configure_training as arguments of train_detector and train_classifier."""
+    """The options of configure_training as fields of RunOptions."""
     return {
-        "clear": options.clear,
-        "resume": options.resume,
-        "score": options.map,
+        **run_arguments(options),
+        "score": bool(options.map or options.map_every or options.patience),
         "score_every": options.map_every,
-        "max_batches": options.max_batches,
-        "backup": options.backup,
-        "save_every": options.save_every,
-        "last_every": options.last_every,
         "patience": options.patience,
-        "skip_bad": options.skip_bad,
-        "plot": options.plot,
-        "threads": options.threads,
         "workers": options.workers,
-        "seed": options.seed,
-        "partial": options.partial,
-        "quiet": options.quiet,
-        "log_every": options.log_every,
-        "csv": options.csv,
     }
 
 

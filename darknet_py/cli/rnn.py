@@ -7,7 +7,8 @@ import itertools
 import sys
 from typing import TYPE_CHECKING
 
-from .arguments import Parser, add_network, natural, positive
+from .arguments import Parser, add_network, natural
+from .detector import configure_run, run_arguments
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -25,19 +26,7 @@ def configure_train(parser: Parser) -> None:
         "file", default="data/shakespeare.txt", metavar="TEXT", help="to learn (default data/shakespeare.txt)"
     )
     _configure_tokens(parser)
-    parser.flag("clear", help="count from 0, whatever the weights have seen")
-    parser.flag("resume", help="go on from NAME_last.state in the backup folder")
-    parser.option("backup", default="backup", metavar="FOLDER", help="for checkpoints (default backup)")
-    parser.option(
-        "max_batches",
-        type=natural,
-        metavar="N",
-        help="updates to make, instead of the cfg's (0: until interrupted)",
-    )
-    parser.option("save_every", type=positive, metavar="N", help="updates between NAME_N.weights")
-    parser.option("seed", type=natural, default=0, metavar="N", help="of all random choices (default 0)")
-    parser.option("log_every", type=positive, metavar="N", help="updates between lines (default 10)")
-    parser.option("csv", metavar="FILE", help="write a line per update to this file")
+    configure_run(parser, "default backup")
 
 
 def run_train(options: argparse.Namespace) -> int:
@@ -49,16 +38,7 @@ def run_train(options: argparse.Namespace) -> int:
         options.cfg,
         options.weights,
         tokenized=options.tokenized,
-        clear=options.clear,
-        resume=options.resume,
-        backup=options.backup,
-        max_batches=options.max_batches,
-        save_every=options.save_every,
-        threads=options.threads,
-        seed=options.seed,
-        quiet=options.quiet,
-        log_every=options.log_every,
-        csv=options.csv,
+        **run_arguments(options),
     )
     return 130 if result.interrupted else 0
 

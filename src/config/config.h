@@ -59,6 +59,8 @@ const char *dn_option_raw(const dn_section *section,
 dn_status dn_option_int(int *out, dn_section *section, const char *key, int low, int high);
 dn_status dn_option_int_or(int *out, dn_section *section, const char *key, int fallback, int low, int high);
 dn_status dn_option_flag(bool *out, dn_section *section, const char *key); /* non-zero integer */
+double dn_option_number(const dn_section *section, const char *key,
+                        double fallback); /* as above; no limits */
 dn_status dn_option_float(float *out, dn_section *section, const char *key, float low, float high);
 dn_status dn_option_float_or(float *out, dn_section *section, const char *key, float fallback, float low,
                              float high);

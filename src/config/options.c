@@ -131,6 +131,15 @@ dn_status dn_option_float(float *out, dn_section *section, const char *key, floa
     return to_float(out, section, key, text, low, high);
 }
 
+double dn_option_number(const dn_section *section, const char *key, double fallback) {
+    const dn_entry *entry = find(section, key);
+    if (!entry) return fallback;
+    const char *end;
+    double value = dn_parse_float(entry->value, &end);
+    mention_rest(section, key, entry->value, end, value);
+    return value;
+}
+
 dn_status dn_option_float_or(float *out, dn_section *section, const char *key, float fallback, float low,
                              float high) {
     const char *text;

@@ -95,6 +95,8 @@ dn_status dn_runner_forward(dn_runner *runner);
 dn_status dn_runner_backward(dn_runner *runner, int from);
 /* One layer of these, for who wants to look between them. */
 dn_status dn_runner_forward_layer(dn_runner *runner, int layer);
+/* The layer at which the backward pass ends; those before get no gradient. */
+int dn_runner_first_learner(const dn_runner *runner);
 dn_status dn_runner_backward_layer(dn_runner *runner, int layer);
 /* Mean of the costs of the layers that have one. */
 float dn_runner_cost(const dn_runner *runner);

@@ -84,6 +84,15 @@ const char *dn_layer_option(const dn_network *network, int layer, const char *ke
     return layer_at(network, layer) ? dn_option_raw(&network->config->sections[layer + 1], key) : NULL;
 }
 
+double dn_network_number(const dn_network *network, const char *key, double fallback) {
+    return dn_option_number(&network->config->sections[0], key, fallback);
+}
+
+double dn_layer_number(const dn_network *network, int layer, const char *key, double fallback) {
+    return layer_at(network, layer) ? dn_option_number(&network->config->sections[layer + 1], key, fallback)
+                                    : fallback;
+}
+
 const char *dn_layer_type_name(const dn_network *network, int layer) {
     const dn_layer *l = layer_at(network, layer);
     return l ? l->type->name : NULL;

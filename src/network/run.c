@@ -209,12 +209,18 @@ static bool stops_before(const dn_run *run, const dn_layer *layer) {
     return layer->stop_backward == 1 || run->updates < (uint64_t)layer->stop_backward;
 }
 
+int dn_runner_first_learner(const dn_runner *runner) {
+    int i = runner->run.count;
+    while (i > 0 && !stops_before(&runner->run, &runner->run.layers[i - 1])) --i;
+    return i;
+}
+
 dn_status dn_runner_backward(dn_runner *runner, int from) {
     dn_run *run = &runner->run;
     if (run->input_delta)
         run->ops->fill(run->device, run->input_delta, 0, (size_t)run->batch * runner->network->net.inputs);
-    for (int i = from; i >= 0 && !stops_before(run, &run->layers[i]); --i)
-        DN_TRY(dn_runner_backward_layer(runner, i));
+    int first = dn_runner_first_learner(runner);
+    for (int i = from; i >= first; --i) DN_TRY(dn_runner_backward_layer(runner, i));
     for (int i = 0; i < run->count; ++i) /* nothing has come there */
         if (runner->unset[i]) clear_delta(runner, i);
     return run->ops->synchronize(run->device);

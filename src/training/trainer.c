@@ -184,8 +184,10 @@ static void update_param(dn_trainer *trainer, const dn_layer *layer, const dn_pa
     if (limit > 0) ops->clamp(trainer->device, w, limit, param->count);
 }
 
-/* Whether the cfg says that a parameter stays as it is in this update. */
+/* Whether the cfg says that a parameter stays as it is in this update. Where the backward pass does not come,
+ * decay alone would move it (and Adam would make large steps of that). */
 static bool is_frozen(const dn_trainer *trainer, const dn_layer *layer, const dn_param *param) {
+    if (layer - trainer->network->layers < dn_runner_first_learner(&trainer->runner)) return true;
     uint64_t wait = (uint64_t)layer->burnin_update * (uint64_t)trainer->network->net.burn_in;
     return layer->dont_update || dn_trainer_iteration(trainer) < wait ||
            (layer->train_only_bn && param->role == DN_PARAM_WEIGHT);
