@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import darknet_py
+from darknet_py.logs import logger
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,6 +27,14 @@ def _away_from_the_sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator
     os.chdir(tmp_path_factory.mktemp("work"))
     yield
     os.chdir(before)
+
+
+@pytest.fixture(autouse=True)
+def _as_loud_as_before() -> Iterator[None]:
+    """The command line with -q keeps the package's logger quiet."""
+    before = logger.level
+    yield
+    logger.setLevel(before)
 
 
 TINY_CFG = """
