@@ -18,7 +18,7 @@ class RunOptions:
     """The keyword arguments of all functions that train. What a kind of run cannot have is refused.
 
     clear: forget how many images the weights have seen. resume: go on from NAME_last.state, with its seed.
-    partial: accept weights of the first layers only. seed: of all random choices. threads: processors.
+    partial: accept weights that go on after the last layer. seed: of all random choices. threads: processors.
     workers: threads that prepare pictures. most_bad: part of the pictures, of the label files and of the
     labels that may be wrong and are left out.
 

@@ -19,7 +19,7 @@ from .data import DataFile, keep_inputs, labels_of, new_folder
 from .errors import ArgumentError, CfgError, DataError, DataNotFoundError
 from .feeding import classification_loader, detection_loader, scales, tell_without_effect
 from .loaders import Batch, DetectionLoader
-from .logs import logger
+from .logs import captured, logger
 from .network import Network
 from .progress import TrainingReport
 from .run_checks import FirstEpoch, tell_empty_classes
@@ -105,9 +105,9 @@ class _Job:
         """With the figures to go on with: at least seed, size, and a print of the cfg."""
         told = self.options
         # A checkpoint keeps this path, to find the files that the cfg names from any working directory.
-        net = self._stack.enter_context(
-            Network(Path(cfg).absolute(), weights, threads=told.threads, seed=told.seed, partial=told.partial)
-        )
+        net = self._stack.enter_context(Network(Path(cfg).absolute(), threads=told.threads, seed=told.seed))
+        if weights is not None:
+            _load_start(net, weights, told.partial)
         if told.clear:
             net.seen = 0
         size, read = net.input_shape[:1:-1], _print_of([Path(cfg).read_bytes()])
@@ -189,6 +189,16 @@ class _Job:
         if told.resume:
             run.remember(self.figures)
         return run.go()
+
+
+def _load_start(net: Network, weights: PathLike, partial: bool) -> None:
+    """Parameters to start from. A file that ends after any layer is a backbone: the other layers keep their
+    random values, which is said. One that goes on after the last layer belongs to another cfg."""
+    path = Path(weights)
+    with captured() as told:
+        net.load_weights(path, partial=partial or (path.is_file() and path.stat().st_size <= net.weights_bytes))
+    for _, message in told:
+        logger.warning("%s", message)
 
 
 def _print_of(parts: Iterable[bytes]) -> str:

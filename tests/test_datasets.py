@@ -115,6 +115,37 @@ def test_difficult_objects_go_all_the_way_to_the_evaluation(shapes: Path, tmp_pa
     assert result.tp == sum(map(len, easy)) and result.fp == 0  # found difficult ones don't count as wrong
 
 
+def test_a_validation_list_can_be_drawn(
+    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = datasets.convert(shapes, tmp_path / "voc", to="voc").path
+    for path in (folder / "ImageSets/Main").glob("*.txt"):
+        path.unlink()  # as people's own folders come
+    first = folder / "Annotations" / "00003.xml"
+    first.write_text(first.read_text().replace("<difficult>0<", "<difficult>1<", 1))
+    everything = content(read(folder))["train"]
+    made = [datasets.convert(folder, tmp_path / name / "set", valid=0.2).path for name in ("a", "b")]
+    found = [content(read(one)) for one in made]
+    assert found[0] == found[1]  # the same ones each time
+    assert [len(found[0][split]) for split in ("train", "valid")] == [10, 3]
+    together = sorted(found[0]["train"] + found[0]["valid"], key=lambda row: row[0])
+    assert_same({"train": together}, {"train": everything})
+    assert any(hard for _, kinds, _ in together for _, hard in kinds)
+    info = data.DataFile(made[0])
+    for key, of in (("train", "difficult_train"), ("valid", "difficult")):
+        stems = [[Path(one).stem for one in info.images(name)] for name in (key, of)]
+        assert stems[0] == stems[1]
+
+    capsys.readouterr()
+    assert main(["convert", str(made[0]), str(tmp_path / "again"), "-valid", ".2"]) == 1
+    assert "has the splits train, valid" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
+    with pytest.raises(ArgumentError, match="not for coco"):
+        datasets.convert(folder, tmp_path / "coco", to="coco", valid=0.2)
+    with pytest.raises(ArgumentError, match="less than 1, found 1"):
+        datasets.convert(folder, tmp_path / "all", valid=1)
+
+
 def test_what_coco_alone_holds_is_kept_for_coco_and_counted_for_others(shapes: Path, tmp_path: Path) -> None:
     made = datasets.convert(shapes, tmp_path / "coco", to="coco").path
     file = made / "instances_val.json"

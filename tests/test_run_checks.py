@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import darknet_py as dn
 from darknet_py import training
 from darknet_py.data import write_whole
 from darknet_py.loaders import Batch
@@ -33,6 +34,8 @@ anchors=2,2, 3,3, 200,200, 220,220
 classes=2
 num=4
 """
+
+MORE = "activation=leaky\n[convolutional]\nfilters=14\nactivation=linear"
 
 
 def data_set(rows: list[str]) -> Path:
@@ -109,3 +112,26 @@ def test_charts_need_matplotlib_and_no_display(monkeypatch: pytest.MonkeyPatch) 
         assert picture.format == "PNG" and min(picture.size) > 300
     training.train_detector(data_set(["0 .5 .5 .9 .9"]), "set/net.cfg", quiet=True, plot=True)
     assert Path("set/backup/net_charts.png").exists()
+
+
+def test_training_starts_from_the_first_layers_alone(caplog: pytest.LogCaptureFixture) -> None:
+    info = data_set(["0 .5 .5 .9 .9"])
+    Path("set/net.cfg").write_text(
+        CFG.replace(".001", "0").replace("=6", "=1").replace("activation=linear", MORE)
+    )
+    with dn.Network("set/net.cfg", seed=5) as net:
+        first = net.layers[0].params["weights"]
+        net.save_weights("cut", cutoff=1)
+        net.save_weights("whole")
+    Path("longer").write_bytes(Path("whole").read_bytes() + b"1234")
+    Path("torn").write_bytes(Path("cut").read_bytes()[:-4])
+
+    for start, told in (("cut", True), ("whole", False)):
+        caplog.clear()
+        training.train_detector(info, "set/net.cfg", start, quiet=True)
+        assert ("cut: ends before layer 1; it and" in caplog.text) == told
+        with dn.Network("set/net.cfg", "set/backup/net_final.weights") as net:
+            assert np.array_equal(net.layers[0].params["weights"], first)
+    for start, reason in (("longer", "4 bytes are left after the last layer"), ("torn", "ends in layer 0")):
+        with pytest.raises(dn.WeightsError, match=reason):
+            training.train_detector(info, "set/net.cfg", start, quiet=True)

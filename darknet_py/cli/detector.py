@@ -29,7 +29,7 @@ def configure_run(parser: Parser, backup: str) -> None:
     """What all training runs have in common. backup: where checkpoints go by default."""
     parser.flag("clear", help="count images from 0, whatever the weights have seen")
     parser.flag("resume", help="go on from NAME_last.state in the backup folder")
-    parser.flag("partial", help="accept weights of the first layers only")
+    parser.flag("partial", help="accept weights that go on after the last layer")
     parser.option(
         "max_batches",
         type=natural,

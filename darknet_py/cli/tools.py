@@ -82,6 +82,13 @@ def configure_convert(parser: Parser) -> None:
         metavar="P",
         help="part of pictures, label files and annotations that may be wrong (default .1)",
     )
+    parser.option(
+        "valid",
+        type=part,
+        default=0,
+        metavar="P",
+        help="part of the training pictures to draw for validation, if the set has no such list (default 0)",
+    )
 
 
 def run_convert(options: argparse.Namespace) -> int:
@@ -93,6 +100,8 @@ def run_convert(options: argparse.Namespace) -> int:
     if options.source.lower().endswith((".npz", ".zip")):
         if options.to != "darknet":
             raise ArgumentError("an .npz or .zip becomes a Darknet set; convert that one further")
+        if options.valid:
+            raise ArgumentError("an .npz or .zip has a split of its own: leave out -valid")
         print(convert.convert(options.source, options.folder, quiet=options.quiet))
         return 0
     made = datasets.convert(
@@ -105,6 +114,7 @@ def run_convert(options: argparse.Namespace) -> int:
         images=options.images,
         verify=options.verify,
         most_bad=options.most_bad,
+        valid=options.valid,
     )
     if not options.quiet:
         for line in made.report.lines():

@@ -6,7 +6,8 @@ changed, and results are written whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,15 +96,18 @@ def convert(
     images: str | None = None,
     verify: str = "full",
     most_bad: float = 0.1,
+    valid: float = 0,
 ) -> Conversion:
     """Reads a data set of any format and writes it into a new folder in the format `to`, one of FORMATS.
 
     source_format: if it is not to be told from the source. names: of the classes, instead of the source's.
     image_folder: where the pictures of COCO and VOC files lie. images: "link", "copy" or "reference"; by
     default links, and references for COCO and VOC. verify: "full" decodes every picture, "header" looks at
-    its size only. most_bad: part of pictures, label files and annotations that may be wrong.
-    Raises DataError.
+    its size only. most_bad: part of pictures, label files and annotations that may be wrong. valid: part of
+    the training pictures for a validation list, as in write_darknet. Raises DataError.
     """
+    if valid and to != "darknet":
+        raise ArgumentError(f"valid: a validation list is drawn for Darknet's sets, not for {to}")
     if to not in FORMATS or source_format not in (None, *FORMATS):
         raise ArgumentError(f"expected formats {', '.join(FORMATS)}, found {to!r} and {source_format!r}")
     path = Path(source)
@@ -111,15 +115,15 @@ def convert(
     if path.is_dir() and path.resolve() in (target := Path(folder).resolve(), *target.parents):
         raise ArgumentError(f"{target} is inside of {path}: name a folder elsewhere")
     dataset = _read(path, kind, names, image_folder, {"verify": verify, "most_bad": most_bad})
-    write = {
-        "darknet": write_darknet,
+    writers: dict[str, Callable[..., Path]] = {
+        "darknet": partial(write_darknet, valid=valid),
         "yolo": write_yolo,
         "coco": write_coco,
         "voc": write_voc,
         "folders": write_class_folders,
-    }[to]
+    }
     mode = images or ("reference" if to in ("coco", "voc") else "link")
-    return Conversion(write(dataset, folder, images=mode), dataset.report)
+    return Conversion(writers[to](dataset, folder, images=mode), dataset.report)
 
 
 def _read(

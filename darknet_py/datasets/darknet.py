@@ -6,12 +6,13 @@ For classification the class of a picture is in its path: labels.txt holds the m
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
 from ..data import DataFile, class_of, label_path, stream_list
-from ..errors import DataError
+from ..errors import ArgumentError, DataError
 from .labels import LabelFolders, last_folder_rule, read_difficult, read_objects
 from .output import IMAGE_MODES, Stems, check_mode, finish, put_image, whole_folder
 from .records import SPLITS, Dataset, PathLike, Picture, Pictures, Report, check_names, sized
@@ -110,13 +111,15 @@ def _classified(path: Path, marks: Sequence[str], verify: str, report: Report) -
 # ---- writing ---------------------------------------------------------------------------------------------
 
 
-def write_darknet(dataset: Dataset, folder: PathLike, *, images: str = "link") -> Path:
+def write_darknet(dataset: Dataset, folder: PathLike, *, images: str = "link", valid: float = 0) -> Path:
     """Writes lists, labels, a .data and a .names file into a new folder; returns the path of the .data file.
 
     images: "link" makes symbolic links in images/, "copy" copies; originals have their labels elsewhere, so a
-    list cannot name them. Raises DataError, and then leaves nothing behind.
+    list cannot name them. valid: part of the training pictures that the validation list takes away, if the
+    set has none; the same set gives the same ones. Raises DataError, and then leaves nothing behind.
     """
     check_mode(images, IMAGE_MODES[:2], "Darknet's lists")
+    _check_valid(dataset, valid)
     with whole_folder(folder) as (built, target):
         name = target.name if not any(c.isspace() or c in "#;=" for c in target.name) else "dataset"
         # White space in a .data file is lost when it is read: then names are relative to the file.
@@ -126,11 +129,53 @@ def write_darknet(dataset: Dataset, folder: PathLike, *, images: str = "link") -
             raise DataError(f"{str(target)!r}: a list cannot name files in a folder with a line break")
         write = _write_detection if dataset.task == "detection" else _write_classification
         lines += write(dataset, built, target, images, base)
+        if valid:
+            lines += _draw_valid(built, valid, base)
         finish(dataset.report, built)
         (built / f"{name}.names").write_text("".join(f"{one}\n" for one in dataset.names), "utf-8")
         lines += [f"names = {base}{name}.names\n", f"backup = {base}backup\n"]
         (built / f"{name}.data").write_bytes(os.fsencode("".join(lines)))
     return target / f"{name}.data"
+
+
+def _check_valid(dataset: Dataset, valid: float) -> None:
+    if not 0 <= valid < 1:
+        raise ArgumentError(
+            f"valid: expected a part of the pictures, 0 or more and less than 1, found {valid:g}"
+        )
+    if valid and ("train" not in dataset.splits or "valid" in dataset.splits):
+        raise DataError(
+            f"valid: this set has the splits {', '.join(dataset.splits)}; a validation list is drawn for a "
+            "set that has train, and no valid of its own"
+        )
+
+
+def _draw_valid(built: Path, valid: float, base: str) -> list[str]:
+    """Moves lines of the training list, and those beside them of its difficult objects, to the validation
+    list: selection sampling (Knuth, "The Art of Computer Programming" 2, 3.4.2, algorithm S), seeded."""
+    listed, hard = built / "train.txt", built / "difficult_train.txt"
+    with listed.open("rb") as file:
+        left = sum(1 for _ in file)
+    wanted, choice, marks = min(max(round(valid * left), 1), left - 1), random.Random(0), bytearray()
+    if wanted < 1:
+        raise DataError(f"valid: of {left} training pictures none can be taken away")
+    for rest in range(left, 0, -1):
+        chosen = choice.random() * rest < wanted
+        wanted -= chosen
+        marks.append(chosen)
+    lines = []
+    for source, target, key in (
+        (listed, "valid.txt", "valid"),
+        (hard, "difficult_valid.txt", "difficult"),
+    ):
+        if source.exists():
+            whole = source.rename(built / "whole.txt")
+            with whole.open("rb") as file, source.open("wb") as kept, (built / target).open("wb") as taken:
+                for mark, line in zip(marks, file, strict=True):
+                    (taken if mark else kept).write(line)
+            whole.unlink()
+            lines.append(f"{key} = {base}{target}\n")
+    return lines
 
 
 def _write_detection(dataset: Dataset, built: Path, target: Path, mode: str, base: str) -> list[str]:

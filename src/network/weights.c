@@ -191,7 +191,8 @@ static dn_status measure(int *end, header *h, const dn_network *network, reader 
     }
     DN_TRY(check_end(network, file, cutoff));
     if (i < last)
-        dn_log(DN_LOG_INFO, "%s: has layers up to %d; the others keep their values", file->name, i - 1);
+        dn_log(DN_LOG_INFO, "%s: ends before layer %d; it and the layers after it keep their values",
+               file->name, i);
     *end = i;
     return DN_OK;
 }
