@@ -132,8 +132,9 @@ class _Interrupts:
 
 
 def remove_torn(folder: Path, name: str) -> None:
-    """Removes what killed runs of this name left half written: NAME_TAG.PID.N of processes that are gone."""
-    for path in folder.glob(f".{glob.escape(name)}_metrics.*.tmp"):
+    """Removes what killed runs of this name left half written: NAME_TAG.PID.N of processes that are gone, and
+    figures and pictures that were not yet in place."""
+    for path in folder.glob(f".{glob.escape(name)}_*.tmp"):
         path.unlink(missing_ok=True)
     for path in folder.glob(f"{glob.escape(name)}_*"):
         found = re.fullmatch(r".*\.(?:state|weights)\.(\d+)\.\d+", path.name)

@@ -20,6 +20,7 @@ from darknet_py import Network, synth, training
 from darknet_py.errors import DataError, NumericError, StateError
 from darknet_py.loaders import Batch, DetectionLoader
 from darknet_py.run_metrics import read_metrics
+from darknet_py.runs import remove_torn
 from darknet_py.trainer import Trainer
 
 KILLS = 50
@@ -121,6 +122,17 @@ def child(
         process.send_signal(signal_after[1])
     _, error = process.communicate(timeout=60)
     return process.returncode, error
+
+
+def test_what_killed_runs_left_half_written_is_removed(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    torn = [".net_metrics.csv.0a.tmp", ".net_batch.jpg.0a.tmp", f"net_last.state.{gone.pid}.0"]
+    kept = ["net_last.state", ".other_batch.jpg.0a.tmp", f"net_last.state.{os.getpid()}.0"]
+    for name in (*torn, *kept):
+        (tmp_path / name).touch()
+    remove_torn(tmp_path, "net")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(drawn: str, cfg: str) -> None:
