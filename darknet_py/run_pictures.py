@@ -123,7 +123,7 @@ def charts(metrics: Path, path: Path) -> None:
         )
         right.set_ylabel(f"{scores[0]['name']} in %, red")
         right.set_ylim(0, 100)
-    upper.legend(loc="upper right")
+    upper.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)  # scores are inside
     lower.plot(at, [row["rate"] for row in updates], color="tab:green")
     lower.set_ylabel("learning rate")
     lower.set_xlabel("update")

@@ -195,8 +195,9 @@ def _load_start(net: Network, weights: PathLike, partial: bool) -> None:
     """Parameters to start from. A file that ends after any layer is a backbone: the other layers keep their
     random values, which is said. One that goes on after the last layer belongs to another cfg."""
     path = Path(weights)
+    is_short = path.is_file() and path.stat().st_size <= net.weights_bytes
     with captured() as told:
-        net.load_weights(path, partial=partial or (path.is_file() and path.stat().st_size <= net.weights_bytes))
+        net.load_weights(path, partial=partial or is_short)
     for _, message in told:
         logger.warning("%s", message)
 
