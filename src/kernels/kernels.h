@@ -48,10 +48,14 @@ typedef struct dn_patches {
 enum { DN_CHAINS = 12 };         /* vectors of multiply_add_chains */
 enum { DN_PATCH_COLUMNS = 256 }; /* most columns per call of pack_patches */
 
-/* Winograd interpolation points: F(4x4): 0, a, -a, b, -b; F(3x3): 0, a, -a, -b; F(2x2): 0, 1, -1; and
- * infinity. */
-#define DN_WINOGRAD_A 0.75f
+/* Winograd interpolation points besides 0 and infinity (template/winograd_transforms.h): */
+#define DN_WINOGRAD_A 0.75f /* up to F(4 x 4) and at stride 2 */
 #define DN_WINOGRAD_B 1.5f
+#define DN_WINOGRAD_C 0.5f /* from F(5 x 5) on */
+#define DN_WINOGRAD_D 1.0f
+#define DN_WINOGRAD_E 2.0f /* at stride 2, too */
+
+enum { DN_WINOGRAD_PIXELS = 64 }; /* staged at a time: n * 64 * lanes floats */
 
 /* One row of Winograd tiles of one block of `lanes` channels; see template/winograd.h. */
 typedef struct dn_winograd_row {
@@ -139,10 +143,11 @@ typedef struct dn_kernels {
     void (*correlate_plane)(int rows, int count, const float *left, const float *right, size_t stride,
                             int taps, const ptrdiff_t *offsets, float *sums);
 
-    /* ---- Winograd convolution F(m x m, 3 x 3): m = 2, 3, 4, at stride 2 m = 2 (template/winograd.h) ---- */
+    /* ---- Winograd convolution F(m x m, 3 x 3): m = 2 .. 6, at stride 2 m = 2, 4 (template/winograd.h) ----
+     */
     int winograd_tiles, winograd_columns; /* most tiles per panel; output channels per panel */
     /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles, n points per axis: m + 2, or
-     * 5 at stride 2; stage: n (m stride (tiles - 1) + n) lanes */
+     * 2 m + 1 at stride 2; stage: n DN_WINOGRAD_PIXELS lanes */
     void (*winograd_input)(int m, int stride, const dn_winograd_row *row, float *stage, float *v);
     /* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: fetched meanwhile, a line
      * per k */

@@ -48,7 +48,7 @@ static int depth_of(const dn_conv_shape *shape) {
 }
 
 static algorithm choose(const dn_kernels *kernels, const dn_conv_shape *shape, size_t most_floats, int *m) {
-    *m = dn_winograd_choose(kernels, shape, 1, most_floats);
+    *m = dn_winograd_choose(kernels, shape, 1, false, most_floats);
     if (*m) return WINOGRAD;
     if (dn_depthwise_fits(shape)) return DEPTHWISE;
     if (is_pointwise(shape)) return shape->out_h * shape->out_w == 1 && shape->groups == 1 ? VECTOR : GEMM;
@@ -145,8 +145,12 @@ const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared) {
     case WINOGRAD:
         break;
     }
-    if (prepared->winograd.stride == 2) return "winograd2/2";
-    return prepared->winograd.m == 4 ? "winograd4" : prepared->winograd.m == 3 ? "winograd3" : "winograd2";
+    static const char *const names[][2] = {{"winograd2", "winograd2/2"},
+                                           {"winograd3", NULL},
+                                           {"winograd4", "winograd4/2"},
+                                           {"winograd5", NULL},
+                                           {"winograd6", NULL}};
+    return names[prepared->winograd.m - 2][prepared->winograd.stride - 1];
 }
 
 /* ---- running ---- */

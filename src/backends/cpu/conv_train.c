@@ -48,7 +48,7 @@ static dn_conv_shape backward_shape(const dn_conv_shape *shape) {
 static bool choose_winograd(const dn_kernels *kernels, const dn_conv_shape *shape, int batch,
                             dn_winograd *winograd) {
     const int m =
-        shape->exact || !is_stride_one(shape) ? 0 : dn_winograd_choose(kernels, shape, batch, SIZE_MAX);
+        shape->exact || !is_stride_one(shape) ? 0 : dn_winograd_choose(kernels, shape, batch, true, SIZE_MAX);
     if (m) *winograd = dn_winograd_describe(kernels, shape, m);
     return m > 0;
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 
 enum {
-    MAX_POINTS_AXIS = 6,
     V_BYTES = 256 << 10,      /* transformed input of a thread's block, in its second-level cache */
     V_BYTES_SHARED = 4 << 20, /* of a block that all threads work on */
     M_BYTES = 128 << 10,      /* products before the inverse transform, there too */
@@ -16,142 +15,50 @@ enum {
     M_BYTES_BATCH = 640 << 10,
     U_BYTES_OWN = 3 << 19, /* with more weights than this, threads share out the weights, not the tiles */
     WEIGHT_CHANNELS = 16,  /* transformed at a time */
+    BLOCKS_PER_THREAD = 4, /* at least; else one waits for the other */
     FETCH = 16,            /* floats that winograd_multiply fetches per k */
     POINT_PADDING = 16     /* floats; else points are a power of two apart and fall into the same cache set */
 };
 
-static int points_of(int m, int stride) {
-    return stride == 2 ? 2 * m + 1 : m + 2;
-}
-
-/* ---- weights ---- */
-
-/* G of F(m x m, 3 x 3) at the points of template/winograd.h: row p is (1, p, p^2) / product of (p - q), the
- * last row (0, 0, 1) (Lavin and Gray; Barabasz et al., "Error analysis and improving the accuracy of Winograd
- * convolution", 2020). */
-static void weight_transform(int m, double g[][3]) {
-    const double a = (double)DN_WINOGRAD_A, b = (double)DN_WINOGRAD_B;
-    const double points[3][5] = {{0, 1, -1}, {0, a, -a, -b}, {0, a, -a, b, -b}};
-    const double *p = points[m - 2];
-    const int finite = m + 1;
-    for (int i = 0; i < finite; ++i) {
-        double product = 1;
-        for (int j = 0; j < finite; ++j)
-            if (j != i) product *= p[i] - p[j];
-        for (int j = 0; j < 3; ++j) g[i][j] = (j == 0 ? 1 : j == 1 ? p[i] : p[i] * p[i]) / product;
-    }
-    g[finite][0] = g[finite][1] = 0;
-    g[finite][2] = 1;
-}
-
-/* The same at stride 2, m = 2: 2 outputs of the outer taps by Karatsuba's rule, then the middle tap twice. */
-static void weight_transform_strided(double g[][3]) {
-    static const double rows[5][3] = {{1, 0, 0}, {1, 0, 1}, {0, 0, 1}, {0, 1, 0}, {0, 1, 0}};
-    memcpy(g, rows, sizeof rows);
-}
-
-/* u[point * stride] = G w G^T */
-static void transform_filter(int n, double g[][3], const float *w, float *u, size_t stride) {
-    double half[MAX_POINTS_AXIS][3];
-    for (int i = 0; i < n; ++i)
-        for (int j = 0; j < 3; ++j)
-            half[i][j] = g[i][0] * (double)w[j] + g[i][1] * (double)w[3 + j] + g[i][2] * (double)w[6 + j];
-    for (int i = 0; i < n; ++i)
-        for (int j = 0; j < n; ++j)
-            u[(size_t)(i * n + j) * stride] =
-                (float)(half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2]);
-}
-
-size_t dn_winograd_u_size(const dn_winograd *winograd) {
-    return (size_t)winograd->points * (size_t)winograd->panels * winograd->panel_floats;
-}
-
-dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape *shape, int m) {
-    const int stride = shape->stride_x, n = points_of(m, stride), width = kernels->winograd_columns;
-    dn_winograd winograd = {
-        .kernels = kernels, .shape = *shape, .m = m, .stride = stride, .n = n, .points = n * n};
-    winograd.tiles_x = (shape->out_w + m - 1) / m;
-    winograd.tiles_y = (shape->out_h + m - 1) / m;
-    winograd.blocks = (shape->in_c + kernels->lanes - 1) / kernels->lanes;
-    winograd.panels = (shape->out_c + width - 1) / width;
-    winograd.panel_floats = (size_t)winograd.blocks * (size_t)kernels->lanes * (size_t)width;
-    return winograd;
-}
-
-void dn_winograd_table(int m, float g[18]) {
-    double exact[MAX_POINTS_AXIS][3];
-    weight_transform(m, exact);
-    for (int i = 0; i < 3 * (m + 2); ++i) g[i] = (float)exact[i / 3][i % 3];
-}
-
-dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
-                              int m, const float *weights) {
-    const int width = kernels->winograd_columns;
-    *winograd = dn_winograd_describe(kernels, shape, m);
-    DN_TRY(dn_new_floats(&winograd->u, dn_winograd_u_size(winograd), "transformed weights"));
-
-    double g[MAX_POINTS_AXIS][3];
-    float filters[MAX_POINTS_AXIS * MAX_POINTS_AXIS * 64]; /* [point][width]: rows go out whole */
-    if (winograd->stride == 2)
-        weight_transform_strided(g);
-    else
-        weight_transform(m, g);
-    for (int panel = 0; panel < winograd->panels; ++panel)
-        for (int c = 0; c < shape->in_c; ++c) {
-            const int filters_left = dn_min_int(width, shape->out_c - panel * width);
-            for (int i = 0; i < filters_left; ++i)
-                transform_filter(winograd->n, g,
-                                 weights +
-                                     ((size_t)(panel * width + i) * (size_t)shape->in_c + (size_t)c) * 9,
-                                 filters + i, (size_t)width);
-            for (int point = 0; point < winograd->points; ++point) {
-                float *to =
-                    winograd->u +
-                    ((size_t)point * (size_t)winograd->panels + (size_t)panel) * winograd->panel_floats +
-                    (size_t)c * (size_t)width;
-                for (int i = 0; i < filters_left; ++i) to[i] = filters[point * width + i];
-            }
-        }
-    return DN_OK;
-}
-
 /* ---- choice ---- */
 
 /* The time of F(m x m, 3 x 3), or of the direct product if m is 0, in multiply-adds at the peak rate. A
- * weight costs at least its way from memory, which takes as long as FETCH_COST multiply-adds; the transforms
- * of a tile cost about TRANSFORM_COST per point and channel; weights that no cache holds from one image to
- * the next are waited for, too. Fitted to times measured on Zen 4 (benchmarks/conv_layers.c). */
+ * weight costs at least its way from memory, FETCH_COST, or a little if caches hold all weights; those from
+ * memory are waited for, too. The transforms cost TRANSFORM_COST per value read or written. Fitted to times
+ * measured on Zen 4 with one and two threads (benchmarks/conv_layers.c). */
 static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, int m) {
-    enum { FETCH_COST = 12, TRANSFORM_COST = 12, WAIT_COST = 6, CACHED_BYTES = 32 << 20 };
+    enum { FETCH_COST = 14, WAIT_COST = 4, TRANSFORM_COST = 36, CACHED_BYTES = 8 << 20 };
     if (m == 0) {
         const double uses = 1.3 * batch * shape->out_h * shape->out_w;
         return 9.0 * shape->in_c * shape->out_c * ((uses > FETCH_COST ? uses : FETCH_COST) + 1);
     }
-    const size_t lanes = (size_t)kernels->lanes, width = (size_t)kernels->winograd_columns;
-    const double in_c = (double)dn_round_up((size_t)shape->in_c, lanes);
-    const double out_c = (double)dn_round_up((size_t)shape->out_c, lanes);
-    const double products = in_c * (double)dn_round_up((size_t)shape->out_c, width);
-    const double tiles = (double)batch * ((shape->out_w + m - 1) / m) * ((shape->out_h + m - 1) / m),
-                 uses = 1.15 * tiles;
-    const double n = points_of(m, shape->stride_x);
-    const double wait = n * n * products * sizeof(float) > CACHED_BYTES ? WAIT_COST : 1;
-    return n * n *
-           (products * ((uses > FETCH_COST ? uses : FETCH_COST) + wait) +
-            tiles * TRANSFORM_COST * (in_c + out_c));
+    const dn_winograd winograd = dn_winograd_describe(kernels, shape, m);
+    const double tiles = (double)batch * winograd.tiles_x * winograd.tiles_y;
+    const double weights = (double)dn_winograd_u_size(&winograd);
+    const double uses = 1.07 * tiles * winograd.points / (winograd.weight_n * winograd.weight_n);
+    const bool cached = weights * sizeof(float) <= CACHED_BYTES;
+    const double use = cached || uses > FETCH_COST ? uses : FETCH_COST;
+    const double values = tiles * m * m * (winograd.stride * winograd.stride * shape->in_c + shape->out_c);
+    return weights * (use + (cached ? 1 : WAIT_COST)) + TRANSFORM_COST * values;
 }
 
-int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, size_t most_floats) {
+/* Larger tiles take more memory, so they must gain. */
+static const double WORTH_MEMORY = 0.97;
+
+int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
+                       size_t most_floats) {
     if (shape->size != 3 || shape->stride_x > 2 || shape->stride_y != shape->stride_x ||
         shape->dilation != 1 || shape->groups != 1 || shape->in_c < kernels->lanes / 2 ||
         shape->out_c < kernels->lanes / 2)
         return 0;
     int best = 0;
     double best_cost = cost_of(kernels, shape, batch, 0);
-    for (int m = 2; m <= (shape->stride_x == 2 ? 2 : 4); ++m) {
+    const bool strided = shape->stride_x == 2;
+    for (int m = 2; m <= (training || strided ? 4 : 6); m += strided ? 2 : 1) {
         const double cost = cost_of(kernels, shape, batch, m);
-        const size_t n = (size_t)points_of(m, shape->stride_x);
+        const size_t n = (size_t)(m + 2);
         const bool fits = n * n * (size_t)shape->in_c * (size_t)shape->out_c <= most_floats;
-        if (!fits || cost >= best_cost) continue;
+        if (!fits || cost >= WORTH_MEMORY * best_cost) continue;
         best = m;
         best_cost = cost;
     }
@@ -165,9 +72,10 @@ typedef struct winograd_job {
     const dn_epilogue *epilogue; /* NULL: none */
     const float *x;
     float *y, *scratch;
-    int tiles, batch;
-    int block_tiles;       /* most */
-    size_t v_size, m_size; /* floats; m per thread */
+    int batch;
+    int block_tiles;                            /* most */
+    int rows_per_block, blocks_per_row, blocks; /* blocks end with a row, or rows with a block */
+    size_t v_size, m_size;                      /* floats; m per thread */
     size_t stage_size;
     int chunk;            /* panels of output channels multiplied before their inverse transform */
     bool split;           /* each thread has tiles of its own, not panels */
@@ -179,9 +87,41 @@ typedef struct winograd_job {
     size_t u_size;   /* floats of transformed weights: of all if split, else of a thread's panel */
 } winograd_job;
 
-static dn_tile_block make_block(const dn_winograd *winograd, int first, int count) {
-    const int most = winograd->kernels->winograd_tiles, panels = (count + most - 1) / most;
-    return (dn_tile_block){first, count, (count + panels - 1) / panels};
+/* So many tiles end with a whole vector of pixels. */
+static size_t aligned_tiles(const dn_winograd *winograd) {
+    size_t tiles = 1;
+    while (tiles * (size_t)winograd->m % (size_t)winograd->kernels->lanes) tiles *= 2;
+    return tiles;
+}
+
+/* Blocks of about `fit` tiles: ragged rows of tiles would leave vectors half empty on the way out. */
+static void choose_blocks(winograd_job *job, int fit) {
+    const int wide = job->winograd->tiles_x, rows = job->batch * job->winograd->tiles_y;
+    job->rows_per_block = job->blocks_per_row = 1;
+    if (fit < wide) {
+        job->blocks_per_row = (wide + fit - 1) / fit;
+        const int unit = (int)aligned_tiles(job->winograd), units = (wide + unit - 1) / unit;
+        job->blocks_per_row = dn_min_int(job->blocks_per_row, units);
+        job->block_tiles = (units + job->blocks_per_row - 1) / job->blocks_per_row * unit;
+        job->blocks = rows * job->blocks_per_row;
+        return;
+    }
+    const int count = (rows + fit / wide - 1) / (fit / wide);
+    job->rows_per_block = (rows + count - 1) / count;
+    job->block_tiles = job->rows_per_block * wide;
+    job->blocks = (rows + job->rows_per_block - 1) / job->rows_per_block;
+}
+
+static dn_tile_block block_of(const winograd_job *job, int number) {
+    const int most = job->winograd->kernels->winograd_tiles, wide = job->winograd->tiles_x;
+    const int row = number / job->blocks_per_row * job->rows_per_block;
+    const int rows = dn_min_int(job->rows_per_block, job->batch * job->winograd->tiles_y - row);
+    size_t begin = 0, end = (size_t)(rows * wide);
+    if (job->blocks_per_row > 1)
+        dn_pool_slice((size_t)wide, aligned_tiles(job->winograd), number % job->blocks_per_row,
+                      job->blocks_per_row, &begin, &end);
+    const int count = (int)(end - begin), panels = (count + most - 1) / most;
+    return (dn_tile_block){row * wide + (int)begin, count, (count + panels - 1) / panels};
 }
 
 static size_t point_stride(const dn_winograd *winograd, dn_tile_block block) {
@@ -198,9 +138,7 @@ static int segment_of(const dn_winograd *winograd, dn_tile_block block, int row,
 }
 
 size_t dn_winograd_stage(const dn_winograd *winograd) {
-    const int step = winograd->m * winograd->stride;
-    return (size_t)winograd->n * (size_t)((winograd->tiles_x - 1) * step + winograd->n) *
-           (size_t)winograd->kernels->lanes;
+    return (size_t)(winograd->n * DN_WINOGRAD_PIXELS * winograd->kernels->lanes);
 }
 
 void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const float *x, int batch,
@@ -256,6 +194,11 @@ static void transform_weights(const winograd_job *job, int panel, int first, int
     }
 }
 
+static int weight_point(const dn_winograd *winograd, int point) {
+    const int last = winograd->weight_n - 1;
+    return dn_min_int(point / winograd->n, last) * winograd->weight_n + dn_min_int(point % winograd->n, last);
+}
+
 /* products[panel][tile][point][columns] for the panels begin .. end; weights: transformed, of panel `begin`
  */
 static void multiply(const winograd_job *job, dn_tile_block block, const float *v, const float *weights,
@@ -268,14 +211,14 @@ static void multiply(const winograd_job *job, dn_tile_block block, const float *
                  points_apart = point_stride(winograd, block);
     for (int point = 0; point < winograd->points; ++point)
         for (int panel = begin; panel < end; ++panel) {
-            const float *u = weights + (size_t)point * weight_points_apart +
+            const float *u = weights + (size_t)weight_point(winograd, point) * weight_points_apart +
                              (size_t)(panel - begin) * winograd->panel_floats;
             const float *next = u;
             size_t fetched = 0; /* of next, spread over the panels of tiles */
             if (panel + 1 < end)
                 next = u + winograd->panel_floats;
             else if (point + 1 < winograd->points)
-                next = weights + (size_t)(point + 1) * weight_points_apart;
+                next = weights + (size_t)weight_point(winograd, point + 1) * weight_points_apart;
             float *to = products + (size_t)(panel - begin) * (size_t)block.count * tile_stride +
                         (size_t)point * columns;
             const float *from = v + (size_t)point * points_apart;
@@ -373,11 +316,12 @@ static void lay_out(winograd_job *job, int threads, bool training) {
     const size_t lanes = (size_t)winograd->kernels->lanes, points = (size_t)winograd->points;
     const size_t tile_bytes = points * (size_t)winograd->blocks * lanes * sizeof(float);
     const size_t tile_products = points * (size_t)winograd->kernels->winograd_columns;
-    job->tiles = job->batch * winograd->tiles_x * winograd->tiles_y;
-    job->split = tiles_are_split(winograd, job->tiles, threads);
+    const int tiles = job->batch * winograd->tiles_x * winograd->tiles_y;
+    job->split = tiles_are_split(winograd, tiles, threads);
     size_t fit = (job->split ? V_BYTES : training ? V_BYTES_BATCH : V_BYTES_SHARED) / tile_bytes;
     if (training) fit = dn_min_size(fit, M_BYTES_BATCH / (tile_products * sizeof(float)));
-    job->block_tiles = dn_min_int(job->tiles, dn_max_int((int)fit / most, job->split ? 2 : 4) * most);
+    if (job->split) fit = dn_min_size(fit, (size_t)(tiles / (BLOCKS_PER_THREAD * threads)));
+    choose_blocks(job, dn_max_int((int)fit, (job->split ? 2 : 4) * most));
     const size_t panels = (size_t)((job->block_tiles + most - 1) / most);
     job->v_size = panels * points * ((size_t)winograd->blocks * (size_t)most * lanes + POINT_PADDING);
     const size_t panel_floats = (size_t)job->block_tiles * tile_products;
@@ -432,12 +376,9 @@ static void run_own_tiles(void *context, int part, int parts) {
     const dn_winograd *winograd = job->winograd;
     float *products = own_scratch(job, part), *v = products + job->m_size;
     size_t begin, end;
-    dn_pool_slice((size_t)job->tiles, 1, part, parts, &begin, &end);
-    const int total = (int)(end - begin), count = (total + job->block_tiles - 1) / job->block_tiles;
-    for (int i = 0; i < count; ++i) {
-        size_t first, last;
-        dn_pool_slice((size_t)total, 1, i, count, &first, &last);
-        const dn_tile_block block = make_block(winograd, (int)(begin + first), (int)(last - first));
+    dn_pool_slice((size_t)job->blocks, 1, part, parts, &begin, &end);
+    for (size_t i = begin; i < end; ++i) {
+        const dn_tile_block block = block_of(job, (int)i);
         for (int c = 0; c < winograd->blocks; ++c) transform_input(job, block, c, own_stage(job, part), v);
         multiply_and_finish(job, block, v, 0, winograd->panels, products);
     }
@@ -479,11 +420,8 @@ static void run(dn_device *device, winograd_job *job) {
         dn_pool_run(device->pool, run_own_tiles, job);
         return;
     }
-    const int count = (job->tiles + job->block_tiles - 1) / job->block_tiles;
-    for (int i = 0; i < count; ++i) {
-        size_t first, last;
-        dn_pool_slice((size_t)job->tiles, 1, i, count, &first, &last);
-        job->block = make_block(job->winograd, (int)first, (int)(last - first));
+    for (int i = 0; i < job->blocks; ++i) {
+        job->block = block_of(job, i);
         dn_pool_run(device->pool, run_shared_input, job);
         dn_pool_run(device->pool, run_shared_products, job);
     }

@@ -95,14 +95,17 @@ typedef struct dn_winograd {
     const dn_kernels *kernels;
     dn_conv_shape shape;
     int m, stride, n, points, tiles_x, tiles_y; /* n: points per axis */
-    int blocks, panels;                         /* of input and output channels */
-    size_t panel_floats;                        /* of u */
-    float *u;                                   /* [point][panel][blocks * lanes][winograd_columns] */
+    int weight_n;        /* the same of the weights: point (i, j) has those of (min(i, last), min(j, last)) */
+    int blocks, panels;  /* of input and output channels */
+    size_t panel_floats; /* of u */
+    float *u;            /* [point of weights][panel][blocks * lanes][winograd_columns] */
 } dn_winograd;
 
 /* The m of the fastest F(m x m, 3 x 3) whose weights take at most so many floats, or 0 where direct products
  * win. */
-int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, size_t most_floats);
+int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
+                       size_t most_floats);
+int dn_winograd_points(int m, int stride); /* per axis */
 dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
                               int m, const float *weights);
 size_t dn_winograd_u_size(const dn_winograd *winograd); /* floats */

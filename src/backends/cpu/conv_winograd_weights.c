@@ -1,0 +1,113 @@
+/* conv_winograd_weights.c - the weights of Winograd convolutions, transformed once, u = G w G^T: the tables G
+ * and the layout of what a plan keeps. */
+#include "cpu.h"
+
+#include <string.h>
+
+enum { MOST_ROWS = 8 };
+
+/* G of F(m x m, r x r) at the points of template/winograd_transforms.h: row p is (1, p, p^2) / product of
+ * (p - q), the last row (0, 0, 1) (Lavin and Gray; Barabasz et al., "Error analysis and improving the
+ * accuracy of Winograd convolution", 2020). step: taps apart. */
+static void fill_rows(const double *points, int count, int step, double g[][3]) {
+    memset(g, 0, (size_t)(count + 1) * sizeof *g);
+    for (int i = 0; i < count; ++i) {
+        double product = 1, power = 1;
+        for (int j = 0; j < count; ++j)
+            if (j != i) product *= points[i] - points[j];
+        for (int j = 0; j < 3; j += step, power *= points[i]) g[i][j] = power / product;
+    }
+    g[count][2] = 1;
+}
+
+static void weight_transform(int m, double g[][3]) {
+    const double a = (double)DN_WINOGRAD_A, b = (double)DN_WINOGRAD_B, c = (double)DN_WINOGRAD_C,
+                 d = (double)DN_WINOGRAD_D, e = (double)DN_WINOGRAD_E;
+    const double points[5][7] = {
+        {0, 1, -1}, {0, a, -a, -b}, {0, a, -a, b, -b}, {0, c, -c, d, -d, e}, {0, c, -c, d, -d, e, -e}};
+    fill_rows(points[m - 2], m + 1, 1, g);
+}
+
+/* At stride 2: the outer taps, then the middle one, which all middle points share. m = 2: by Karatsuba's
+ * rule. */
+static void weight_transform_strided(int m, double g[][3]) {
+    static const double karatsuba[3][3] = {{1, 0, 0}, {1, 0, 1}, {0, 0, 1}};
+    const double points[4] = {0, (double)DN_WINOGRAD_A, -(double)DN_WINOGRAD_A, (double)DN_WINOGRAD_E};
+    const double middle[3] = {0, 1, 0};
+    if (m == 2)
+        memcpy(g, karatsuba, sizeof karatsuba);
+    else
+        fill_rows(points, m, 2, g);
+    memcpy(g[m + 1], middle, sizeof middle);
+}
+
+/* u[point * stride] = G w G^T */
+static void transform_filter(int n, double g[][3], const float *w, float *u, size_t stride) {
+    double half[MOST_ROWS][3];
+    for (int i = 0; i < n; ++i)
+        for (int j = 0; j < 3; ++j)
+            half[i][j] = g[i][0] * (double)w[j] + g[i][1] * (double)w[3 + j] + g[i][2] * (double)w[6 + j];
+    for (int i = 0; i < n; ++i)
+        for (int j = 0; j < n; ++j)
+            u[(size_t)(i * n + j) * stride] =
+                (float)(half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2]);
+}
+
+size_t dn_winograd_u_size(const dn_winograd *winograd) {
+    return (size_t)(winograd->weight_n * winograd->weight_n) * (size_t)winograd->panels *
+           winograd->panel_floats;
+}
+
+int dn_winograd_points(int m, int stride) {
+    return stride == 2 ? 2 * m + 1 : m + 2;
+}
+
+dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape *shape, int m) {
+    const int stride = shape->stride_x, n = dn_winograd_points(m, stride), width = kernels->winograd_columns;
+    dn_winograd winograd = {
+        .kernels = kernels, .shape = *shape, .m = m, .stride = stride, .n = n, .points = n * n};
+    winograd.weight_n = stride == 2 ? m + 2 : n;
+    winograd.tiles_x = (shape->out_w + m - 1) / m;
+    winograd.tiles_y = (shape->out_h + m - 1) / m;
+    winograd.blocks = (shape->in_c + kernels->lanes - 1) / kernels->lanes;
+    winograd.panels = (shape->out_c + width - 1) / width;
+    winograd.panel_floats = (size_t)winograd.blocks * (size_t)kernels->lanes * (size_t)width;
+    return winograd;
+}
+
+void dn_winograd_table(int m, float g[18]) {
+    double exact[MOST_ROWS][3];
+    weight_transform(m, exact);
+    for (int i = 0; i < 3 * (m + 2); ++i) g[i] = (float)exact[i / 3][i % 3];
+}
+
+dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
+                              int m, const float *weights) {
+    const int width = kernels->winograd_columns;
+    *winograd = dn_winograd_describe(kernels, shape, m);
+    DN_TRY(dn_new_floats(&winograd->u, dn_winograd_u_size(winograd), "transformed weights"));
+
+    double g[MOST_ROWS][3];
+    float filters[MOST_ROWS * MOST_ROWS * 64]; /* [point][width]: rows go out whole */
+    const int n = winograd->weight_n;
+    if (winograd->stride == 2)
+        weight_transform_strided(m, g);
+    else
+        weight_transform(m, g);
+    for (int panel = 0; panel < winograd->panels; ++panel)
+        for (int c = 0; c < shape->in_c; ++c) {
+            const int filters_left = dn_min_int(width, shape->out_c - panel * width);
+            for (int i = 0; i < filters_left; ++i)
+                transform_filter(
+                    n, g, weights + ((size_t)(panel * width + i) * (size_t)shape->in_c + (size_t)c) * 9,
+                    filters + i, (size_t)width);
+            for (int point = 0; point < n * n; ++point) {
+                float *to =
+                    winograd->u +
+                    ((size_t)point * (size_t)winograd->panels + (size_t)panel) * winograd->panel_floats +
+                    (size_t)c * (size_t)width;
+                for (int i = 0; i < filters_left; ++i) to[i] = filters[point * width + i];
+            }
+        }
+    return DN_OK;
+}
