@@ -52,7 +52,8 @@ MOST_MISSING = 0.1  # part of the label files
 def read_text(path: PathLike, what: str) -> str:
     """The text of a file: UTF-8, with or without byte order mark; line ends become \\n."""
     try:
-        return Path(path).read_bytes().decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n")
+        with open(path, "rb") as file:  # noqa: PTH123 - there may be a million, and each Path interns its parts
+            return file.read().decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n")
     except FileNotFoundError:
         raise DataNotFoundError(f"{os.fspath(path)}: no such {what}") from None
     except OSError as error:
@@ -127,6 +128,7 @@ class DataFile:
     def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
         self._values: dict[str, str] = {}
+        self._lines: dict[str, int] = {}
         for number, line in enumerate(read_text(path, ".data file").split("\n"), 1):
             text = line.strip()
             if not text or text[0] in "#;":
@@ -134,11 +136,17 @@ class DataFile:
             key, equals, value = text.partition("=")
             if not equals:
                 raise DataError(f"{self.path}:{number}: expected key = value, found {text!r}")
-            self._values.setdefault(re.sub(r"\s", "", key), value.partition("#")[0].strip())
+            name = re.sub(r"\s", "", key)
+            self._values.setdefault(name, value.partition("#")[0].strip())
+            self._lines.setdefault(name, number)
 
     def get(self, key: str) -> str | None:
         """The value of a key, without white space; None if absent or empty."""
         return re.sub(r"\s", "", self._values.get(key, "")) or None
+
+    def line(self, key: str) -> int:
+        """The line of a key; 0 if absent."""
+        return self._lines.get(key, 0)
 
     def integer(self, key: str, default: int | None = None) -> int:
         """The value of a key as a whole number. Raises DataError if absent and there is no default."""
@@ -367,13 +375,16 @@ def read_labels(path: PathLike, classes: int | None = None, nodes: int | None = 
         if not fields:
             continue
         try:
-            rows.append(_label_row(fields, classes, nodes))
+            rows.append(label_row(fields, classes, nodes))
         except ValueError as error:
             raise DataError(f"{os.fspath(path)}:{number}: {error}") from None
     return np.array(rows, np.float32).reshape(-1, 5)
 
 
-def _label_row(fields: Sequence[str], classes: int | None, nodes: int | None) -> tuple[float, ...]:
+def label_row(
+    fields: Sequence[str], classes: int | None, nodes: int | None = None
+) -> tuple[float, float, float, float, float]:
+    """The numbers of a line of a label file, as read_labels takes them. Raises ValueError."""
     if len(fields) != 5:
         raise ValueError(f"expected class x y w h, found {len(fields)} values: {' '.join(fields)!r}")
     try:

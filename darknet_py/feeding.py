@@ -35,16 +35,22 @@ def scales(
     """The input size of each update: every ten updates another multiple of step in
     width/factor..width*factor, the height in proportion; the last 200 updates before `end` at the cfg's own
     size."""
-    low, high = math.ceil(width / factor / step), math.floor(width * factor / step)
-    choices = [step * k for k in range(max(low, 1), high + 1)] or [width]
+    choices = size_choices(width, height, factor, step)
 
     def size(iteration: int) -> tuple[int, int]:
         if end and iteration + min(FIXED_AT_END, end // 10) >= end:
             return width, height
-        chosen = random.Random(mixed(seed, iteration // SCALES_EVERY)).choice(choices)
-        return chosen, max(step, round(height * chosen / width / step) * step)
+        return random.Random(mixed(seed, iteration // SCALES_EVERY)).choice(choices)
 
     return size
+
+
+def size_choices(width: int, height: int, factor: float, step: int = 32) -> list[tuple[int, int]]:
+    """The sizes to choose from. factor: the cfg's `random`, of which 1 means 1.4."""
+    factor = 1.4 if factor == 1 else max(factor, 1 / factor)
+    low, high = math.ceil(width / factor / step), math.floor(width * factor / step)
+    widths = [step * k for k in range(max(low, 1), high + 1)] or [width]
+    return [(one, max(step, round(height * one / width / step) * step)) for one in widths]
 
 
 def _sizes(net: Network, factor: float, seed: int, end: int) -> Callable[[int], tuple[int, int]]:
@@ -53,7 +59,7 @@ def _sizes(net: Network, factor: float, seed: int, end: int) -> Callable[[int], 
     if factor <= 0:
         return lambda step: (width, height)
     step = max(int(net.number("resize_step", 32)), 1)
-    by_update = scales(width, height, 1.4 if factor == 1 else max(factor, 1 / factor), seed, end, step)
+    by_update = scales(width, height, factor, seed, end, step)
     passes = net.subdivisions
     return lambda step: by_update(step // passes)
 

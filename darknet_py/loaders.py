@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,8 @@ __all__ = ["Batch", "ClassificationLoader", "DetectionLoader", "GridLoader", "re
 
 Floats = npt.NDArray[np.float32]
 Size = tuple[int, int]
+Item = TypeVar("Item")
+Done = TypeVar("Done")
 
 CACHE_BYTES = 512 << 20
 MOST_UNREADABLE = 0.2
@@ -436,10 +438,14 @@ def read_ahead(paths: Sequence[str], workers: int = 2) -> Iterator[tuple[int, im
         except ImageError as error:
             return error
 
+    return enumerate(ahead(read, paths, workers))
+
+
+def ahead(work: Callable[[Item], Done], items: Iterable[Item], workers: int = 2) -> Iterator[Done]:
+    """What work makes of every item, in order, in threads that are a little ahead."""
     with ThreadPoolExecutor(workers, thread_name_prefix="darknet_py-reader") as pool:
-        rest = enumerate(paths)
-        coming = [(i, pool.submit(read, path)) for i, path in islice(rest, 2 * workers)]
+        rest = iter(items)
+        coming = [pool.submit(work, item) for item in islice(rest, 2 * workers)]
         while coming:
-            index, work = coming.pop(0)
-            yield index, work.result()
-            coming += [(i, pool.submit(read, path)) for i, path in islice(rest, 1)]
+            yield coming.pop(0).result()
+            coming += [pool.submit(work, item) for item in islice(rest, 1)]

@@ -26,7 +26,7 @@ def format_duration(seconds: float) -> str:
 
 
 class Bar:
-    """A line that is redrawn in place on a terminal; elsewhere nothing is written.
+    """A line that is redrawn in place on a terminal; elsewhere nothing is written. total 0: nobody knows.
 
     with Bar("drawing", total) as bar: bar.update(done, "text")
     """
@@ -52,11 +52,17 @@ class Bar:
     def update(self, done: int, text: str = "") -> None:
         """Redraws at most ten times a second."""
         now = time.monotonic()
-        if not self.live or (now - self._drawn_at < REDRAW_SECONDS and done < self.total):
+        if not self.live or (now - self._drawn_at < REDRAW_SECONDS and done != self.total):
             return
         self._drawn_at = now
         self._drawn = True
         columns = max(20, shutil.get_terminal_size().columns - 1)
+        if not self.total:
+            self.stream.write(
+                "\r\x1b[K" + "  ".join([f"{self.title} {done}", *([text] if text else [])])[:columns]
+            )
+            self.stream.flush()
+            return
         part = min(1.0, done / self.total) if self.total > 0 else 0.0
         worked = done - self._first
         left = (now - self._started) * (self.total - done) / worked if worked > 0 else 0.0

@@ -280,6 +280,10 @@ typedef struct dn_trainer_options {
 DN_API void dn_trainer_options_init(dn_trainer_options *options);
 DN_API dn_status dn_trainer_create(dn_trainer **out, dn_network *network, const dn_trainer_options *options);
 DN_API void dn_trainer_free(dn_trainer *trainer);
+/* What a trainer of the network would take besides the parameters, in bytes: fixed (gradients, moments), and
+ * for passes of so many images. Nothing of it is allocated. threads 0: as the network. */
+DN_API dn_status dn_trainer_bytes(dn_network *network, int images, int threads, uint64_t *fixed,
+                                  uint64_t *pass);
 /* One forward and backward pass in training mode; gradients accumulate. input: dn_network_batch images.
  * truth: truths floats per image, or NULL. cost: mean over the layers that have one. */
 DN_API dn_status dn_trainer_backward(dn_trainer *trainer, const float *input, const float *truth,

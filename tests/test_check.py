@@ -430,7 +430,7 @@ def test_names_and_data_are_counted(tmp_path: Path) -> None:
     data.write_text(f"classes=3\nnames={names}\n")
     assert rows(check_network(cfg, names=names)) == rows(check_network(cfg, data=data)) == []
     data.write_text("classes=4\nnames=none.names\n")
-    assert rows(check_network(cfg, data=data)) == [("error", "classes"), ("warning", "names")]
+    assert rows(check_network(cfg, data=data)) == [("error", "classes"), ("error", "names")]
     (tmp_path / "x.names").write_text("a\n")
     assert "1 names for 3 classes" in str(check_network(cfg).findings[0])
 

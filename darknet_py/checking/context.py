@@ -13,12 +13,17 @@ HEADS = ("yolo", "region", "detection", "Gaussian_yolo")
 
 @dataclass
 class Context:
-    """A check under way. explained: layers whose failure in the core a rule has already told better."""
+    """A check under way. explained: layers whose failure in the core a rule has already told better.
+
+    nodes: of the network's word tree; label_classes: that labels may have; both None where not known.
+    """
 
     config: Config
     report: Report
     shapes: list[tuple[int, ...] | None] = field(default_factory=list)
     explained: set[int] = field(default_factory=set)
+    nodes: int | None = None
+    label_classes: int | None = None
 
     def add(
         self, section: Section, key: str | None, severity: str, code: str, message: str, hint: str = ""

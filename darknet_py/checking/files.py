@@ -244,6 +244,12 @@ def check_names(context: Context, path: str | os.PathLike[str]) -> None:
     """Whether there is a name for each class."""
     names, classes = read_names(path), class_count(context)
     file, report = os.fspath(path), context.report
+    first: dict[str, int] = {}
+    for number, name in enumerate(names, 1):
+        if name and first.setdefault(name, number) != number:
+            message = f"a second class of the name {name!r}, as on line {first[name]}"
+            report.add(file, number, "warning", "names", message, "rename one of them")
+            break
     empty = [number for number, name in enumerate(names, 1) if not name]
     if empty:
         message = f"line {empty[0]} is empty, and counts as a class of that name"
@@ -258,16 +264,29 @@ def check_data(context: Context, path: str | os.PathLike[str]) -> None:
     """Whether a .data file means a network of these classes, and its names are as many."""
     file, report = os.fspath(path), context.report
     data, classes = DataFile(path), class_count(context)
-    if data.get("classes") is None:
+    try:
+        stated = data.integer("classes") if data.get("classes") else None
+    except DarknetError as error:
+        message = str(error).removeprefix(f"{file}: ")
+        report.add(file, data.line("classes"), "error", "data", message)
+        return
+    if stated is None:
         report.add(file, 0, "warning", "data", "has no classes", "say classes=N")
-    elif classes is not None and data.integer("classes") != classes:
-        message = f"classes={data.integer('classes')}, but the network has {classes}"
+    elif classes is not None and stated != classes:
+        message = f"classes={stated}, but the network has {classes}"
         hint = "labels and outputs would not mean the same; make both equal"
-        report.add(file, 0, "error", "classes", message, hint)
-    names = data.get("names") or data.get("labels")
-    if not names:
+        report.add(file, data.line("classes"), "error", "classes", message, hint)
+    key = "names" if data.get("names") else "labels"
+    if not data.get(key):
         return
     try:
-        check_names(context, data.file("names" if data.get("names") else "labels"))
+        path = data.file(key)
     except DarknetError as error:
-        report.add(file, 0, "warning", "names", f"names: {error}")
+        message = str(error).removeprefix(f"{file}: ")
+        report.add(file, data.line(key), "error", "names", message, "make it, with a name per line")
+        return
+    check_names(context, path)
+    count = len(read_names(path))
+    if stated is not None and count < stated:
+        message = f"{count} names for classes={stated} of {file}"
+        report.add(str(path), 0, "error", "names", message, "each class needs a line")

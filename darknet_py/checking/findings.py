@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 #: error: it cannot work. warning: it runs, but probably not as meant. note: worth knowing.
@@ -100,3 +100,48 @@ class Report:
                 for row in self.shapes
             ],
         }
+
+
+MOST_LISTED = 5  # findings of one kind that are told one by one
+
+
+@dataclass
+class _Kind:
+    first: list[Finding] = field(default_factory=list)
+    count: int = 0
+
+
+class Several:
+    """Findings that may come by the million: the first of each code are kept, the others counted."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, _Kind] = {}
+
+    def add(self, place: tuple[str, int], severity: str, code: str, message: str, hint: str = "") -> None:
+        """Adds a finding. place: file and line."""
+        kind = self._kinds.setdefault(code, _Kind())
+        kind.count += 1
+        if len(kind.first) < MOST_LISTED:
+            kind.first.append(Finding(*place, severity, code, message, hint))
+
+    def more(self, code: str, count: int) -> None:
+        """Counts further ones of a code that was added."""
+        self._kinds[code].count += count
+
+    def count(self, code: str) -> int:
+        """How many of a code there were."""
+        return self._kinds[code].count if code in self._kinds else 0
+
+    def as_severity(self, code: str, severity: str) -> None:
+        """Says how bad a code is, which may depend on how many there were."""
+        if code in self._kinds:
+            kind = self._kinds[code]
+            kind.first = [replace(one, severity=severity) for one in kind.first]
+
+    def into(self, report: Report, file: str) -> None:
+        """Adds all to a report; after those that are told, a line of `file` says how many more."""
+        for code, kind in self._kinds.items():
+            report.findings += kind.first
+            if more := kind.count - len(kind.first):
+                message = f"{more} more like the {len(kind.first)} before ({code}), {kind.count} in all"
+                report.add(file, 0, kind.first[0].severity, code, message)

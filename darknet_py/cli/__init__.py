@@ -97,7 +97,7 @@ COMMANDS = (
     Command(("rgbgr",), "surgery", "rgbgr", "weights for BGR pictures of weights for RGB, and the reverse"),
     Command(("oneoff",), "surgery", "oneoff", "start a YOLO9000 detector from a classifier"),
     Command(("oneoff2",), "surgery", "oneoff2", "read weights twice, the second time from layer L on"),
-    Command(("check",), "check", "check", "find mistakes in a .cfg and the files around it"),
+    Command(("check",), "check", "check", "find mistakes in a data set, a .cfg and its files"),
     Command(("diff",), "diff", "diff", "compare two runs layer by layer"),
     Command(("statistics",), "inspection", "statistics", "mean and variance of every parameter array"),
     Command(("ops",), "inspection", "ops", "floating point operations of a .cfg"),

@@ -1,4 +1,4 @@
-"""check: the doctor for a .cfg and the files around it."""
+"""check: the doctor for a .cfg, the files around it, and the data it is to be trained on."""
 
 from __future__ import annotations
 
@@ -7,22 +7,41 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from .arguments import Parser, add_network
+from .arguments import Parser, natural
 
 if TYPE_CHECKING:
     from ..checking import Report
 
 
 def configure_check(parser: Parser) -> None:
-    """CFG [WEIGHTS]"""
+    """[DATA] [CFG [WEIGHTS]]"""
+    parser.usage = (
+        f"{parser.prog} DATA [CFG [WEIGHTS]] [OPTIONS]\n       {parser.prog} CFG [WEIGHTS] [OPTIONS]"
+    )
     parser.epilog = (
         "One finding per line: FILE:LINE: severity: message; hint. Severities: error (it cannot work), "
         "warning (probably not as meant), note. Exit status: 1 with errors, with -strict also with warnings; "
-        "else 0."
+        "else 0. The first file is DATA if it is a folder, ends in .data, .yaml or .json, has the keys of a "
+        ".data file or is a list of pictures; else it is CFG."
     )
-    add_network(parser, weights="optional")
-    parser.option("names", metavar="FILE", help="class names (default: X.names beside X.cfg, if there)")
-    parser.option("data", metavar="FILE", help=".data file")
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="DATA: .data file, data.yaml, COCO's .json, folder (VOC, classes), list of pictures; "
+        "CFG: network description; WEIGHTS: its parameters",
+    )
+    parser.option("dialect", choices=("pjreddie", "alexeyab"), help="order of parameters in the weights file")
+    parser.option("names", metavar="FILE", help="class names (default: X.names beside X.cfg, or DATA's)")
+    parser.option(
+        "data", metavar="FILE", help=".data file, of which only class counts and names are compared"
+    )
+    parser.option(
+        "images",
+        type=natural,
+        metavar="N",
+        help="pictures of DATA to open, evenly spread (default 10000; all labels are read)",
+    )
     parser.flag("shapes", help="print the shape of every layer, as far as it goes")
     parser.flag("strict", help="warnings fail, too")
     parser.flag("json", help="print one JSON document and nothing else")
@@ -30,14 +49,49 @@ def configure_check(parser: Parser) -> None:
 
 def run_check(options: argparse.Namespace) -> int:
     """Prints a line per finding; gives the exit status."""
+    from ..checking.sources import looks_like_data
+    from ..errors import ArgumentError
+
+    files = list(options.files)
+    data = files.pop(0) if looks_like_data(files[0]) else None
+    if len(files) > 2 or (data and options.data):
+        raise ArgumentError("expected DATA CFG WEIGHTS at most, and each of them once")
+    if data is None and options.images is not None:
+        raise ArgumentError(f"-images is for DATA, and {files[0]} is read as a cfg")
+    cfg, weights = [*files, None, None][:2]
+    if data is not None:
+        return _check_training(options, data, cfg, weights)
     from ..checking import check_network
 
-    report = check_network(
-        options.cfg, options.weights, names=options.names, data=options.data, dialect=options.dialect
+    report = check_network(cfg, weights, names=options.names, data=options.data, dialect=options.dialect)
+    _print(options, report, cfg)
+    return report.status(options.strict)
+
+
+def _check_training(options: argparse.Namespace, data: str, cfg: str | None, weights: str | None) -> int:
+    from ..checking import check_training
+    from ..checking.data_set import MOST_OPENED
+
+    if not (options.quiet or options.json):
+        print(f"DATA {data}" + (f", CFG {cfg}" if cfg else ", no CFG"), file=sys.stderr)
+    found = check_training(
+        data,
+        cfg,
+        weights,
+        names=options.names,
+        dialect=options.dialect,
+        most_opened=MOST_OPENED if options.images is None else options.images,
+        threads=options.threads,
+        quiet=options.quiet or options.json,
     )
+    _print(options, found.report, data)
+    return found.report.status(options.strict)
+
+
+def _print(options: argparse.Namespace, report: Report, name: str) -> None:
     if options.json:
         print(json.dumps(report.to_dict(), indent=1))
-        return report.status(options.strict)
+        return
     if options.shapes:
         _print_shapes(report)
     for finding in report.errors if options.quiet else report:
@@ -45,8 +99,7 @@ def run_check(options: argparse.Namespace) -> int:
     if not options.quiet:
         counts = (("error", len(report.errors)), ("warning", len(report.warnings)))
         text = ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts)
-        print(f"{options.cfg}: {text}", file=sys.stderr)
-    return report.status(options.strict)
+        print(f"{name}: {text}", file=sys.stderr)
 
 
 def _print_shapes(report: Report) -> None:

@@ -79,6 +79,7 @@ class Report:
     lost: Counter[str] = field(default_factory=Counter)
     rules: dict[str, str] = field(default_factory=dict)
     first: list[str] = field(default_factory=list)
+    told: Callable[[str, str], None] | None = None  # gets every problem, too
 
     def __post_init__(self) -> None:
         if not 0 <= self.most_bad <= 1:
@@ -91,6 +92,8 @@ class Report:
     def problem(self, kind: str, text: str) -> None:
         """Something skipped. kind: "pictures", "label files" or "annotations"."""
         self.bad[kind] += 1
+        if self.told:
+            self.told(kind, text)
         line = " ".join(text.splitlines())
         if len(self.first) < MOST_PROBLEMS:
             self.first.append(line)

@@ -21,13 +21,23 @@ def read_yolo(
 
     names, verify, most_bad: as in read_darknet. Raises DataError, with the line for YAML it does not know.
     """
+    known, places = yolo_splits(source, names)
+    report = Report(most_bad)
+    splits = {split: _reader(found, len(known), verify, report) for split, found in places.items()}
+    return Dataset(known, "detection", splits, report)
+
+
+def yolo_splits(
+    source: PathLike, names: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], dict[str, list[Path]]]:
+    """What a data.yaml file says: the names of the classes, and the folders and lists of each split."""
     path = yaml_of(Path(source))
-    report, content = Report(most_bad), read_yaml(path)
+    content = read_yaml(path)
     known = check_names(names or _names(content.get("names"), path), path)
     count = content.get("nc")
     if count is not None and count != str(len(known)):
         raise DataError(f"{path}: nc is {count!r}, but {len(known)} classes have names")
-    splits: dict[str, Pictures] = {}
+    splits: dict[str, list[Path]] = {}
     for split, keys in (("train", ("train",)), ("valid", ("val", "valid")), ("test", ("test",))):
         entries = next((content[key] for key in keys if content.get(key)), None)
         if entries is None:
@@ -35,17 +45,16 @@ def read_yolo(
         if isinstance(entries, dict):
             raise DataError(f"{path}: {keys[0]}: expected a folder or a list of them, found a mapping")
         try:
-            places = [
+            splits[split] = [
                 _place(one, content, path) for one in ([entries] if isinstance(entries, str) else entries)
             ]
         except DataNotFoundError:
             if split == "test":  # published files name a test split that is not published
                 continue
             raise
-        splits[split] = _reader(places, len(known), verify, report)
     if not splits:
         raise DataError(f"{path}: add train: FOLDER or val: FOLDER")
-    return Dataset(known, "detection", splits, report)
+    return known, splits
 
 
 def yaml_of(path: Path) -> Path:
@@ -91,23 +100,31 @@ def _place(entry: str, content: dict[str, Value], path: Path) -> Path:
     return found
 
 
+def yolo_images(places: Sequence[Path]) -> Iterator[tuple[Path, int, str]]:
+    """The pictures of a split: the list and the line (or the folder and 0) that has them, and their paths."""
+    for place in places:
+        for number, image in walk_images(place) if place.is_dir() else stream_list(place):
+            yield place, number, image
+
+
+def yolo_labels(image: str) -> list[tuple[str, str]]:
+    """Where the labels of a picture may be: the rule, and the path by it."""
+    return [
+        ("the last folder 'images' becomes 'labels'", last_folder_rule(image)),
+        ("beside the picture", str(Path(image).with_suffix(".txt"))),
+    ]
+
+
 def _reader(places: Sequence[Path], classes: int, verify: str, report: Report) -> Pictures:
     def pictures() -> Iterator[Picture]:
-        for place in places:
-            entries = walk_images(place) if place.is_dir() else stream_list(place)
-            for number, image in entries:
-                where = f"{place}:{number}" if number else str(place)
-                size = sized(image, verify, report, where)
-                if size is None:
-                    continue
-                label = last_folder_rule(image)
-                rules = [
-                    ("the last folder 'images' becomes 'labels'", label),
-                    ("beside the picture", str(Path(image).with_suffix(".txt"))),
-                ]
-                found = read_objects(rules, classes, report, where, image)
-                found += read_difficult(_difficult(image), classes, report)
-                yield Picture(image, size, tuple(found))
+        for place, number, image in yolo_images(places):
+            where = f"{place}:{number}" if number else str(place)
+            size = sized(image, verify, report, where)
+            if size is None:
+                continue
+            found = read_objects(yolo_labels(image), classes, report, where, image)
+            found += read_difficult(_difficult(image), classes, report)
+            yield Picture(image, size, tuple(found))
 
     return pictures
 

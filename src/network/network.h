@@ -87,6 +87,8 @@ typedef struct dn_runner {
 
 dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *device, int batch, bool train,
                          bool input_delta);
+/* Bytes of the buffers that dn_runner_init would allocate. */
+dn_status dn_runner_bytes(dn_network *network, dn_device *device, int batch, bool train, uint64_t *bytes);
 void dn_runner_free(dn_runner *runner); /* leaves it empty; safe on a cleared one */
 /* Forward through all layers. run.input, run.truth, run.batch and the rest of run's settings are the
  * caller's. */

@@ -67,6 +67,17 @@ static dn_status check_pixels(const dn_network *network, int batch) {
     return DN_OK;
 }
 
+dn_status dn_runner_bytes(dn_network *network, dn_device *device, int batch, bool train, uint64_t *bytes) {
+    DN_TRY(check_pixels(network, batch));
+    DN_TRY(dn_check_steps(network, batch));
+    dn_runner runner = {.network = network,
+                        .capacity = batch,
+                        .run = {.batch = batch, .steps = network->recurrent ? network->net.time_steps : 1}};
+    size_t scratch = largest_scratch(network, device, batch, train);
+    *bytes = (uint64_t)lay_out(&runner, NULL, train, false, scratch) * sizeof(float);
+    return DN_OK;
+}
+
 dn_status dn_runner_init(dn_runner *runner, dn_network *network, dn_device *device, int batch, bool train,
                          bool input_delta) {
     *runner = (dn_runner){0}; /* what a failure leaves */

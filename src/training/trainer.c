@@ -97,6 +97,17 @@ void dn_trainer_free(dn_trainer *trainer) {
     dn_free(trainer);
 }
 
+dn_status dn_trainer_bytes(dn_network *network, int images, int threads, uint64_t *fixed, uint64_t *pass) {
+    dn_device *device;
+    if (!network || !fixed || !pass || images < 1)
+        return dn_fail(DN_ERROR_ARGUMENT, "needs a network, one image or more, and room for the result");
+    DN_TRY(network->ops->open(&device, threads > 0 ? threads : network->options.threads));
+    dn_status status = dn_runner_bytes(network, device, images, true, pass);
+    network->ops->close(device);
+    *fixed = (uint64_t)network->param_count * (network->net.adam ? 3 : 1) * sizeof(float);
+    return status;
+}
+
 /* ---- passes ---- */
 
 static dn_status check_costs(const dn_trainer *trainer) {

@@ -29,6 +29,7 @@ static const char cfg[] = "[net]\nwidth=12\nheight=12\nchannels=3\nbatch=2\nadam
 
 static struct {
     long calls, fails_at, live;
+    size_t bytes; /* asked for, all together */
 } memory;
 
 static void *allocate(size_t size, void *user) {
@@ -36,6 +37,7 @@ static void *allocate(size_t size, void *user) {
     if (++memory.calls == memory.fails_at) return NULL;
     void *block = malloc(size);
     memory.live += block != NULL;
+    memory.bytes += size;
     return block;
 }
 
@@ -200,6 +202,28 @@ static dn_status try_trainer(void) {
     return status;
 }
 
+/* What dn_trainer_bytes says is what a trainer asks for, but for small change; asking allocates nothing of
+ * it. */
+static void measure_trainer(void) {
+    dn_network *network = NULL;
+    dn_trainer *trainer = NULL;
+    uint64_t fixed = 0, pass = 0;
+    char detail[120] = "";
+    bool good = create(&network) == DN_OK;
+    memory.bytes = 0;
+    good = good && dn_trainer_bytes(network, BATCH, 0, &fixed, &pass) == DN_OK;
+    size_t asking = memory.bytes;
+    memory.bytes = 0;
+    good = good && dn_trainer_create(&trainer, network, NULL) == DN_OK;
+    double told = (double)(fixed + pass), taken = (double)(memory.bytes - asking);
+    good = good && asking < fixed && told <= taken && taken < 1.1 * told;
+    good = good && dn_trainer_bytes(network, 0, 0, &fixed, &pass) == DN_ERROR_ARGUMENT;
+    snprintf(detail, sizeof detail, "%.0f told, %.0f taken, %zu to ask", told, taken, asking);
+    check(good, "the bytes of a trainer", detail);
+    dn_trainer_free(trainer);
+    dn_network_free(network);
+}
+
 static dn_status try_checkpoint(void) {
     dn_network *network = NULL;
     dn_trainer *trainer = NULL, *loaded = NULL;
@@ -291,6 +315,7 @@ int main(void) {
     every_allocation("running layer by layer", try_activate);
     every_allocation("training at two sizes", try_trainer);
     every_allocation("a checkpoint", try_checkpoint);
+    measure_trainer();
     remove_files();
     check(rmdir(folder) == 0, "no other file is left", folder);
     dn_memory_set(NULL, NULL, NULL);
