@@ -75,18 +75,6 @@ typedef struct dn_lrn {
     int size;
 } dn_lrn;
 
-/* Output rows of a depthwise convolution: y[r][j] = sum of weights[ky][kx] from[(r * stride + ky) * pitch +
- * columns[kx] + j]. Reads up to lanes - 1 further where the width is less than that. */
-typedef struct dn_depthwise_rows {
-    int size, stride; /* 3 or 5; 1 or 2 */
-    int rows, width;
-    const float *weights; /* [size][size] */
-    const float *from;
-    size_t pitch;
-    ptrdiff_t columns[5];
-    float *y; /* [rows][width] */
-} dn_depthwise_rows;
-
 /* What follows a tile of a matrix product, or a convolution: y = activation(y + bias) (+ residual), or, with
  * activate_sum, the activation of the sum with the residual. */
 typedef struct dn_epilogue {
@@ -94,6 +82,18 @@ typedef struct dn_epilogue {
     dn_activation activation;
     bool activate_sum;
 } dn_epilogue;
+
+/* Planes of a depthwise convolution: y[planes][out_h][out_w] of x[planes / multiplier][h][w], padded by size
+ * / 2.
+ */
+typedef struct dn_depthwise_planes {
+    int size, stride; /* 3 or 5; 1 or 2 */
+    int planes, multiplier, h, w, out_h, out_w;
+    const float *x, *zeros; /* zeros: a row of them */
+    const float *weights;   /* [planes][size][size] */
+    float *y;
+    dn_epilogue epilogue; /* none if its bias is NULL */
+} dn_depthwise_planes;
 
 typedef struct dn_kernels {
     const char *level; /* "generic", "avx2", "avx512", "neon" */
@@ -127,10 +127,7 @@ typedef struct dn_kernels {
     void (*weigh_shifted)(int taps, const float *weights, const ptrdiff_t *offsets, const float *from,
                           float *y, int count, bool accumulate);
 
-    /* to[r][j] = from[r][j * step]; the strides in floats */
-    void (*copy_rows)(float *to, size_t to_stride, const float *from, size_t from_stride, int rows,
-                      int columns, int step);
-    void (*depthwise_rows)(const dn_depthwise_rows *job); /* template/depthwise.h */
+    void (*depthwise_planes)(const dn_depthwise_planes *job); /* template/depthwise.h */
 
     /* sums[correlate_rows][correlate_columns][lanes] adds left[i * stride + p] right[offsets[j] + p] for all
      * p < count, lane by lane; reads up to lanes - 1 further on the right */

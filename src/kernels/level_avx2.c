@@ -3,6 +3,8 @@
 #include "levels.h"
 
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 #define LEVEL          avx2
 #define LEVEL_TARGET   "avx2,fma"
 #define LEVEL_LANES    8

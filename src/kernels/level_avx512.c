@@ -3,6 +3,8 @@
 #include "levels.h"
 
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 #define LEVEL          avx512
 #define LEVEL_TARGET   "avx512f,avx512bw,avx512dq,avx512vl,fma"
 #define LEVEL_LANES    16

@@ -1,17 +1,12 @@
-/* conv_depthwise.c - convolutions with one input channel per group: the three products, directly, from padded
- * planes (conv_direct.c). Each thread owns whole input channels.
- *
- * Nine multiplications per output are few: copying and loading decide. The usual shapes run forward in bands
- * of BAND_ROWS output rows, whose padded input (at most some 18 x 163 floats, 12 KiB) and output stay in the
- * first-level cache from copying to activation. */
+/* conv_depthwise.c - convolutions with one input channel per group: the three products. Each thread owns
+ * whole input channels. Forward, the usual shapes read planes as they are (template/depthwise.h), a row of
+ * which, with the rows it is summed with (5 x 160 floats, 3 KiB), stays in the first-level cache; others and
+ * the gradients go through padded planes (conv_direct.c). */
 #include "cpu.h"
 
 #include <string.h>
 
-enum {
-    SUM_ROWS = 64, /* whose products are summed in one go: longer sums round more */
-    BAND_ROWS = 16
-};
+enum { SUM_ROWS = 64 }; /* whose products are summed in one go: longer sums round more */
 
 typedef struct depthwise {
     const dn_conv_shape *shape;
@@ -112,64 +107,41 @@ static void forward_plane(const depthwise_job *job, int channel, const ptrdiff_t
                                       d->y_plane);
 }
 
-/* Shapes that the kernel for blocks of rows is compiled for. */
-static bool fits_bands(const dn_conv_shape *shape) {
-    return (shape->size == 3 || shape->size == 5) && shape->dilation == 1 &&
+/* Shapes that the kernel for planes as they are is compiled for. */
+static bool fits_plane(const dn_conv_shape *shape) {
+    return (shape->size == 3 || shape->size == 5) && shape->pad == shape->size / 2 && shape->dilation == 1 &&
            shape->stride_x == shape->stride_y && shape->stride_x <= 2;
 }
 
-/* The padded rows under output rows first .. last. Columns beside the image stay as they are: zero. */
-static void copy_band(const depthwise *d, const dn_kernels *kernels, const float *plane, int first, int last,
-                      float *padded) {
-    const dn_conv_shape *shape = d->shape;
-    const int step = shape->stride_x, top = first * step - shape->pad;
-    const int rows = (last - 1 - first) * step + shape->size;
-    const size_t pitch = (size_t)step * (size_t)d->pitch;
-    const int above = dn_min_int(dn_max_int(-top, 0), rows);
-    const int inside = dn_max_int(dn_min_int(rows, shape->in_h - top) - above, 0);
-    memset(padded, 0, (size_t)above * pitch * sizeof *padded);
-    memset(padded + (size_t)(above + inside) * pitch, 0,
-           (size_t)(rows - above - inside) * pitch * sizeof *padded);
-    for (int phase = 0; phase < step && inside; ++phase) {
-        int from, to;
-        dn_padded_inside(shape, phase, &from, &to);
-        kernels->copy_rows(padded + (size_t)above * pitch + (size_t)phase * (size_t)d->pitch + from, pitch,
-                           plane + (ptrdiff_t)(top + above) * shape->in_w + phase - shape->pad + from * step,
-                           (size_t)shape->in_w, inside, to - from, step);
-    }
-}
-
-static void run_bands(const depthwise_job *job, size_t begin, size_t end, float *padded) {
+/* Input channels begin .. end of all images. */
+static void run_planes(const depthwise_job *job, size_t begin, size_t end, float *zeros) {
     const depthwise *d = &job->d;
     const dn_conv_shape *shape = d->shape;
-    const size_t taps = taps_of(shape);
-    const int step = shape->stride_x;
-    dn_depthwise_rows band = {.size = shape->size,
-                              .stride = step,
-                              .width = shape->out_w,
-                              .from = padded,
-                              .pitch = (size_t)step * (size_t)d->pitch};
-    for (int kx = 0; kx < shape->size; ++kx) band.columns[kx] = (ptrdiff_t)(kx % step) * d->pitch + kx / step;
-    memset(padded, 0, (dn_round_up(d->padded, 16) + 64) * sizeof *padded);
-    for (size_t i = begin; i < end; ++i)
-        for (int first = 0; first < shape->out_h; first += BAND_ROWS) {
-            band.rows = dn_min_int(BAND_ROWS, shape->out_h - first);
-            copy_band(d, job->kernels, job->x + i * d->x_plane, first, first + band.rows, padded);
-            for (size_t j = 0; j < (size_t)d->multiplier; ++j) {
-                const size_t channel = i % (size_t)shape->in_c * (size_t)d->multiplier + j;
-                const size_t at =
-                    (i * (size_t)d->multiplier + j) * d->y_plane + (size_t)first * (size_t)shape->out_w;
-                band.weights = job->weights + channel * taps;
-                band.y = job->y + at;
-                job->kernels->depthwise_rows(&band);
-                const dn_epilogue *epilogue = job->epilogue;
-                if (epilogue)
-                    job->kernels->affine_activate(epilogue->activation, epilogue->activate_sum, band.y, 1.0f,
-                                                  epilogue->bias ? epilogue->bias[channel] : 0.0f,
-                                                  epilogue->residual ? epilogue->residual + at : NULL,
-                                                  (size_t)band.rows * (size_t)shape->out_w);
-            }
+    const size_t channels = (size_t)shape->in_c, multiplier = (size_t)d->multiplier;
+    dn_depthwise_planes planes = {.size = shape->size,
+                                  .stride = shape->stride_x,
+                                  .multiplier = d->multiplier,
+                                  .h = shape->in_h,
+                                  .w = shape->in_w,
+                                  .out_h = shape->out_h,
+                                  .out_w = shape->out_w,
+                                  .zeros = zeros};
+    memset(zeros, 0, (size_t)shape->in_w * sizeof *zeros);
+    while (begin < end) { /* as many as lie in one image */
+        const size_t channel = begin % channels * multiplier;
+        const size_t count = dn_min_size(end - begin, channels - begin % channels);
+        planes.planes = (int)(count * multiplier);
+        planes.x = job->x + begin * d->x_plane;
+        planes.y = job->y + begin * multiplier * d->y_plane;
+        planes.weights = job->weights + channel * taps_of(shape);
+        if (job->epilogue) {
+            planes.epilogue = *job->epilogue;
+            planes.epilogue.bias += channel;
+            if (job->epilogue->residual) planes.epilogue.residual += begin * multiplier * d->y_plane;
         }
+        job->kernels->depthwise_planes(&planes);
+        begin += count;
+    }
 }
 
 static void run_forward(void *context, int part, int parts) {
@@ -180,8 +152,8 @@ static void run_forward(void *context, int part, int parts) {
     ptrdiff_t *offsets = (ptrdiff_t *)(void *)(padded + dn_round_up(d->padded, 16) + 64);
     size_t begin, end;
     dn_pool_slice((size_t)job->batch * (size_t)shape->in_c, 1, part, parts, &begin, &end);
-    if (fits_bands(shape)) {
-        run_bands(job, begin, end, padded);
+    if (fits_plane(shape)) {
+        run_planes(job, begin, end, padded);
         return;
     }
     dn_padded_offsets(shape, 1, 0, offsets);

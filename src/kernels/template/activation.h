@@ -1,11 +1,6 @@
 /* One vector through an activation function or its gradient. `kind` is a constant wherever these are inlined,
  * so the switches vanish. Selections are arranged so that NaN falls through to a branch that keeps it. */
 
-DN_INLINE vint vsplat(int32_t x) {
-    vint v = {0};
-    return v + x;
-}
-
 DN_INLINE vfloat vabs(vfloat x) {
     return (vfloat)((vint)x & vsplat(0x7fffffff));
 }

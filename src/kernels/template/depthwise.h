@@ -1,87 +1,208 @@
-/* Rows of a depthwise convolution from a padded plane. A block of output rows shares the rows under it: with
- * 4 outputs and a 3x3 kernel, 18 loads serve 36 multiplications; unaligned loads are what limits the kernel.
- */
+/* Planes of a depthwise convolution with half its size as padding, from the plane as it is.
+ *
+ * Nine multiplications per output are few: loads decide, and how many instructions there are beside the
+ * multiply-adds. A block of 4 output rows shares the rows under it: with a 3x3 kernel at stride 1, 18 loads
+ * serve 36 multiply-adds. At stride 2 even and odd columns are separated in registers. What is outside is
+ * zero: rows there are a row of zeros, columns are masked; only the first and last vector of a row need
+ * masks. Registers: 9 weights, 4 sums, 3 columns. Bias, activation and residual follow in registers, too.
+ * (Copying bands with a border and activating them in passes of their own took as long as the sums.) */
 
-enum { DEPTHWISE_ROWS = 4 };
+enum {
+    DEPTHWISE_ROWS = 4,
+    DEPTHWISE_MOST = 5,    /* size */
+    DEPTHWISE_COLUMNS = 16 /* vectors of a strip */
+};
 
-static void copy_rows(float *to, size_t to_stride, const float *from, size_t from_stride, int rows,
-                      int columns, int step) {
-    for (int r = 0; r < rows; ++r, to += to_stride, from += from_stride) {
-        int j = 0;
-        if (step == 1) {
-            copy_floats(to, from, columns);
-            continue;
-        }
-        for (; step == 2 && j + LEVEL_LANES < columns;
-             j += LEVEL_LANES) /* reads no further than the last one */
-            vstore(to + j, TAKE_EVEN(vload(from + 2 * j), vload(from + 2 * j + LEVEL_LANES)));
-        for (; j < columns; ++j) to[j] = from[j * step];
+/* A vector of output columns, and which of its inputs are inside the plane: of each column of the kernel, or,
+ * at stride 2, of both input vectors and what is beside them. */
+typedef struct depthwise_column {
+    int first, count; /* of the outputs */
+    bool inside;      /* all are */
+    vmask masks[DEPTHWISE_MOST];
+} depthwise_column;
+
+enum { MASK_A, MASK_B, MASK_LEFT, MASK_FAR_LEFT, MASK_RIGHT };
+
+DN_INLINE void depthwise_column_of(const int size, const int stride, int w, int first, int count,
+                                   depthwise_column *column) {
+    const int pad = size / 2, at = first * stride, end = at + stride * LEVEL_LANES;
+    column->first = first;
+    column->count = count;
+    column->inside = at >= pad && end + pad <= w;
+    if (stride == 1) {
+        DN_UNROLL
+        for (int kx = 0; kx < size; ++kx) column->masks[kx] = vmask_of(pad - kx - at, w + pad - kx - at);
+        return;
     }
+    column->masks[MASK_A] = vmask_of(0, w - at);
+    column->masks[MASK_B] = vmask_of(0, w - at - LEVEL_LANES);
+    column->masks[MASK_LEFT] = vmask_of(at >= 1 ? LEVEL_LANES - 1 : LEVEL_LANES, LEVEL_LANES);
+    column->masks[MASK_FAR_LEFT] = vmask_of(at >= 2 ? LEVEL_LANES - 1 : LEVEL_LANES, LEVEL_LANES);
+    column->masks[MASK_RIGHT] = vmask_of(0, end < w ? 1 : 0);
 }
 
-/* `rows` outputs at one column; all three constants where it is inlined. */
-DN_INLINE void depthwise_block(const int size, const int stride, const int rows, const dn_depthwise_rows *job,
-                               const vfloat *weights, const float *from, float *y, int count) {
+DN_INLINE vfloat depthwise_load(const bool inside, const float *p, vmask mask) {
+    return inside ? vload(p) : vload_masked(p, mask);
+}
+
+/* A vector whose last value is that at this distance before the row. */
+DN_INLINE vfloat depthwise_left(const bool inside, const float *row, int distance, vmask mask) {
+    return inside ? vset(row[-distance]) : vload_masked(row - distance - (LEVEL_LANES - 1), mask);
+}
+
+/* taps[kx]: what column kx of the kernel is multiplied with; row: where the inputs of its middle begin. */
+DN_INLINE void depthwise_taps(const int size, const int stride, const bool inside, const float *row,
+                              const vmask *masks, vfloat *taps) {
+    const int middle = size / 2;
+    if (stride == 1) {
+        DN_UNROLL
+        for (int kx = 0; kx < size; ++kx) taps[kx] = depthwise_load(inside, row + kx - middle, masks[kx]);
+        return;
+    }
+    const vfloat a = depthwise_load(inside, row, masks[MASK_A]);
+    const vfloat b = depthwise_load(inside, row + LEVEL_LANES, masks[MASK_B]);
+    const vfloat even = TAKE_EVEN(a, b), odd = TAKE_ODD(a, b);
+    taps[middle] = even;
+    taps[middle + 1] = odd;
+    taps[middle - 1] = SHIFT_IN_FIRST(odd, depthwise_left(inside, row, 1, masks[MASK_LEFT]));
+    if (size == 3) return;
+    taps[0] = SHIFT_IN_FIRST(even, depthwise_left(inside, row, 2, masks[MASK_FAR_LEFT]));
+    const float *right = row + 2 * LEVEL_LANES;
+    taps[4] = SHIFT_IN_LAST(even, inside ? vset(*right) : vload_masked(right, masks[MASK_RIGHT]));
+}
+
+/* What follows the sums: bias, activation, residual. */
+typedef struct depthwise_finish {
+    bool clamps;
+    vfloat bias;
+    clamping clamp;
+    const float *residual; /* of the plane, or NULL */
+} depthwise_finish;
+
+DN_INLINE void depthwise_store(const int rows, const bool inside, const depthwise_column *column, int width,
+                               const depthwise_finish *finish, size_t to, vfloat *sum, float *y) {
+    const bool whole = inside || column->count == LEVEL_LANES;
+    if (finish->clamps) {
+        const float *residual = finish->residual ? finish->residual + to : NULL;
+        DN_UNROLL
+        for (int o = 0; o < rows; ++o) {
+            vfloat add = {0};
+            if (residual) add = whole ? vload(residual) : vload_partial(residual, column->count);
+            if (residual) residual += width;
+            sum[o] = clamp_and_add(&finish->clamp, sum[o] + finish->bias, residual != NULL, add);
+        }
+    }
+    float *into = y + to;
+    DN_UNROLL
+    for (int o = 0; o < rows; ++o, into += width)
+        if (whole)
+            vstore(into, sum[o]);
+        else
+            vstore_partial(into, sum[o], column->count);
+}
+
+/* `rows` outputs from row `first` on at one vector of columns; from: the rows under them. size, stride, rows
+ * and inside are constants where it is inlined. */
+DN_INLINE void depthwise_block(const int size, const int stride, const int rows, const bool inside,
+                               const dn_depthwise_planes *job, const vfloat *weights,
+                               const float *const *from, int first, const depthwise_column *column,
+                               const depthwise_finish *finish) {
     vfloat sum[DEPTHWISE_ROWS];
     DN_UNROLL
     for (int o = 0; o < rows; ++o) sum[o] = (vfloat){0};
     DN_UNROLL
     for (int r = 0; r < (rows - 1) * stride + size; ++r) {
+        const float *row = from[r] + column->first * stride;
+        DN_OPAQUE(row); /* one address per row, not one per load */
+        vfloat taps[DEPTHWISE_MOST];
+        depthwise_taps(size, stride, inside, row, column->masks, taps);
         DN_UNROLL
         for (int kx = 0; kx < size; ++kx) {
-            const vfloat x = vload(from + (size_t)r * job->pitch + job->columns[kx]);
             DN_UNROLL
             for (int o = 0; o < rows; ++o) {
                 const int ky = r - o * stride;
-                if (ky >= 0 && ky < size) sum[o] += weights[ky * size + kx] * x;
+                if (ky < 0 || ky >= size) continue;
+                sum[o] += (size == 3 ? weights[ky * 3 + kx] : vset(job->weights[ky * size + kx])) * taps[kx];
             }
         }
     }
+    depthwise_store(rows, inside, column, job->out_w, finish,
+                    (size_t)first * (size_t)job->out_w + (size_t)column->first, sum, job->y);
+}
+
+/* Output rows first .. first + rows at some vectors of columns. */
+DN_INLINE void depthwise_row_block(const int size, const int stride, const int rows,
+                                   const dn_depthwise_planes *job, const vfloat *weights, int first,
+                                   const depthwise_column *columns, int count,
+                                   const depthwise_finish *finish) {
+    const float *from[(DEPTHWISE_ROWS - 1) * 2 + DEPTHWISE_MOST];
     DN_UNROLL
-    for (int o = 0; o < rows; ++o) {
-        float *to = y + (size_t)o * (size_t)job->width;
-        if (count >= LEVEL_LANES)
-            vstore(to, sum[o]);
+    for (int r = 0; r < (rows - 1) * stride + size; ++r) {
+        const int y = first * stride - size / 2 + r;
+        from[r] = y >= 0 && y < job->h ? job->x + (ptrdiff_t)y * job->w : job->zeros;
+    }
+    for (int i = 0; i < count; ++i)
+        if (columns[i].inside)
+            depthwise_block(size, stride, rows, true, job, weights, from, first, &columns[i], finish);
         else
-            vstore_partial(to, sum[o], count);
+            depthwise_block(size, stride, rows, false, job, weights, from, first, &columns[i], finish);
+}
+
+/* One plane at some vectors of columns, of which these are the last ones or not. */
+DN_INLINE void depthwise_strip(const int size, const int stride, const dn_depthwise_planes *job,
+                               const depthwise_column *columns, int count, bool last) {
+    const dn_epilogue *epilogue = &job->epilogue;
+    depthwise_finish finish;
+    finish.residual = epilogue->residual;
+    finish.clamps = clamping_of(epilogue, &finish.clamp) && epilogue->bias;
+    finish.bias = vset(epilogue->bias ? epilogue->bias[0] : 0.0f);
+    vfloat weights[9] = {{0}};
+    if (size == 3) {
+        DN_UNROLL
+        for (int t = 0; t < 9; ++t) weights[t] = vset(job->weights[t]);
+    }
+    int row = 0;
+    for (; row + DEPTHWISE_ROWS <= job->out_h; row += DEPTHWISE_ROWS)
+        depthwise_row_block(size, stride, DEPTHWISE_ROWS, job, weights, row, columns, count, &finish);
+    for (; row + 2 <= job->out_h; row += 2)
+        depthwise_row_block(size, stride, 2, job, weights, row, columns, count, &finish);
+    for (; row < job->out_h; ++row)
+        depthwise_row_block(size, stride, 1, job, weights, row, columns, count, &finish);
+    if (epilogue->bias && !finish.clamps && last)
+        affine_activate(epilogue->activation, epilogue->activate_sum, job->y, 1.0f, epilogue->bias[0],
+                        epilogue->residual, (size_t)job->out_h * (size_t)job->out_w);
+}
+
+DN_INLINE void depthwise_planes_of(const int size, const int stride, const dn_depthwise_planes *job) {
+    const size_t x_plane = (size_t)job->h * (size_t)job->w, y_plane = (size_t)job->out_h * (size_t)job->out_w;
+    depthwise_column columns[DEPTHWISE_COLUMNS];
+    for (int at = 0; at < job->out_w;) {
+        int count = 0;
+        for (; count < DEPTHWISE_COLUMNS && at < job->out_w; at += LEVEL_LANES, ++count) {
+            /* The last vector overlaps the one before it. */
+            const int begin = dn_max_int(0, dn_min_int(at, job->out_w - LEVEL_LANES));
+            depthwise_column_of(size, stride, job->w, begin, dn_min_int(LEVEL_LANES, job->out_w - begin),
+                                &columns[count]);
+        }
+        for (int i = 0; i < job->planes; ++i) {
+            dn_depthwise_planes one = *job;
+            one.x += (size_t)(i / job->multiplier) * x_plane;
+            one.y += (size_t)i * y_plane;
+            one.weights += i * size * size;
+            if (one.epilogue.bias) one.epilogue.bias += i;
+            if (one.epilogue.residual) one.epilogue.residual += (size_t)i * y_plane;
+            depthwise_strip(size, stride, &one, columns, count, at >= job->out_w);
+        }
     }
 }
 
-DN_INLINE void depthwise_row_block(const int size, const int stride, const int rows,
-                                   const dn_depthwise_rows *job, const vfloat *weights, const float *from,
-                                   float *y) {
-    int j = 0;
-    for (; j + LEVEL_LANES <= job->width; j += LEVEL_LANES)
-        depthwise_block(size, stride, rows, job, weights, from + j, y + j, LEVEL_LANES);
-    if (j == job->width) return;
-    if (job->width >= LEVEL_LANES) /* the last vector overlaps the one before it */
-        depthwise_block(size, stride, rows, job, weights, from + job->width - LEVEL_LANES,
-                        y + job->width - LEVEL_LANES, LEVEL_LANES);
-    else
-        depthwise_block(size, stride, rows, job, weights, from + j, y + j, job->width - j);
-}
-
-DN_INLINE void depthwise_rows_of(const int size, const int stride, const dn_depthwise_rows *job) {
-    vfloat weights[25];
-    DN_UNROLL
-    for (int t = 0; t < size * size; ++t) weights[t] = vset(job->weights[t]);
-    int row = 0;
-    for (; row + DEPTHWISE_ROWS <= job->rows; row += DEPTHWISE_ROWS)
-        depthwise_row_block(size, stride, DEPTHWISE_ROWS, job, weights,
-                            job->from + (size_t)(row * stride) * job->pitch,
-                            job->y + (size_t)row * (size_t)job->width);
-    for (; row < job->rows; ++row)
-        depthwise_row_block(size, stride, 1, job, weights, job->from + (size_t)(row * stride) * job->pitch,
-                            job->y + (size_t)row * (size_t)job->width);
-}
-
-static void depthwise_rows(const dn_depthwise_rows *job) {
+static void depthwise_planes(const dn_depthwise_planes *job) {
     if (job->size == 3 && job->stride == 1)
-        depthwise_rows_of(3, 1, job);
+        depthwise_planes_of(3, 1, job);
     else if (job->size == 3)
-        depthwise_rows_of(3, 2, job);
+        depthwise_planes_of(3, 2, job);
     else if (job->stride == 1)
-        depthwise_rows_of(5, 1, job);
+        depthwise_planes_of(5, 1, job);
     else
-        depthwise_rows_of(5, 2, job);
+        depthwise_planes_of(5, 2, job);
 }

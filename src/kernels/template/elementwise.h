@@ -177,6 +177,34 @@ DN_INLINE void affine_array(dn_activation kind, bool activate_sum, float *row, f
     }
 }
 
+/* Activations of one piece below zero and one above, with a limit, for results that are still in registers.
+ */
+typedef struct clamping {
+    vfloat slope, most;
+    vint keep; /* relu: nothing below zero, not even of -infinity */
+    bool sum;
+} clamping;
+
+DN_INLINE bool clamping_of(const dn_epilogue *epilogue, clamping *clamp) {
+    const dn_activation kind = epilogue->activation;
+    clamp->slope = vset(kind == DN_ACTIVATION_LEAKY ? 0.1f : 1.0f);
+    clamp->most = vset(kind == DN_ACTIVATION_RELU6 ? 6.0f : __builtin_inff());
+    clamp->keep = vsplat(kind == DN_ACTIVATION_RELU || kind == DN_ACTIVATION_RELU6 ? 0 : -1);
+    clamp->sum = epilogue->activate_sum;
+    return kind == DN_ACTIVATION_LINEAR || kind == DN_ACTIVATION_LEAKY || kind == DN_ACTIVATION_RELU ||
+           kind == DN_ACTIVATION_RELU6;
+}
+
+DN_INLINE vfloat clamp_vector(const clamping *clamp, vfloat x) {
+    return vmin(clamp->most, vmax((vfloat)((vint)(x * clamp->slope) & clamp->keep), x));
+}
+
+DN_INLINE vfloat clamp_and_add(const clamping *clamp, vfloat x, bool has_residual, vfloat residual) {
+    if (has_residual && clamp->sum) x += residual;
+    x = clamp_vector(clamp, x);
+    return has_residual && !clamp->sum ? x + residual : x;
+}
+
 /* The common kinds in one pass; the others in blocks that stay in the first cache. */
 static void affine_activate(dn_activation kind, bool activate_sum, float *row, float factor, float shift,
                             const float *residual, size_t count) {

@@ -14,6 +14,9 @@ typedef int32_t vint __attribute__((vector_size(LEVEL_LANES * 4)));
 #define DN_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* The compiler knows no more how this pointer was made. */
+#define DN_OPAQUE(pointer) __asm__("" : "+r"(pointer))
+
 DN_INLINE vfloat vload(const float *p) {
     vfloat v;
     memcpy(&v, p, sizeof v);
@@ -29,16 +32,35 @@ DN_INLINE vfloat vset(float x) {
     return x - (vfloat){0};
 }
 
+DN_INLINE vint vsplat(int32_t x) {
+    vint v = {0};
+    return v + x;
+}
+
 /* mask lanes are 0 or -1, as comparisons give them */
 DN_INLINE vfloat vselect(vint mask, vfloat yes, vfloat no) {
     return (vfloat)((mask & (vint)yes) | (~mask & (vint)no));
 }
 
+/* a > b ? a : b and a < b ? a : b, so that NaN in b stays: exactly what these instructions do. */
 DN_INLINE vfloat vmax(vfloat a, vfloat b) {
+#if LEVEL_LANES == 16
+    return _mm512_max_ps(a, b);
+#elif LEVEL_LANES == 8
+    return _mm256_max_ps(a, b);
+#else
     return vselect(a > b, a, b);
+#endif
 }
+
 DN_INLINE vfloat vmin(vfloat a, vfloat b) {
+#if LEVEL_LANES == 16
+    return _mm512_min_ps(a, b);
+#elif LEVEL_LANES == 8
+    return _mm256_min_ps(a, b);
+#else
     return vselect(a < b, a, b);
+#endif
 }
 
 /* to[0 .. count) = from[0 .. count), count < lanes. */
@@ -80,17 +102,68 @@ DN_INLINE void zero_floats(float *to, int count) {
     for (int i = 0; i < count; ++i) to[i] = 0;
 }
 
-/* The first count < lanes of a vector, the others zero. */
+/* The first count < lanes of a vector, the others zero. With 16 lanes by mask registers, which the vector
+ * extensions don't know. */
 DN_INLINE vfloat vload_partial(const float *p, int count) {
+#if LEVEL_LANES == 16
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+#else
     float lanes[LEVEL_LANES] = {0};
     copy_tail(lanes, p, count);
     return vload(lanes);
+#endif
 }
 
 DN_INLINE void vstore_partial(float *p, vfloat v, int count) {
+#if LEVEL_LANES == 16
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), v);
+#else
     float lanes[LEVEL_LANES];
     vstore(lanes, v);
     copy_tail(p, lanes, count);
+#endif
+}
+
+/* Lanes first .. end, which may be outside of the vector; and a vector of which only these are read, the
+ * others zero. */
+#if LEVEL_LANES == 16
+typedef __mmask16 vmask;
+#elif LEVEL_LANES == 8
+typedef vint vmask;
+#else
+typedef struct vmask {
+    bool any;
+    int lane[LEVEL_LANES]; /* itself, or the nearest that is read */
+    vint inside;
+} vmask;
+#endif
+
+DN_INLINE vmask vmask_of(int first, int end) {
+    first = dn_min_int(dn_max_int(first, 0), LEVEL_LANES);
+    end = dn_min_int(dn_max_int(end, first), LEVEL_LANES);
+#if LEVEL_LANES == 16
+    return (vmask)((1u << end) - (1u << first));
+#elif LEVEL_LANES == 8
+    const vint lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    return (lane >= vsplat(first)) & (lane < vsplat(end));
+#else
+    const vint lane = {0, 1, 2, 3};
+    vmask mask = {.any = end > first, .inside = (lane >= vsplat(first)) & (lane < vsplat(end))};
+    for (int i = 0; i < LEVEL_LANES; ++i) mask.lane[i] = dn_min_int(dn_max_int(i, first), end - 1);
+    return mask;
+#endif
+}
+
+DN_INLINE vfloat vload_masked(const float *p, vmask mask) {
+#if LEVEL_LANES == 16
+    return _mm512_maskz_loadu_ps(mask, p);
+#elif LEVEL_LANES == 8
+    return _mm256_maskload_ps(p, (__m256i)mask);
+#else
+    if (!mask.any) return (vfloat){0};
+    const vfloat v = {p[mask.lane[0]], p[mask.lane[1]], p[mask.lane[2]], p[mask.lane[3]]};
+    return (vfloat)((vint)v & mask.inside);
+#endif
 }
 
 /* Pairs summed as a tree. */
@@ -102,6 +175,7 @@ DN_INLINE float vsum(vfloat v) {
     return lanes[0];
 }
 
+/* SHIFT_IN_: v moved by a lane; before it comes the last of a, after it the first. */
 #if LEVEL_LANES == 16
 #define INTERLEAVE_LOW(a, b)                                                                                 \
     __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
@@ -109,12 +183,24 @@ DN_INLINE float vsum(vfloat v) {
     __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 #define TAKE_EVEN(a, b)                                                                                      \
     __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define TAKE_ODD(a, b)                                                                                       \
+    __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
+#define SHIFT_IN_FIRST(v, a)                                                                                 \
+    __builtin_shufflevector(a, v, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30)
+#define SHIFT_IN_LAST(v, a)                                                                                  \
+    __builtin_shufflevector(v, a, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
 #elif LEVEL_LANES == 8
 #define TAKE_EVEN(a, b)       __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
+#define TAKE_ODD(a, b)        __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15)
+#define SHIFT_IN_FIRST(v, a)  __builtin_shufflevector(a, v, 7, 8, 9, 10, 11, 12, 13, 14)
+#define SHIFT_IN_LAST(v, a)   __builtin_shufflevector(v, a, 1, 2, 3, 4, 5, 6, 7, 8)
 #define INTERLEAVE_LOW(a, b)  __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define INTERLEAVE_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
 #else
 #define TAKE_EVEN(a, b)       __builtin_shufflevector(a, b, 0, 2, 4, 6)
+#define TAKE_ODD(a, b)        __builtin_shufflevector(a, b, 1, 3, 5, 7)
+#define SHIFT_IN_FIRST(v, a)  __builtin_shufflevector(a, v, 3, 4, 5, 6)
+#define SHIFT_IN_LAST(v, a)   __builtin_shufflevector(v, a, 1, 2, 3, 4)
 #define INTERLEAVE_LOW(a, b)  __builtin_shufflevector(a, b, 0, 4, 1, 5)
 #define INTERLEAVE_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
 #endif
