@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._native import ffi, lib
+from .collection import Collection
 from .errors import ArgumentError, DataError, DataFileError, DataNotFoundError, check, path_bytes
 from .logs import logger
 from .names import find_beside, read_names
@@ -250,7 +251,7 @@ class DataFile:
         """
         return read_map(self.file("map"), nodes) if self.get("map") else None
 
-    def images(self, key: str) -> list[str]:
+    def images(self, key: str) -> Sequence[str]:
         """The image paths in the list that a key (`train`, `valid`, ...) names."""
         return read_list(self.file(key))
 
@@ -370,15 +371,25 @@ def read_labels(path: PathLike, classes: int | None = None, nodes: int | None = 
     say what a picture shows but not where (YOLO9000). Sizes over 1 are cut. Raises DataError with file:line.
     """
     rows: list[tuple[float, ...]] = []
+    for number, row, problem in label_rows(path, classes, nodes):
+        if row is None:
+            raise DataError(f"{os.fspath(path)}:{number}: {problem}")
+        rows.append(row)
+    return np.array(rows, np.float32).reshape(-1, 5)
+
+
+def label_rows(
+    path: PathLike, classes: int | None = None, nodes: int | None = None
+) -> Iterator[tuple[int, tuple[float, ...] | None, str]]:
+    """Number, row and problem of each line of a label file that holds something: a row, or what is wrong."""
     for number, line in enumerate(read_text(path, "label file").split("\n"), 1):
         fields = line.split()
         if not fields:
             continue
         try:
-            rows.append(label_row(fields, classes, nodes))
+            yield number, label_row(fields, classes, nodes), ""
         except ValueError as error:
-            raise DataError(f"{os.fspath(path)}:{number}: {error}") from None
-    return np.array(rows, np.float32).reshape(-1, 5)
+            yield number, None, str(error)
 
 
 def label_row(
@@ -411,29 +422,44 @@ def without_place(labels: Floats) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def labels_of(images: Sequence[str], classes: int, nodes: int | None = None) -> list[Floats]:
-    """The labels of many images. Raises one DataError that lists the first problems and counts the rest.
+def labels_of(images: Sequence[str], classes: int, nodes: int | None = None) -> Sequence[Floats]:
+    """The labels of many images: those that a Collection holds, else those in label files.
 
-    Rows without a place (see read_labels) are kept if nodes is given, else left out, with a warning.
+    Lines that are wrong are left out, with a warning, unless they are many: then one DataError lists the
+    first and counts the rest. Rows without a place (see read_labels) are kept if nodes is given.
 
     Published sets leave out the files of pictures without objects: as long as they are few, these are taken
     as empty, with a warning. Many mean that the folders are not where they should be.
     """
-    labels, problems, missing = [], [], []
+    if isinstance(images, Collection):
+        if images.counts and max(images.counts) >= classes:
+            raise DataError(f"a label is of class {max(images.counts)}, which is not 0..{classes - 1}")
+        return images.labels
+    labels, problems, missing, lines = list[Floats](), list[str](), list[str](), 0
     for image in images:
+        rows = []
         try:
-            labels.append(read_labels(find_label(image), classes, nodes))
+            path = find_label(image)
+            for number, row, problem in label_rows(path, classes, nodes):
+                lines += 1
+                if row is None:
+                    problems.append(f"{path}:{number}: {problem}")
+                else:
+                    rows.append(row)
         except DataNotFoundError as error:
             missing.append(str(error))
-            labels.append(np.empty((0, 5), np.float32))
         except DataError as error:
             problems.append(str(error))
+        labels.append(np.array(rows, np.float32).reshape(-1, 5))
     if len(missing) > MOST_MISSING * len(images):
-        problems += missing
-    elif missing:
+        report_problems([*problems, *missing], "problems with labels")
+    if len(problems) > MOST_MISSING * lines:
+        report_problems(problems, "problems with labels")
+    if missing:
         what = "1 picture has" if len(missing) == 1 else f"{len(missing)} pictures have"
         logger.warning("%s no label file, taken as without objects; the first: %s", what, missing[0])
-    report_problems(problems, "problems with labels")
+    if problems:
+        logger.warning("%s", _listed(problems, "labels left out"))
     if nodes is None:
         labels = _placed_only(images, labels)
     return labels
@@ -452,7 +478,9 @@ def _placed_only(images: Sequence[str], labels: list[Floats]) -> list[Floats]:
     return [rows[~without_place(rows)] for rows in labels]
 
 
-def class_only_labels(images: Sequence[str], nodes: int, marks: Sequence[str] | None = None) -> list[Floats]:
+def class_only_labels(
+    images: Sequence[str], nodes: int, marks: Sequence[str] | None = None
+) -> Sequence[Floats]:
     """What images show, as rows `class 0 0 0 0`: from their label files, or, with marks, from their paths.
 
     marks: the strings of class_of, one per node. Raises one DataError that lists the first problems.
@@ -495,7 +523,12 @@ def class_of(image: str, labels: Sequence[str]) -> int:
 
 
 def classes_of(images: Sequence[str], labels: Sequence[str]) -> list[int]:
-    """class_of for many images. Raises one DataError that lists the first problems and counts the rest."""
+    """The classes of many images: those that a Collection holds, else class_of each.
+
+    Raises one DataError that lists the first problems and counts the rest.
+    """
+    if isinstance(images, Collection):
+        return [int(kind) for kind in images.classes]
     classes, problems = [], []
     for image in images:
         try:
@@ -508,11 +541,12 @@ def classes_of(images: Sequence[str], labels: Sequence[str]) -> list[int]:
 
 def report_problems(problems: Sequence[str], what: str) -> None:
     """Raises one DataError for all problems, if there are any: the first ones, and how many more."""
-    if not problems:
-        return
-    if len(problems) == 1:
-        raise DataError(problems[0])
+    if problems:
+        raise DataError(problems[0] if len(problems) == 1 else _listed(problems, what))
+
+
+def _listed(problems: Sequence[str], what: str) -> str:
     listed = "\n  ".join(problems[:MOST_PROBLEMS])
     rest = len(problems) - MOST_PROBLEMS
     more = f"\n  and {rest} more" if rest > 0 else ""
-    raise DataError(f"{len(problems)} {what}:\n  {listed}{more}")
+    return f"{len(problems)} {what}:\n  {listed}{more}"

@@ -16,6 +16,7 @@ __all__ = ["classification_loader", "detection_loader", "scales", "tell_without_
 
 SCALES_EVERY = 10  # updates between changes of the input size
 FIXED_AT_END = 200  # last updates at the cfg's own size, as the reference does
+DETAIL = 2  # pixels of a picture per pixel of the network that are worth decoding
 #: Keys of [net] that change training in the fork, and nothing here.
 WITHOUT_EFFECT = (
     "ema_alpha",
@@ -64,6 +65,12 @@ def _sizes(net: Network, factor: float, seed: int, end: int) -> Callable[[int], 
     return lambda step: by_update(step // passes)
 
 
+def _largest(net: Network, factor: float) -> int:
+    """The longest side that _sizes gives."""
+    side = max(net.input_shape[2:])
+    return side if factor <= 0 else math.ceil(side * (1.4 if factor == 1 else max(factor, 1 / factor)))
+
+
 def _colours(net: Network) -> dict[str, float]:
     """[net] options of augmentation that both kinds of network have."""
     found = {
@@ -93,9 +100,9 @@ def tell_without_effect(net: Network) -> None:
 
 
 def detection_loader(
-    net: Network, info: DataFile, paths: Sequence[str], classes: int, seed: int, workers: int, end: int
+    net: Network, info: DataFile, paths: Sequence[str], classes: int, end: int, **options: Any
 ) -> DetectionLoader:
-    """The batches that the network's heads learn from."""
+    """The batches that the network's heads learn from. options: seed, workers and most_bad of the loader."""
     heads = [layer for layer in net.layers if layer.head]
     last = heads[-1]
     rows = max(layer.head[1] for layer in heads if layer.head)
@@ -103,15 +110,16 @@ def detection_loader(
     grid = last.type == "detection"
     # `random` of YOLOv1 is about its boxes; such a network has one size.
     random_size = 0.0 if grid else last.number("random", 0)
-    options: dict[str, Any] = {
+    jitter = last.number("jitter", 0.2)
+    options |= {
         "classes": classes,
         **class_only_arguments(info, last.tree if last.type == "region" else None),
         "channels": net.input_shape[1],
-        "augment": {**_colours(net), "jitter": last.number("jitter", 0.2)},
-        "seed": seed,
-        "workers": workers,
+        "augment": {**_colours(net), "jitter": jitter},
+        # A crop may be smaller than the picture by the jitter on both sides.
+        "least": math.ceil(DETAIL * _largest(net, random_size) / max(1 - 2 * jitter * grid, 0.1)),
     }
-    size = _sizes(net, random_size, seed, end)
+    size = _sizes(net, random_size, options["seed"], end)
     if grid:
         _blends(net, (), "a [detection] head learns one object per cell of one picture")
         return GridLoader(paths, size, net.input_shape[0], side=math.isqrt(rows), **options)
@@ -125,15 +133,18 @@ def detection_loader(
 
 
 def classification_loader(
-    net: Network, paths: Sequence[str], labels: Sequence[str], seed: int, workers: int, end: int
+    net: Network, paths: Sequence[str], labels: Sequence[str], end: int, **options: Any
 ) -> ClassificationLoader:
-    """The batches that a classifier learns from."""
-    width = net.input_shape[3]
+    """The batches that a classifier learns from. options: as above."""
+    width, factor = net.input_shape[3], net.number("random", 0)
     smallest = net.number("min_ratio", net.number("min_crop", width) / width)
     largest = net.number("max_ratio", net.number("max_crop", 2 * width) / width)
+    largest = max(largest, smallest)
+    aspect = net.number("aspect", 1) or 1.0
+    needed = max(DETAIL, largest * max(aspect, 1 / aspect)) * _largest(net, factor)
     loader = ClassificationLoader(
         paths,
-        _sizes(net, net.number("random", 0), seed, end),
+        _sizes(net, factor, options["seed"], end),
         net.input_shape[0],
         labels=labels,
         tree=net.tree,
@@ -141,14 +152,14 @@ def classification_loader(
         augment={
             **_colours(net),
             "angle": net.number("angle", 0),
-            "aspect": net.number("aspect", 1) or 1.0,
+            "aspect": aspect,
             "min_size": int(smallest * width),
-            "max_size": int(max(largest, smallest) * width),
+            "max_size": int(largest * width),
         },
         width=width,
         label_smoothing=min(max(net.number("label_smooth_eps", 0), 0.0), 1.0),
-        seed=seed,
-        workers=workers,
+        least=math.ceil(needed),
+        **options,
     )
     loader.blend(_blends(net, () if net.tree else BLENDS, "classes of a tree can't be blended"))
     return loader

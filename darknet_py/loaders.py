@@ -33,7 +33,7 @@ Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 CACHE_BYTES = 512 << 20
-MOST_UNREADABLE = 0.2
+MOST_BAD = 0.1
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 _BLEND = 1 << 32  # no number of an attempt
 _MASK = (1 << 64) - 1
@@ -76,14 +76,17 @@ class _Loader:
         seed: int,
         workers: int,
         ahead: int,
+        most_bad: float,
+        least: int | None,
     ) -> None:
-        if not paths:
+        if not len(paths):
             raise DataError("there are no pictures to train with")
         if batch < 1 or workers < 1 or ahead < 0:
             raise DataError(f"impossible batch {batch}, workers {workers} or ahead {ahead}")
         if channels not in (1, 3):
             raise DataError(f"pictures have 3 channels, or 1 when grey; this network takes {channels}")
-        self.paths = list(paths)
+        self.paths = paths
+        self._most_bad, self._least = most_bad, least
         self.unreadable: dict[str, str] = {}  # path -> why
         self._size = size
         self._batch = batch
@@ -120,7 +123,7 @@ class _Loader:
     def batch(self, step: int) -> Batch:
         """The batch of a step; those of the next steps are prepared in the background meanwhile.
 
-        Raises DataError when more than a fifth of the pictures turns out to be unreadable.
+        Raises DataError when more of the pictures than most_bad turn out to be unreadable.
         """
         for wanted in range(step, step + 1 + self._ahead):
             if wanted not in self._coming:
@@ -183,7 +186,7 @@ class _Loader:
         if cached is not None:
             return cached
         try:
-            pixels = images.to_bytes(images.read(path))
+            pixels = images.to_bytes(images.read(path, least=self._least))
         except ImageError as error:
             self._set_aside(path, str(error))
             return None
@@ -200,9 +203,10 @@ class _Loader:
             self.unreadable[path] = reason
             count = len(self.unreadable)
         logger.warning("left out: %s", reason)
-        if count > MOST_UNREADABLE * len(self.paths):
+        if count > self._most_bad * len(self.paths):
             raise DataError(
-                f"{count} of {len(self.paths)} pictures are unreadable; check the image list. "
+                f"{count} of {len(self.paths)} pictures are unreadable, more than {self._most_bad:.3g} of "
+                "them (most_bad); check the image list. "
                 f"The last one: {reason}"
             )
 
@@ -230,9 +234,11 @@ def _pointer(array: Floats) -> Any:
 class DetectionLoader(_Loader):
     """Batches for a detector: pictures placed at random on grey, and rows x, y, w, h, class, 0... per object.
 
-    paths: images; their labels are read at once (DataError if any is missing or wrong). size: (width,
-    height), or a function of the step for training at several scales. truth: (rows, values) of the network's
-    heads. augment: jitter, hue, saturation, exposure and flip, as in the cfg.
+    paths: images, whose labels are those of data.labels_of. most_bad: part of them that may be unreadable.
+    least: pixels per side that are needed; large JPEG pictures are decoded at a smaller scale then.
+
+    size: (width, height), or a function of the step for training at several scales. truth: (rows, values) of
+    the network's heads. augment: jitter, hue, saturation, exposure and flip, as in the cfg.
 
     nodes: those of the heads' word tree, if they have one; then labels may say what a picture shows but not
     where (centre 0 0), in numbers of nodes, and such a picture has the row 999999 999999 999999 999999 class.
@@ -257,18 +263,31 @@ class DetectionLoader(_Loader):
         seed: int = 0,
         workers: int = 2,
         ahead: int = 2,
+        most_bad: float = MOST_BAD,
+        least: int | None = None,
     ) -> None:
         if not (math.isfinite(ratio) and ratio >= 0):
             raise DataError(
                 f"expected a ratio of 0 or more pictures without boxes per picture, found {ratio}"
             )
-        self.labels = [*data.labels_of(paths, classes, nodes), *class_only_labels]
+        labels = data.labels_of(paths, classes, nodes)
+        self.labels: Sequence[Floats] = [*labels, *class_only_labels] if len(class_only) else labels
         self._placed = len(paths)
         self._class_only_part = ratio / (1 + ratio) if len(class_only) else 0.0
         self._rows = truth
         self._options = _options(augment or {})
-        everything = [*paths, *class_only]
-        super().__init__(everything, size, batch, channels, seed=seed, workers=workers, ahead=ahead)
+        everything = [*paths, *class_only] if len(class_only) else paths
+        super().__init__(
+            everything,
+            size,
+            batch,
+            channels,
+            seed=seed,
+            workers=workers,
+            ahead=ahead,
+            most_bad=most_bad,
+            least=least,
+        )
 
     def _draw(self, number: int) -> int:
         if self._class_only_part == 0:
@@ -379,6 +398,8 @@ class ClassificationLoader(_Loader):
         seed: int = 0,
         workers: int = 2,
         ahead: int = 2,
+        most_bad: float = MOST_BAD,
+        least: int | None = None,
     ) -> None:
         self.classes = data.classes_of(paths, labels)
         self._class_count = len(labels)
@@ -386,7 +407,17 @@ class ClassificationLoader(_Loader):
         self._smoothing = label_smoothing
         self._augment = dict(augment or {})
         self._by_width: dict[int, Any] = {}
-        super().__init__(paths, size, batch, channels, seed=seed, workers=workers, ahead=ahead)
+        super().__init__(
+            paths,
+            size,
+            batch,
+            channels,
+            seed=seed,
+            workers=workers,
+            ahead=ahead,
+            most_bad=most_bad,
+            least=least,
+        )
         self._width = width or self.size(0)[0]
 
     def _truth_shape(self) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from .trainer import Trainer
 __all__ = ["FirstEpoch", "tell_empty_classes"]
 
 MOST_NAMED = 8
+SAMPLED = 10000  # pictures that tell how large boxes are
 
 
 def tell_empty_classes(classes: Iterable[int], count: int, names: Sequence[str], what: str) -> None:
@@ -60,8 +61,11 @@ class FirstEpoch:
             self._tell()
 
     def _tell(self) -> None:
-        written = np.concatenate([np.empty((0, 5), np.float32), *self._labels])
-        written = written[written[:, 3] > 0]  # others say what is in a picture, but not where
+        # Other rows say what is in a picture, but not where.
+        boxes_written = sum(int((rows[:, 3] > 0).sum()) for rows in self._labels)
+        step = max(1, len(self._labels) // SAMPLED)
+        written = np.concatenate([np.empty((0, 5), np.float32), *self._labels[::step]])
+        written = written[written[:, 3] > 0]
         if not len(written):
             logger.warning("not one of the %d training pictures has a box", len(self._labels))
             return
@@ -72,7 +76,7 @@ class FirstEpoch:
             logger.warning(
                 "the first epoch showed the network none of the %d boxes of its pictures: boxes of less than "
                 "a thousandth of the picture's width or height are left out, and %s at the network's size",
-                len(written),
+                boxes_written,
                 boxes,
             )
             return

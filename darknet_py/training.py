@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from . import classification, evaluation
-from .data import DataFile, keep_inputs, labels_of, new_folder
+from .collection import Collection
+from .data import DataFile, keep_inputs, new_folder, write_whole
+from .datasets import Report
 from .errors import ArgumentError, CfgError, DataError, DataNotFoundError
 from .feeding import classification_loader, detection_loader, scales, tell_without_effect
 from .loaders import Batch, DetectionLoader
@@ -27,6 +30,7 @@ from .run_metrics import Metrics
 from .run_options import RunOptions
 from .run_pictures import batch_picture, require_matplotlib
 from .runs import Callbacks, Run, Schedule, Step, TrainingResult, figures_of, remove_torn
+from .sources import collect_boxes, collect_classes, open_data
 from .text import TextStreams, read_symbols
 from .trainer import Trainer
 
@@ -136,6 +140,11 @@ class _Job:
             trainer.resize(*figures["size"])  # the size of the last update may have been another
         return trainer, figures
 
+    def loading(self) -> dict[str, Any]:
+        """What loaders are told."""
+        told = self.options
+        return {"seed": self.seed, "workers": told.workers, "most_bad": told.most_bad}
+
     def same_list(self, items: Sequence[str], what: str) -> None:
         """Says so if a resumed run gets other pictures; a new one remembers which it has."""
         found = _print_of(f"{item}\n".encode("utf-8", "surrogateescape") for item in items)
@@ -145,6 +154,19 @@ class _Job:
                 what,
             )
             self.figures["list"] = found
+
+    def collected(self, found: tuple[Collection, Report], what: str) -> Collection:
+        """The pictures of a list, after telling how they were found and what is wrong with some."""
+        paths, report = found
+        listing = self.plan.path(f"{what}_problems.txt")
+        if report.bad:
+            write_whole(listing, "".join(f"{line}\n" for line in report.problems()))
+            logger.warning("%s: %s; all of them: %s", what, "\n".join(report.lines()), listing)
+        else:
+            listing.unlink(missing_ok=True)  # of an earlier run
+            if not self.options.quiet:
+                print(f"{what}: " + "\n".join(report.lines()), file=sys.stderr)
+        return paths
 
     def score(self, name: str, every: int, measure: Callable[[], float]) -> None:
         """Has the run measured on its validation list, by default every so many updates."""
@@ -228,14 +250,15 @@ def train_detector(
     iou: float = 0.5,
     **options: Any,
 ) -> TrainingResult:
-    """Trains a detector on the `train` list of a .data file.
+    """Trains a detector on the `train` pictures of a .data file, a data.yaml, a COCO file or a VOC folder.
 
-    weights: to start from. iou: overlap that counts for the score, which is the mAP; by default it is
-    measured every four epochs, at least 100 updates apart. options: the fields of RunOptions. Ctrl-C saves
-    and ends cleanly.
+    Unreadable pictures and wrong labels are left out and listed in NAME_train_problems.txt; if they are many,
+    training does not begin. weights: to start from. iou: overlap that counts for the score, which is the mAP;
+    by default it is measured every four epochs, at least 100 updates apart. options: the fields of
+    RunOptions. Ctrl-C saves and ends cleanly.
     """
     told = RunOptions(**options)
-    info = data if isinstance(data, DataFile) else DataFile(data)
+    info = open_data(data)
     folder = told.backup if told.backup is not None else info.backup
     with _Job(cfg, weights, told, folder, [info.path, *info.mentioned()]) as job:
         net = job.net
@@ -244,16 +267,22 @@ def train_detector(
         limit = evaluation.label_classes(net)
         if info.get("classes") and info.classes != classes:
             raise DataError(f"{info.path}: classes = {info.classes}, but the heads of {cfg} have {classes}")
-        paths = info.images("train")
-        loader = job.keep(detection_loader(net, info, paths, limit, job.seed, told.workers, job.end))
+        heads = [layer for layer in net.layers if layer.head]
+        tree = heads[-1].tree if heads[-1].type == "region" else None
+        nodes = None if tree is None else len(tree)
+        paths = job.collected(collect_boxes(info, "train", limit, told.most_bad, nodes), "train")
+        loader = job.keep(detection_loader(net, info, paths, limit, job.end, **job.loading()))
         job.same_list(paths, f"the training list of {info.path}")
-        _watch_boxes(job.plan, loader, net, limit, info.names or [])
+        _watch_boxes(job.plan, loader, paths, net, limit, info.names or [])
         if told.score:
-            valid, class_map = info.images("valid"), evaluation.class_map_of(net, info)
-            labels = labels_of(valid, len(class_map) if class_map else limit)
+            class_map = evaluation.class_map_of(net, info)
+            count = len(class_map) if class_map else limit
+            valid = job.collected(collect_boxes(info, "valid", count, told.most_bad), "valid")
 
             def measure() -> float:
-                found = evaluation.evaluate_detector(net, valid, iou=iou, labels=labels, class_map=class_map)
+                found = evaluation.evaluate_detector(
+                    net, valid, iou=iou, labels=valid.labels, class_map=class_map
+                )
                 return found.map
 
             job.score(f"mAP@{iou:.2f}", job.epochs(4, len(paths)), measure)
@@ -261,7 +290,12 @@ def train_detector(
 
 
 def _watch_boxes(
-    plan: Schedule, loader: DetectionLoader, net: Network, classes: int, names: Sequence[str]
+    plan: Schedule,
+    loader: DetectionLoader,
+    paths: Collection,
+    net: Network,
+    classes: int,
+    names: Sequence[str],
 ) -> None:
     """Draws the first batch, and tells what no training would say: classes and heads without a box."""
     heads = [layer for layer in net.layers if layer.head]
@@ -269,8 +303,7 @@ def _watch_boxes(
     side = math.isqrt(heads[-1].head[1]) if grid and heads[-1].head else 0
     plan.picture = lambda batch: batch_picture(batch, plan.path("batch.jpg"), names, side)
     if heads[-1].tree is None:
-        found = {int(row[0]) for rows in loader.labels for row in rows}
-        tell_empty_classes(found, classes, names, "no box")
+        tell_empty_classes(paths.counts, classes, names, "no box")
     if not grid:
         plan.watch = FirstEpoch(net, len(loader.paths), loader.labels)
 
@@ -281,27 +314,28 @@ def _watch_boxes(
 def train_classifier(
     data: PathLike | DataFile, cfg: PathLike, weights: PathLike | None = None, **options: Any
 ) -> TrainingResult:
-    """Trains a classifier on the `train` list of a .data file; `labels` are substrings of the image paths.
+    """Trains a classifier on the `train` list of a .data file, whose `labels` are substrings of the image
+    paths, or of a folder of classes.
 
     Arguments as for train_detector; the score is the top-1 accuracy, by default measured every epoch, at
     least 100 updates apart.
     """
     told = RunOptions(**options)
-    info = data if isinstance(data, DataFile) else DataFile(data)
+    info = open_data(data)
     folder = told.backup if told.backup is not None else info.backup
     with _Job(cfg, weights, told, folder, [info.path, *info.mentioned()]) as job:
         net = job.net
         _images_only(net)
         labels = _labels(info, cfg, net)
-        paths = info.images("train")
-        loader = job.keep(classification_loader(net, paths, labels, job.seed, told.workers, job.end))
+        paths = job.collected(collect_classes(info, "train", labels, told.most_bad), "train")
+        loader = job.keep(classification_loader(net, paths, labels, job.end, **job.loading()))
         job.same_list(paths, f"the training list of {info.path}")
         plan = job.plan
         plan.picture = lambda batch: batch_picture(batch, plan.path("batch.jpg"), info.names or labels)
         if net.tree is None:
-            tell_empty_classes(loader.classes, len(labels), labels, "no picture")
+            tell_empty_classes(paths.counts, len(labels), labels, "no picture")
         if told.score:
-            valid = info.images("valid")
+            valid = job.collected(collect_classes(info, "valid", labels, told.most_bad), "valid")
             job.score(
                 "top-1",
                 job.epochs(1, len(paths)),

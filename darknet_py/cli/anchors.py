@@ -47,10 +47,11 @@ def run_calc(options: argparse.Namespace) -> int:
     """Writes anchors.txt, counters_per_class.txt and the new .cfg, and prints what they say."""
     from ..anchor_cfg import write_anchor_cfg
     from ..anchors import box_sizes, fit_anchors, sweep_clusters, write_anchors
-    from ..data import DataFile, read_list
+    from ..data import read_list
+    from ..sources import open_data
 
     clusters, width, height = _frame(options)
-    info = DataFile(options.data)
+    info = open_data(options.data)
     images = read_list(options.list) if options.list else info.images("train")
     if not options.quiet:
         print(f"num_of_clusters = {clusters}, width = {width}, height = {height}", file=sys.stderr)

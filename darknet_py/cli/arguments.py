@@ -92,7 +92,12 @@ def add_common(parser: Parser) -> None:
 def add_network(parser: Parser, *, data: bool = False, weights: str = "required") -> None:
     """[DATA] CFG WEIGHTS. weights: "required", "optional" or "none"."""
     if data:
-        parser.add_argument("data", metavar="DATA", help=".data file: classes, train, valid, names, backup")
+        parser.add_argument(
+            "data",
+            metavar="DATA",
+            help=".data file: classes, train, valid, names, backup; or data.yaml, COCO .json, "
+            "folder of VOC files or of classes",
+        )
     parser.add_argument("cfg", metavar="CFG", help="network description, .cfg")
     if weights != "none":
         nargs = "?" if weights == "optional" else None

@@ -79,9 +79,9 @@ def open_classifier(options: argparse.Namespace, info: DataFile, quiet: bool = F
 
 def run_predict(options: argparse.Namespace) -> int:
     """classify, with the names of the .data file."""
-    from ..data import DataFile
+    from ..sources import open_data
 
-    info = DataFile(options.data)
+    info = open_data(options.data)
     with open_classifier(options, info, options.quiet) as net:
         return _predict(options, net, options.t or info.top)
 
@@ -131,11 +131,11 @@ def run_try(options: argparse.Namespace) -> int:
 
     from .. import images
     from ..classification import rank
-    from ..data import DataFile
     from ..session import prepare
+    from ..sources import open_data
     from ..sweep import CLASSIFIER_FITS
 
-    info = DataFile(options.data)
+    info = open_data(options.data)
     with open_classifier(options, info, options.quiet) as net:
         if options.layer is not None:
             net._layer_index(options.layer)

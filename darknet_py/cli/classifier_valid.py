@@ -49,10 +49,10 @@ class _Run:
     """What the validation commands have in common: the .data file, its images and labels, and the end."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        from ..data import DataFile
+        from ..sources import open_data
 
         self.options = options
-        self.info: DataFile = DataFile(options.data)
+        self.info = open_data(options.data)
         self.images = _images(options, self.info, "valid")
         self.top = options.t or self.info.top
 
@@ -89,7 +89,7 @@ class _Run:
         return self.end(result)
 
 
-def _images(options: argparse.Namespace, info: DataFile, key: str) -> list[str]:
+def _images(options: argparse.Namespace, info: DataFile, key: str) -> Sequence[str]:
     from ..data import read_list
 
     return read_list(options.list) if options.list else info.images(key)
@@ -190,11 +190,11 @@ def _scores(
     options: argparse.Namespace,
 ) -> Iterator[tuple[str, np.ndarray, Sequence[str] | None, DataFile] | None]:
     """Path, scores, names and .data file of each picture; None for one that cannot be read."""
-    from ..data import DataFile
     from ..errors import ImageError
+    from ..sources import open_data
     from ..sweep import score_each
 
-    info = DataFile(options.data)
+    info = open_data(options.data)
     paths = _images(options, info, "test")
     with open_classifier(options, info, options.quiet) as net:
         for index, scores in score_each(net, paths, options.preprocess, quiet=options.quiet):

@@ -20,9 +20,9 @@ def configure_test(parser: Parser) -> None:
 
 def run_test(options: argparse.Namespace) -> int:
     """detect, with the names of the .data file."""
-    from ..data import DataFile
+    from ..sources import open_data
 
-    return detect(options, options.names or DataFile(options.data).names)
+    return detect(options, options.names or open_data(options.data).names)
 
 
 def configure_run(parser: Parser, backup: str) -> None:
@@ -90,6 +90,13 @@ def configure_training(parser: Parser, score: str) -> None:
         help="stop after N evaluations without a better score",
     )
     parser.option(
+        "most_bad",
+        type=part,
+        default=0.1,
+        metavar="P",
+        help="part of pictures, label files and labels that may be wrong and are left out (default .1)",
+    )
+    parser.option(
         "workers", type=positive, default=2, metavar="N", help="threads that prepare pictures (default 2)"
     )
 
@@ -102,6 +109,7 @@ def training_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "score_every": options.map_every,
         "patience": options.patience,
         "workers": options.workers,
+        "most_bad": options.most_bad,
     }
 
 
@@ -161,10 +169,11 @@ def configure_map(parser: Parser) -> None:
 
 def run_map(options: argparse.Namespace) -> int:
     """Prints the lines of `detector map`; unreadable images are left out and make the status 1."""
-    from ..data import DataFile, labels_of, read_list
+    from ..data import labels_of, read_list
     from ..evaluation import class_map_of, evaluate_detector, label_classes
+    from ..sources import open_data
 
-    info = DataFile(options.data)
+    info = open_data(options.data)
     images = read_list(options.list) if options.list else info.images("valid")
     hard = difficult_list(options, info, len(images))
     measures = Measures(options)

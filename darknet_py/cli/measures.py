@@ -47,7 +47,7 @@ def class_names(names: Sequence[str] | None, classes: int) -> list[str]:
     return known + [f"class {k}" for k in range(len(known), classes)]
 
 
-def difficult_list(options: argparse.Namespace, info: DataFile, count: int) -> list[str] | None:
+def difficult_list(options: argparse.Namespace, info: DataFile, count: int) -> Sequence[str] | None:
     """The paths in the list `difficult` of a .data file, one for each of count images; None without it."""
     from ..errors import DataError
 
@@ -68,8 +68,8 @@ class Measures:
         self._options = options
         self.wanted = wanted or bool(options.metrics or options.csv or options.plot)
         self.images: list[ImageBoxes] = []
-        self._labels: list[Floats] = []
-        self._difficult: list[Floats] | None = None
+        self._labels: Sequence[Floats] = []
+        self._difficult: Sequence[Floats] | None = None
 
     def add(self, found: Detections, labels: Floats, difficult: Floats | None) -> None:
         """One image."""
@@ -135,10 +135,11 @@ def configure_score(parser: Parser) -> None:
 
 def run_score(options: argparse.Namespace) -> int:
     """Prints the figures of result files, whoever wrote them."""
-    from ..data import DataFile, read_list
+    from ..data import read_list
     from ..metrics.files import image_boxes
+    from ..sources import open_data
 
-    info = DataFile(options.data)
+    info = open_data(options.data)
     images = read_list(options.list) if options.list else info.images("valid")
     hard = difficult_list(options, info, len(images))
     measures = Measures(options, wanted=True)

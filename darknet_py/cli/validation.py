@@ -32,11 +32,12 @@ def configure_validation(
 
 def validate(options: argparse.Namespace, **settings: Any) -> int:
     """Prints the paths of the files written; settings: for validate_detector, instead of the .data file's."""
-    from ..data import DataFile, read_list
+    from ..data import read_list
     from ..evaluation import head_classes
+    from ..sources import open_data
     from ..validation import validate_detector, validation_settings
 
-    info = DataFile(options.data)
+    info = open_data(options.data)
     images = read_list(options.list) if options.list else info.images("valid")
 
     def count(index: int) -> None:
@@ -119,10 +120,11 @@ def configure_recall(parser: Parser) -> None:
 
 def run_recall(options: argparse.Namespace) -> int:
     """A line per image on standard error, the figures of all on standard output."""
-    from ..data import DataFile, read_list
+    from ..data import read_list
     from ..evaluation import Recall, evaluate_recall
+    from ..sources import open_data
 
-    info = DataFile(options.data)
+    info = open_data(options.data)
     images = read_list(options.list) if options.list else info.images("valid")
 
     def report(index: int, so_far: Recall) -> None:

@@ -58,10 +58,10 @@ def configure_valid(parser: Parser) -> None:
 
 def run_valid(options: argparse.Namespace) -> int:
     """VOC's files, with pixels counted from 0 as the reference's command has them."""
-    from ..data import DataFile
     from ..names import VOC_NAMES
+    from ..sources import open_data
 
-    names = DataFile(options.data).names or VOC_NAMES
+    names = open_data(options.data).names or VOC_NAMES
     return validation.validate(options, eval="voc", names=names, one_based=False)
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ..errors import ArgumentError, DataError, DataNotFoundError
 from .class_folders import read_class_folders, split_folders, write_class_folders
 from .coco import coco_files, read_coco, write_coco
-from .darknet import read_darknet, write_darknet
+from .darknet import list_classes, list_pictures, read_darknet, write_darknet
 from .records import Annotation, Dataset, PathLike, Picture, Report
 from .simple_yaml import read_yaml
 from .voc import read_voc, voc_annotations, write_voc
@@ -29,6 +29,9 @@ __all__ = [
     "Report",
     "convert",
     "format_of",
+    "list_classes",
+    "list_pictures",
+    "open_dataset",
     "read_class_folders",
     "read_coco",
     "read_darknet",
@@ -114,7 +117,9 @@ def convert(
     kind = source_format or format_of(path)
     if path.is_dir() and path.resolve() in (target := Path(folder).resolve(), *target.parents):
         raise ArgumentError(f"{target} is inside of {path}: name a folder elsewhere")
-    dataset = _read(path, kind, names, image_folder, {"verify": verify, "most_bad": most_bad})
+    dataset = open_dataset(
+        path, kind, names=names, image_folder=image_folder, verify=verify, most_bad=most_bad
+    )
     writers: dict[str, Callable[..., Path]] = {
         "darknet": partial(write_darknet, valid=valid),
         "yolo": write_yolo,
@@ -126,9 +131,15 @@ def convert(
     return Conversion(writers[to](dataset, folder, images=mode), dataset.report)
 
 
-def _read(
-    path: Path, kind: str, names: Sequence[str] | None, image_folder: PathLike | None, options: dict[str, Any]
+def open_dataset(
+    path: Path,
+    kind: str,
+    *,
+    names: Sequence[str] | None = None,
+    image_folder: PathLike | None = None,
+    **options: Any,
 ) -> Dataset:
+    """The data set of a format, one of FORMATS. names, image_folder, verify, most_bad: as for convert."""
     if kind == "darknet" and path.is_dir():
         path = next(path.glob("*.data"))
     if image_folder is not None and kind not in ("coco", "voc"):

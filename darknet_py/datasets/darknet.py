@@ -63,6 +63,16 @@ def _is_list(info: DataFile, key: str) -> bool:
     return value is not None and (key != "test" or value.endswith((".txt", ".list")))
 
 
+def list_pictures(path: Path, classes: int, report: Report) -> Iterator[Picture]:
+    """The pictures of a list that exist, with their objects; what they show is not looked at: no size."""
+    return _Detection(report, "exists", ("",) * classes).pictures(path, None)
+
+
+def list_classes(path: Path, marks: Sequence[str], report: Report) -> Iterator[Picture]:
+    """The same for a classifier: the class is the one whose mark is part of the path."""
+    return _classified(path, marks, "exists", report)()
+
+
 class _Detection:
     def __init__(self, report: Report, verify: str, names: tuple[str, ...]) -> None:
         self.report, self.verify, self.names = report, verify, names

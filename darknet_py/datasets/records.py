@@ -110,17 +110,18 @@ class Report:
         yield from (line.rstrip("\n") for line in self._all)
         self._all.seek(0, os.SEEK_END)
 
-    def judge(self) -> None:
-        """Raises DataError if more than the part most_bad is wrong, or nothing is left."""
+    def judge(self, consequence: str = "nothing was written") -> None:
+        """Raises DataError if more than the part most_bad is wrong, or nothing is left; and says what
+        follows."""
         for kind, count in self.bad.items():
             total = self.totals[kind]
             if count > self.most_bad * total or (kind == "pictures" and count == total):
                 raise DataError(
                     f"{count} of {total} {kind} are wrong, more than {self.most_bad:.3g} of them "
-                    f"(most_bad); nothing was written:\n  " + "\n  ".join(self.listed())
+                    f"(most_bad); {consequence}:\n  " + "\n  ".join(self.listed())
                 )
         if self.totals["pictures"] == 0:
-            raise DataError("no pictures were found; nothing was written")
+            raise DataError(f"no pictures were found; {consequence}")
 
     def listed(self) -> list[str]:
         """The first problems, and how many more."""
@@ -181,13 +182,18 @@ def check_names(names: Sequence[str], place: PathLike) -> tuple[str, ...]:
 
 
 def measure(path: PathLike, verify: str) -> tuple[int, int]:
-    """Width and height of the upright picture. verify: "full" decodes it, "header" trusts its beginning.
+    """Width and height of the upright picture. verify: "full" decodes it, "header" trusts its beginning,
+    "exists" does not look (0, 0).
 
     Raises ImageError with the file's name.
     """
     if verify == "full":
         height, width = images.read(path).shape[:2]
         return int(width), int(height)
+    if verify == "exists":
+        if not os.path.exists(path):  # noqa: PTH110 - called for every line of a list
+            raise ImageError(f"{os.fspath(path)}: no such file")
+        return 0, 0
     if verify != "header":
         raise ArgumentError(f"verify: expected full or header, found {verify!r}")
     from PIL import Image, UnidentifiedImageError
