@@ -1,12 +1,15 @@
 """Training speed of darknet_py beside PyTorch's on the same networks: images per second and peak memory.
 
     python benchmarks/training.py [CFG ...] [--batch 8] [--threads 2] [--runs 8] [--torch PYTHON] [--layers]
+    python benchmarks/training.py [CFG ...] --loader
 
 A step is forward, backward and update. Without CFG: cfg/yolov3-tiny.cfg at 416 x 416. Each side runs in a
 process of its own, so that its memory is its own; their steps alternate, so that what else the machine does
 hits both; on a busy machine, believe processor time with --threads 1. PyTorch (float32, channels-last,
 translated from the same cfg) runs if this Python, or the one given with --torch, has it. Its heads have no
 loss: fixed gradients enter where ours computes them from boxes or classes, which favours PyTorch a little.
+--loader makes a training run of so many updates instead, from JPEG files of 640 x 480 with the cfg's
+augmentation (and strong changes of colour), and prints the part of its time without a batch to compute with.
 --layers prints each layer's time with build/release/benchmarks/train_layers, which
 `make build/release/benchmarks/train_layers` builds.
 """
@@ -22,6 +25,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -193,6 +197,68 @@ def torch_step(cfg: Path, batch: int, threads: int) -> tuple[Callable[[], object
     return step, f"PyTorch {torch.__version__}"
 
 
+# ---- a whole run, pictures and all ----
+
+
+def draw_set(folder: Path, classifier: int) -> Path:
+    """Writes JPEG files of 640 x 480 and what names them; gives the .data file. classifier: its classes."""
+    from darknet_py import synth
+
+    lines = []
+    for k in range(64):
+        picture, corners = synth.scene(k, (640, 480), 6)
+        path = folder / f"picture{k}_class{k % max(classifier, 1)}_.jpg"
+        picture.save(path, quality=90)
+        boxes = [
+            (left + right, top + bottom, right - left, bottom - top)
+            for _, left, top, right, bottom in corners
+        ]
+        rows = [f"0 {x / 1280} {y / 960} {w / 640} {h / 480}" for x, y, w, h in boxes]
+        path.with_suffix(".txt").write_text("\n".join(rows))
+        lines.append(str(path))
+    (folder / "list.txt").write_text("\n".join(lines))
+    (folder / "labels.txt").write_text("\n".join(f"_class{k}_" for k in range(classifier)))
+    labels = "labels = labels.txt\n" if classifier else ""
+    (folder / "my.data").write_text(f"train = list.txt\nbackup = {folder}/backup\n{labels}")
+    return folder / "my.data"
+
+
+def measure_loader(cfg: Path, options: argparse.Namespace) -> None:
+    """One run as `detector train` or `classifier train` makes it."""
+    import darknet_py as dn
+    from darknet_py import loaders, training
+
+    loaders.CACHE_BYTES = 0  # as if there were more pictures than memory
+    with tempfile.TemporaryDirectory() as scratch:
+        text = cfg.read_text().replace("[network]", "[net]", 1)
+        changes = f"batch={options.batch}\nsubdivisions=1\nlearning_rate=1e-6\n"
+        changes += "hue=.1\nsaturation=1.5\nexposure=1.5\n"
+        changed = Path(scratch) / cfg.name  # of a key given twice the first counts
+        changed.write_text(text.replace("[net]\n", f"[net]\n{changes}", 1))
+        with dn.Network(changed, initialize=False) as net:
+            last = net.layers[net.output_layers[-1]]
+            classes = 0 if last.head else last.outputs
+        train = training.train_classifier if classes else training.train_detector
+        steps: list[training.Step] = []
+        train(
+            draw_set(Path(scratch), classes),
+            changed,
+            clear=True,
+            max_batches=options.runs + 2,
+            threads=options.threads,
+            quiet=True,
+            callbacks=training.Callbacks(step=steps.append),
+        )
+    counted = steps[2:]  # the first ones warm up
+    seconds, waited = sum(step.seconds for step in counted), sum(step.waited for step in counted)
+    print(
+        f"{cfg.name}, batch {options.batch}, {options.threads} threads, a run of {len(counted)} updates, ",
+        end="",
+    )
+    print(f"JPEG files of 640 x 480: {options.batch * len(counted) / seconds:.2f} images/s, ", end="")
+    print(f"{100 * waited / seconds:.2f} % of the time without data")
+
+
 # ---- both, in turns ----
 
 
@@ -276,6 +342,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=8)
     parser.add_argument("--torch", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--layers", action="store_true")
+    parser.add_argument("--loader", action="store_true")
     parser.add_argument("--serve", choices=["darknet_py", "torch"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -285,6 +352,9 @@ def main() -> None:
     print("machine:", machine())
     print("date:   ", datetime.date.today())
     for cfg in options.cfg:
+        if options.loader:
+            measure_loader(cfg, options)
+            continue
         compare(cfg, options)
         program = REPOSITORY / "build" / "release" / "benchmarks" / "train_layers"
         if options.layers:

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ from .names import find_beside, read_names
 
 __all__ = [
     "DataFile",
+    "check_folder",
     "class_of",
     "find_label",
     "image_files",
@@ -90,6 +92,15 @@ def make_folder(folder: PathLike) -> None:
         raise DataFileError(
             f"{os.fspath(folder)}: cannot make this folder: {error.strerror or error}"
         ) from error
+
+
+def check_folder(folder: Path) -> None:
+    """Raises DataFileError if no file can be written into a folder."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataFileError(f"{folder}: cannot write in this folder: {error.strerror or error}") from error
 
 
 @contextmanager

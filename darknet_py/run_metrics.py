@@ -6,15 +6,26 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from .data import write_whole
 from .errors import DataFileError
 
-__all__ = ["Metrics", "read_metrics"]
+__all__ = ["Metrics", "Step", "read_metrics"]
 
-COLUMNS = ("iteration", "loss", "average", "rate", "seconds", "images", "images_per_second", "score")
+COLUMNS = (
+    "iteration",
+    "loss",
+    "average",
+    "rate",
+    "seconds",
+    "waited",
+    "images",
+    "images_per_second",
+    "score",
+)
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -28,6 +39,19 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         if isinstance(row, dict) and isinstance(row.get("iteration"), int):
             result.append(row)
     return result
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update. images: seen so far; seconds: this update took; waited: those of them without a batch."""
+
+    iteration: int
+    loss: float
+    average: float
+    rate: float
+    seconds: float
+    waited: float
+    images: int
 
 
 class Metrics:
@@ -56,25 +80,23 @@ class Metrics:
         for file in (self._document, *self._tables):
             file.close()
 
-    def update(
-        self,
-        done: int,
-        loss: float,
-        average: float,
-        rate: float,
-        seconds: float,
-        images: int,
-        per_update: int,
-    ) -> None:
-        """One update: number, loss, running average, learning rate, its seconds, images so far and in it."""
-        speed = round(per_update / max(seconds, 1e-9), 1)
-        values = (float(f"{loss:.6g}"), float(f"{average:.6g}"), float(f"{rate:.6g}"), round(seconds, 4))
-        self._row(done, *values, images, speed, "")
-        self._line(dict(zip(COLUMNS[:-1], (done, *values, images, speed), strict=True)))
+    def update(self, step: Step, per_update: int) -> None:
+        """One update of so many images."""
+        speed = round(per_update / max(step.seconds, 1e-9), 1)
+        values = (
+            step.iteration,
+            *(float(f"{value:.6g}") for value in (step.loss, step.average, step.rate)),
+            round(step.seconds, 4),
+            round(step.waited, 4),
+            step.images,
+            speed,
+        )
+        self._row(*values, "")
+        self._line(dict(zip(COLUMNS[:-1], values, strict=True)))
 
     def score(self, done: int, name: str, value: float) -> None:
         """A figure of the validation images."""
-        self._row(done, *[""] * 6, f"{value:.6f}")
+        self._row(done, *[""] * (len(COLUMNS) - 2), f"{value:.6f}")
         self._line({"iteration": done, "score": round(value, 6), "name": name})
 
     def skipped(self, done: int, reason: str, images: Sequence[str]) -> None:

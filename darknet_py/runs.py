@@ -27,7 +27,7 @@ from .errors import DataError, DataFileError, FileError, NumericError
 from .loaders import Batch
 from .logs import logger
 from .progress import TrainingReport
-from .run_metrics import Metrics
+from .run_metrics import Metrics, Step
 from .run_pictures import charts
 from .trainer import Trainer
 
@@ -37,12 +37,14 @@ LAST_EVERY = 100  # updates
 LAST_SECONDS = 600.0
 MOST_SKIPPED = 10  # updates in a row whose batch was not finite
 MOST_NAMED = 4  # images in one message
+MOST_WAITED = 0.05  # part of the time, from which on it is worth saying
 
 
 @dataclass(frozen=True)
 class TrainingResult:
     """How a run ended. average: running average of the loss. best: best score on the validation list.
-    stopped: early, because the score did not improve any more."""
+    stopped: early, because the score did not improve any more. waited: part of the time of updates in which
+    there was no batch to compute with."""
 
     iteration: int
     loss: float
@@ -51,18 +53,7 @@ class TrainingResult:
     weights: Path
     interrupted: bool
     stopped: bool = False
-
-
-@dataclass(frozen=True)
-class Step:
-    """One update. images: seen so far; seconds: this update took."""
-
-    iteration: int
-    loss: float
-    average: float
-    rate: float
-    seconds: float
-    images: int
+    waited: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -179,6 +170,7 @@ class Run:
         self._images: list[str] = []  # of the update
         self._is_new = True
         self._skipped = 0  # updates in a row
+        self._waited = self._all_waited = self._all_seconds = 0.0  # in this update, and in all
         self._without_gain = 0  # evaluations
         self.loss = self.average = math.nan
         self.best: float | None = None
@@ -220,10 +212,12 @@ class Run:
         if not updated:
             return done
         per_update = self._net.input_shape[0] * self._net.subdivisions
-        images = done * per_update
-        step = Step(done, self.loss, self.average, rate, time.perf_counter() - started, images)
+        images, seconds = done * per_update, time.perf_counter() - started
+        step = Step(done, self.loss, self.average, rate, seconds, self._waited, images)
+        self._all_waited += step.waited
+        self._all_seconds += step.seconds
         self._report.update(done, step.loss, step.average, rate, step.seconds, images)
-        self._metrics.update(done, step.loss, step.average, rate, step.seconds, images, per_update)
+        self._metrics.update(step, per_update)
         if self._plan.callbacks.step:
             self._plan.callbacks.step(step)
         return done
@@ -232,12 +226,14 @@ class Run:
         """One update; False if it was left out."""
         trainer, net, passes = self._trainer, self._net, self._net.subdivisions
         seen, total = net.seen, 0.0
-        self._images = []
+        self._images, self._waited = [], 0.0
         if self._plan.skip_bad:
             trainer.mark()
         try:
             for part in range(passes):
+                asked = time.perf_counter()
                 batch = self._batch(before * passes + part)
+                self._waited += time.perf_counter() - asked
                 self._images = [*self._images, *batch.images]
                 self._resize(*batch.x.shape[:1:-1])
                 if self._is_new and self._plan.picture:
@@ -349,9 +345,11 @@ class Run:
             path = self._plan.path("final.weights")
             self._net.save_weights(path)
         how = "interrupted" if interrupted else "stopped early" if stopped else "trained"
+        waited = self._all_waited / max(self._all_seconds, 1e-9)
         best = "" if self.best is None else f", best {self._plan.score_name} {100 * self.best:.2f} %"
-        self._report.end(f"{how}: {done} updates, weights in {path}{best}")
-        return TrainingResult(done, self.loss, self.average, self.best, path, interrupted, stopped)
+        share = f", {100 * waited:.1f} % of the time without data" if waited >= MOST_WAITED else ""
+        self._report.end(f"{how}: {done} updates, weights in {path}{best}{share}")
+        return TrainingResult(done, self.loss, self.average, self.best, path, interrupted, stopped, waited)
 
 
 def figures_of(trainer: Trainer, state: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from . import classification, evaluation
 from .collection import Collection
-from .data import DataFile, keep_inputs, new_folder, write_whole
+from .data import DataFile, check_folder, keep_inputs, new_folder, write_whole
 from .datasets import Report
 from .errors import ArgumentError, CfgError, DataError, DataNotFoundError
 from .feeding import classification_loader, detection_loader, scales, tell_without_effect
@@ -70,6 +70,7 @@ class _Job:
         self._stack = ExitStack()
         try:
             backup = self._stack.enter_context(new_folder(Path(folder)))
+            check_folder(backup)  # before anything that takes long
             name = Path(cfg).name.split(".")[0]
             remove_torn(backup, name)
             state = backup / f"{name}_last.state"

@@ -3,7 +3,7 @@
 It has no threads when it forks, so that each attempt costs a fork and not an interpreter. Each attempt trains
 until this process kills it: after a random time, or as soon as a file that is being written has reached a
 random size. Makes FOLDER/whole, which is not killed, and FOLDER/killed0, killed1 ... until there were KILLS
-kills. Prints as JSON what they hit. Arguments: DATA CFG FOLDER KILLS SEED.
+kills. Prints as JSON what they hit. Arguments: KIND DATA CFG FOLDER KILLS SEED.
 """
 
 from __future__ import annotations
@@ -23,30 +23,35 @@ LAST_EVERY = 3
 LONGEST = 0.25  # seconds until a kill
 
 
-def train(data: str, cfg: str, folder: Path) -> None:
+def train(kind: str, data: str, cfg: str, folder: Path) -> None:
     resume = any(folder.glob("*_last.state"))
-    training.train_detector(
+    function = {
+        "detector": training.train_detector,
+        "classifier": training.train_classifier,
+        "text": training.train_text,
+    }[kind]
+    scored = {} if kind == "text" else {"score": True, "score_every": 20}
+    function(
         data,
         cfg,
         backup=folder,
         max_batches=UPDATES,
         last_every=LAST_EVERY,
-        score=True,
-        score_every=20,
         seed=0 if resume else 5,
         resume=resume,
         workers=1,
         threads=1,
         quiet=True,
+        **scored,
     )
 
 
-def attempt(data: str, cfg: str, folder: Path) -> int:
+def attempt(kind: str, data: str, cfg: str, folder: Path) -> int:
     """Process number of a child that trains."""
     child = os.fork()
     if child == 0:
         try:
-            train(data, cfg, folder)
+            train(kind, data, cfg, folder)
             os._exit(0)
         except BaseException as error:
             print(error, file=sys.stderr, flush=True)
@@ -86,30 +91,30 @@ def killed(child: int, folder: Path, wanted: int, many: int, seconds: float) -> 
     return f"writing {left[0].split('.')[1]}" if left else "working"
 
 
-def chain(data: str, cfg: str, folder: Path, kills: int, rng: random.Random) -> list[str]:
+def chain(files: list[str], folder: Path, kills: int, rng: random.Random) -> list[str]:
     """One run from its start to its end, killed at most so many times."""
     folder.mkdir(parents=True)
     hits: list[str] = []
     for kill in range(kills):
         state = next(folder.glob("*_last.state"), None)
         wanted = rng.randrange(1, state.stat().st_size) if kill % 2 and state else 0
-        child = attempt(data, cfg, folder)
+        child = attempt(*files, folder)
         hit = killed(child, folder, wanted, rng.randint(1, 4), rng.uniform(0.02, LONGEST))
         if hit == "nothing":  # the run had ended
             return hits
         hits.append(hit)
-    _, status = os.waitpid(attempt(data, cfg, folder), 0)
+    _, status = os.waitpid(attempt(*files, folder), 0)
     if status:
         sys.exit(f"the run in {folder} failed")
     return hits
 
 
 def main() -> None:
-    data, cfg, name, kills, seed = sys.argv[1:]
+    *files, name, kills, seed = sys.argv[1:]
     rng, hits, chains = random.Random(int(seed)), list[str](), 0
-    chain(data, cfg, Path(name, "whole"), 0, rng)
+    chain(files, Path(name, "whole"), 0, rng)
     while len(hits) < int(kills):
-        hits += chain(data, cfg, Path(name, f"killed{chains}"), min(12, int(kills) - len(hits)), rng)
+        hits += chain(files, Path(name, f"killed{chains}"), min(12, int(kills) - len(hits)), rng)
         chains += 1
     print(json.dumps({hit: hits.count(hit) for hit in hits}))
 
