@@ -40,12 +40,15 @@ def tell_empty_classes(classes: Iterable[int], count: int, names: Sequence[str],
 class FirstEpoch:
     """Watches the passes of the first epoch and then says which heads were given no box, and why that may be.
 
-    pictures: in an epoch. labels: of the training pictures, rows class, x, y, w, h.
+    pictures: in an epoch. labels: of the training pictures, rows class, x, y, w, h. grid: the truth is one of
+    cells (YOLOv1).
     """
 
-    def __init__(self, net: Network, pictures: int, labels: Sequence[npt.NDArray[np.float32]]) -> None:
-        self._net, self._left, self._labels = net, pictures, labels
-        self._matched = {layer.index: 0 for layer in net.layers if layer.head}
+    def __init__(
+        self, net: Network, pictures: int, labels: Sequence[npt.NDArray[np.float32]], grid: bool = False
+    ) -> None:
+        self._net, self._left, self._labels, self._grid = net, pictures, labels, grid
+        self._matched = {layer.index: 0 for layer in net.layers if layer.head and not grid}
         self._boxes = 0
 
     def __call__(self, trainer: Trainer, batch: Batch) -> None:
@@ -55,7 +58,7 @@ class FirstEpoch:
         for index in self._matched:
             count = re.search(r"count: (\d+)", trainer.head_line(index))
             self._matched[index] += int(count.group(1)) if count else 0
-        self._boxes += int((batch.truth[:, :, 2] > 0).sum())
+        self._boxes += int((batch.truth[:, :, 0 if self._grid else 2] > 0).sum())
         self._left -= len(batch.x)
         if self._left <= 0:
             self._tell()
@@ -75,8 +78,9 @@ class FirstEpoch:
         if not self._boxes:
             logger.warning(
                 "the first epoch showed the network none of the %d boxes of its pictures: boxes of less than "
-                "a thousandth of the picture's width or height are left out, and %s at the network's size",
+                "%s thousandth of the picture's width or height are left out, and %s at the network's size",
                 boxes_written,
+                "5" if self._grid else "a",
                 boxes,
             )
             return

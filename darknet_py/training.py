@@ -305,8 +305,7 @@ def _watch_boxes(
     plan.picture = lambda batch: batch_picture(batch, plan.path("batch.jpg"), names, side)
     if heads[-1].tree is None:
         tell_empty_classes(paths.counts, classes, names, "no box")
-    if not grid:
-        plan.watch = FirstEpoch(net, len(loader.paths), loader.labels)
+    plan.watch = FirstEpoch(net, len(loader.paths), loader.labels, grid)
 
 
 # ---- classifiers and text -----------------------------------------------------------------------------

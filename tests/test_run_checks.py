@@ -77,6 +77,14 @@ def test_boxes_that_all_vanish_are_told(caplog: pytest.LogCaptureFixture) -> Non
     assert "none of the 8 boxes" in text and "thousandth" in text
 
 
+def test_a_grid_that_sees_no_box_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    data = data_set(["0 .5 .5 .003 .003", "1 .5 .5 .003 .003"])
+    head = "[connected]\noutput=48\nactivation=linear\n[detection]\nclasses=2\ncoords=4\nside=2\nnum=2\n"
+    write_whole("set/net.cfg", CFG.partition("[convolutional]")[0] + head)
+    training.train_detector(data, "set/net.cfg", quiet=True)
+    assert "none of the 8 boxes" in caplog.text and "5 thousandth" in caplog.text
+
+
 def test_the_first_batch_is_drawn_with_its_boxes() -> None:
     training.train_detector(data_set(["1 .5 .5 .8 .8", "0 .5 .5 .2 .2"]), "set/net.cfg", quiet=True)
     with Image.open("set/backup/net_batch.jpg") as picture:

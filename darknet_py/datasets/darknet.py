@@ -90,15 +90,17 @@ class _Detection:
             size = sized(image, self.verify, self.report, place)
             if size is None:
                 continue
-            candidates = [
-                ("Darknet's rule, the first 'images' becomes 'labels'", label_path(image)),
-                ("not Darknet's rule: the last folder 'images' becomes 'labels'", last_folder_rule(image)),
-                ("not Darknet's rule: beside the picture", str(Path(image).with_suffix(".txt"))),
-            ]
-            found = read_objects(candidates, classes, self.report, place, image)
+            found = read_objects(_candidates(image), classes, self.report, place, image)
             if other is not None:
                 found += read_difficult(label_path(other[1]), classes, self.report)
             yield Picture(image, size, tuple(found))
+
+
+def _candidates(image: str) -> Iterator[tuple[str, str]]:
+    """Rules that find labels, and where; one after the other, as most lists need the first alone."""
+    yield "Darknet's rule, the first 'images' becomes 'labels'", label_path(image)
+    yield "not Darknet's rule: the last folder 'images' becomes 'labels'", last_folder_rule(image)
+    yield "not Darknet's rule: beside the picture", str(Path(image).with_suffix(".txt"))
 
 
 def _classified(path: Path, marks: Sequence[str], verify: str, report: Report) -> Pictures:

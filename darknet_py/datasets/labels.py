@@ -7,7 +7,7 @@ difficult/labels/SPLIT/NAME.txt.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..data import read_text
@@ -56,16 +56,21 @@ def _annotation(fields: Sequence[str], classes: int, difficult: bool) -> Annotat
 
 
 def read_objects(
-    candidates: Sequence[tuple[str, str]], classes: int, report: Report, place: str, image: str
+    candidates: Iterable[tuple[str, str]], classes: int, report: Report, place: str, image: str
 ) -> list[Annotation]:
     """The objects of a picture, from the first label file that exists.
 
     candidates: rule and path. A missing or unreadable file is counted, and means no objects.
     """
-    found = next(((rule, path) for rule, path in candidates if os.path.exists(path)), None)  # noqa: PTH110
     report.totals["label files"] += 1
+    tried, found = [], None
+    for rule, path in candidates:
+        if os.path.exists(path):  # noqa: PTH110 - called for every line of a list
+            found = rule, path
+            break
+        tried.append(path)
     if found is None:
-        report.problem("label files", f"{place}: {candidates[0][1]}: no such label file for {image}")
+        report.problem("label files", f"{place}: {tried[0]}: no such label file for {image}")
         return []
     report.rule(found[0], f"{image} -> {found[1]}")
     try:
