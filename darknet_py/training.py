@@ -10,6 +10,7 @@ import hashlib
 import math
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,7 +32,7 @@ from .run_options import RunOptions
 from .run_pictures import batch_picture, require_matplotlib
 from .runs import Callbacks, Run, Schedule, Step, TrainingResult, figures_of, remove_torn
 from .sources import collect_boxes, collect_classes, open_data
-from .text import TextStreams, read_symbols
+from .text import Symbols, TextStreams, read_symbols, score
 from .trainer import Trainer
 
 __all__ = [
@@ -363,19 +364,22 @@ def train_text(
     weights: PathLike | None = None,
     *,
     tokenized: bool = False,
+    valid: PathLike | None = None,
     **options: Any,
 ) -> TrainingResult:
     """Trains a recurrent network to predict the next symbol of a text; see darknet_py.text.
 
-    tokenized: the file holds numbers of symbols instead of bytes. Other arguments as for train_detector, but
-    there is no score.
+    tokenized: the file holds numbers of symbols instead of bytes. valid: another text, to score on: the mean
+    probability (geometric) of its symbols, by default every 1000 updates. Other arguments as for
+    train_detector.
     """
     told = RunOptions(**options)
-    if told.score or told.patience:
-        raise ArgumentError("a network for text has no score: leave out score and patience")
+    if valid is None and (told.score or told.patience):
+        raise ArgumentError("a network for text is scored on another text: name it (valid)")
     symbols = read_symbols(text, tokenized)
+    unseen = None if valid is None else read_symbols(valid, tokenized)
     folder = told.backup if told.backup is not None else "backup"
-    with _Job(cfg, weights, told, folder, [text]) as job:
+    with _Job(cfg, weights, told, folder, [text, valid]) as job:
         streams = TextStreams(symbols, job.net, seed=job.seed, name=str(text))
 
         def batch(step: int) -> Batch:
@@ -384,4 +388,16 @@ def train_text(
                     job.trainer.reset(stream)
             return streams.batch(step)
 
+        if unseen is not None:
+            TextStreams(unseen, job.net, name=str(valid))  # refuses what the network can't read
+            job.score("probability", 1000, lambda: _text_score(job.net, cfg, unseen))
         return job.train(batch, len(symbols))
+
+
+def _text_score(net: Network, cfg: PathLike, symbols: Symbols) -> float:
+    """The mean probability of each symbol after those before it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "now.weights")
+        net.save_weights(path)
+        with Network(cfg, path, batch=1, time_steps=1) as one_by_one:
+            return float(2.0 ** -score(one_by_one, symbols, 1).bits)

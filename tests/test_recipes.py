@@ -220,10 +220,15 @@ def test_a_detector_learns_on_from_a_backbone_cut(drawn: str) -> None:
         assert new.seen == 16
 
 
-def test_text_has_no_score(coloured: str) -> None:
+def test_text_is_scored_on_another_text(coloured: str) -> None:
     function, files = kind_of_run("gru", "", coloured)
-    with pytest.raises(ArgumentError, match="no score"):
+    with pytest.raises(ArgumentError, match="is scored on another text"):
         function(*files, score=True)
+    write_whole("unseen.txt", "the mat sat on the cat. " * 5)
     arguments = ["-file", files[0], "-backup", "b", "-last_every", "2", "-skip_bad", "-partial", "-q"]
-    assert main(["rnn", "train", files[1], *arguments]) == 0
-    assert Path("b/text_final.weights").exists() and len(read_metrics("b/text_metrics.jsonl")) == 6
+    scoring = ["-valid", "unseen.txt", "-valid_every", "20", "-patience", "2", "-max_batches", "60"]
+    assert main(["rnn", "train", files[1], *arguments, *scoring]) == 0
+    assert Path("b/text_final.weights").exists() and Path("b/text_best.weights").exists()
+    rows = read_metrics("b/text_metrics.jsonl")
+    scores = [row["score"] for row in rows if "score" in row]
+    assert len(rows) == 63 and 0 < scores[0] < scores[-1] < 1

@@ -76,12 +76,11 @@ def run_arguments(options: argparse.Namespace) -> dict[str, Any]:
     return {key: getattr(options, key) for key in keys}
 
 
-def configure_training(parser: Parser, score: str) -> None:
-    """What training a detector and a classifier have in common."""
-    add_network(parser, data=True, weights="optional")
-    configure_run(parser, "instead of the .data file's")
-    parser.flag("map", "score", help=f"evaluate on the valid list ({score}), and keep NAME_best.weights")
-    parser.option("map_every", "valid_every", type=positive, metavar="N", help="updates between evaluations")
+def add_scoring(parser: Parser, every: str) -> None:
+    """How often a run is scored, and when it gives up. every: the default in words."""
+    parser.option(
+        "map_every", "valid_every", type=positive, metavar="N", help=f"updates between evaluations ({every})"
+    )
     parser.option(
         "patience",
         type=positive,
@@ -89,6 +88,14 @@ def configure_training(parser: Parser, score: str) -> None:
         metavar="N",
         help="stop after N evaluations without a better score",
     )
+
+
+def configure_training(parser: Parser, score: str) -> None:
+    """What training a detector and a classifier have in common."""
+    add_network(parser, data=True, weights="optional")
+    configure_run(parser, "instead of the .data file's")
+    parser.flag("map", "score", help=f"evaluate on the valid list ({score}), and keep NAME_best.weights")
+    add_scoring(parser, "default some epochs")
     parser.option(
         "most_bad",
         type=part,

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from .arguments import Parser, add_network, natural
-from .detector import configure_run, run_arguments
+from .detector import add_scoring, configure_run, run_arguments
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -27,6 +27,12 @@ def configure_train(parser: Parser) -> None:
     )
     _configure_tokens(parser)
     configure_run(parser, "default backup")
+    parser.option(
+        "valid",
+        metavar="TEXT",
+        help="score on this text (probability of a symbol), and keep NAME_best.weights",
+    )
+    add_scoring(parser, "default 1000")
 
 
 def run_train(options: argparse.Namespace) -> int:
@@ -38,6 +44,10 @@ def run_train(options: argparse.Namespace) -> int:
         options.cfg,
         options.weights,
         tokenized=options.tokenized,
+        valid=options.valid,
+        score=options.valid is not None,
+        score_every=options.map_every,
+        patience=options.patience,
         **run_arguments(options),
     )
     return 130 if result.interrupted else 0
