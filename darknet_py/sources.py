@@ -50,7 +50,7 @@ class SetFile(DataFile):
         self.path = Path(path)
         self._kind = format_of(self.path)
         self._names = list(self._open(1.0).names)
-        self._values = {"classes": str(len(self._names))}
+        self._values, self._lines = {"classes": str(len(self._names))}, {}
         if self._kind in ("coco", "voc"):
             self._values["difficult"] = "those of valid"
 
