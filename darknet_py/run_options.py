@@ -18,9 +18,9 @@ class RunOptions:
     """The keyword arguments of all functions that train. What a kind of run cannot have is refused.
 
     clear: forget how many images the weights have seen. resume: go on from NAME_last.state, with its seed.
-    partial: accept weights that go on after the last layer. seed: of all random choices. threads: processors.
-    workers: threads that prepare pictures. most_bad: part of the pictures, of the label files and of the
-    labels that may be wrong and are left out.
+    partial: accept weights that go on after the last layer. dialect: order of parameters in weights files, as
+    for Network. seed: of all random choices. threads: processors. workers: threads that prepare pictures.
+    most_bad: part of the pictures, of the label files and of the labels that may be wrong and are left out.
 
     max_batches, backup: instead of the cfg's and the .data file's; max_batches 0 trains until interrupted.
     save_every: updates between NAME_N.weights; save_early: the same, of the first 1000. last_every: updates
@@ -37,6 +37,7 @@ class RunOptions:
     clear: bool = False
     resume: bool = False
     partial: bool = False
+    dialect: str | None = None
     seed: int = 0
     threads: int | None = None
     workers: int = 2

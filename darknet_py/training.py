@@ -111,7 +111,9 @@ class _Job:
         """With the figures to go on with: at least seed, size, and a print of the cfg."""
         told = self.options
         # A checkpoint keeps this path, to find the files that the cfg names from any working directory.
-        net = self._stack.enter_context(Network(Path(cfg).absolute(), threads=told.threads, seed=told.seed))
+        net = self._stack.enter_context(
+            Network(Path(cfg).absolute(), threads=told.threads, seed=told.seed, dialect=told.dialect)
+        )
         if weights is not None:
             _load_start(net, weights, told.partial)
         if told.clear:
@@ -390,14 +392,14 @@ def train_text(
 
         if unseen is not None:
             TextStreams(unseen, job.net, name=str(valid))  # refuses what the network can't read
-            job.score("probability", 1000, lambda: _text_score(job.net, cfg, unseen))
+            job.score("probability", 1000, lambda: _text_score(job.net, cfg, unseen, told.dialect))
         return job.train(batch, len(symbols))
 
 
-def _text_score(net: Network, cfg: PathLike, symbols: Symbols) -> float:
+def _text_score(net: Network, cfg: PathLike, symbols: Symbols, dialect: str | None) -> float:
     """The mean probability of each symbol after those before it."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "now.weights")
         net.save_weights(path)
-        with Network(cfg, path, batch=1, time_steps=1) as one_by_one:
+        with Network(cfg, path, batch=1, time_steps=1, dialect=dialect) as one_by_one:
             return float(2.0 ** -score(one_by_one, symbols, 1).bits)

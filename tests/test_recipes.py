@@ -220,6 +220,21 @@ def test_a_detector_learns_on_from_a_backbone_cut(drawn: str) -> None:
         assert new.seen == 16
 
 
+def test_the_dialect_of_the_weights_counts(coloured: str) -> None:
+    """A gru's matrices stand in another order in each, with nothing in the file that tells which."""
+    _, (text, cfg) = kind_of_run("gru", "", coloured)
+    Path(cfg).write_text(Path(cfg).read_text().replace("learning_rate=.05", "learning_rate=0"))
+    with dn.Network(cfg, dialect="alexeyab", seed=5) as net:
+        net.save_weights("start.weights")
+        expected = net.layers[0].params
+    arguments = [cfg, "start.weights", "-file", text, "-max_batches", "1", "-backup", "b", "-q"]
+    for dialect, same in (("alexeyab", True), ("pjreddie", False)):
+        assert main(["rnn", "train", *arguments, "-dialect", dialect]) == 0
+        with dn.Trainer.load("b/text_last.state") as trainer:
+            found = trainer.network.layers[0].params
+        assert all((found[name] == expected[name]).all() for name in expected) == same
+
+
 def test_text_is_scored_on_another_text(coloured: str) -> None:
     function, files = kind_of_run("gru", "", coloured)
     with pytest.raises(ArgumentError, match="is scored on another text"):

@@ -61,6 +61,7 @@ def run_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "clear",
         "resume",
         "partial",
+        "dialect",
         "max_batches",
         "backup",
         "save_every",
