@@ -25,6 +25,14 @@ typedef struct dn_conv_shape {
  * Read-only after preparation; shared by any number of threads. */
 typedef struct dn_conv_prepared dn_conv_prepared;
 
+/* What most_floats of conv_prepare chooses among: fewest floats of weights first, each faster than those
+ * before it. cost: time in multiply-adds at the peak rate. */
+typedef struct dn_conv_choice {
+    size_t floats;
+    double cost;
+} dn_conv_choice;
+enum { DN_CONV_CHOICES = 6 }; /* at most */
+
 typedef struct dn_pool_shape {
     int c, h, w, out_h, out_w;
     int size, stride_y, stride_x, offset_y, offset_x; /* offset of the first window, <= 0 */
@@ -79,6 +87,7 @@ typedef struct dn_ops {
      * activate_sum the activation is that of the sum with the residual ---- */
     /* most_floats: Winograd, which rounds differently from direct summation and needs larger weights, only if
      * they take no more than this; 0: never. */
+    int (*conv_choices)(const dn_conv_shape *shape, dn_conv_choice choices[DN_CONV_CHOICES]);
     dn_status (*conv_prepare)(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
                               const float *bias, dn_activation activation, bool activate_sum,
                               size_t most_floats);

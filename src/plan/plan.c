@@ -19,9 +19,8 @@ typedef struct builder {
     size_t *within; /* offset there */
     dn_plan_buffer *buffers;
     int *order;
-    int *convs;           /* per operation: the convolution it runs */
-    size_t packed_floats; /* at most, roughly */
-    atomic_int next;      /* operation to prepare, counted from the last */
+    int *convs;      /* per operation: the convolution it runs */
+    atomic_int next; /* operation to prepare, counted from the last */
     atomic_bool failed;
 } builder;
 
@@ -139,15 +138,7 @@ static void add_conv(builder *b, int conv, int result, int residual) {
     b->convs[b->plan->op_count++] = conv;
 }
 
-/* Most floats that Winograd may take for the weights of one convolution. A lean plan grants them where many
- * pixels share few weights: the early layers, which have most of the work. */
-static size_t winograd_floats(const dn_network *network) {
-    enum { LEAN = 1024 * 1024 };
-    if (network->options.exact) return 0;
-    return network->options.memory == DN_MEMORY_LEAN ? LEAN : SIZE_MAX;
-}
-
-static dn_status prepare_conv(builder *b, dn_plan_op *op, const dn_layer *layer, size_t most_floats) {
+static dn_status prepare_conv(builder *b, dn_plan_op *op, const dn_layer *layer) {
     const dn_network *network = b->network;
     const dn_lowered *low = &b->lowered[layer->index];
     const dn_param *param = &layer->params[low->weights];
@@ -160,7 +151,7 @@ static dn_status prepare_conv(builder *b, dn_plan_op *op, const dn_layer *layer,
     const bool activate_sum = op->after != DN_ACTIVATION_LINEAR;
     dn_status status =
         network->ops->conv_prepare(&op->conv, &low->conv, weights, weights + param->count,
-                                   activate_sum ? op->after : low->activation, activate_sum, most_floats);
+                                   activate_sum ? op->after : low->activation, activate_sum, op->most_floats);
     dn_free(weights);
     return status;
 }
@@ -176,22 +167,13 @@ static void prepare_some(void *context, int part, int parts) {
         if (k < 0) return;
         dn_plan_op *op = &b->plan->ops[k];
         if (op->kind != DN_PLAN_CONV) continue;
-        /* Winograd keeps up to 64 numbers for 9; the plain algorithms do without a larger copy. */
-        size_t most = b->packed_floats > b->network->options.memory_limit / sizeof(float)
-                          ? 0
-                          : winograd_floats(b->network);
-        if (prepare_conv(b, op, &b->network->layers[b->convs[k]], most) != DN_OK)
-            atomic_store(&b->failed, true);
+        if (prepare_conv(b, op, &b->network->layers[b->convs[k]]) != DN_OK) atomic_store(&b->failed, true);
     }
 }
 
 static dn_status prepare_convs(builder *b, int threads) {
     dn_pool *pool;
-    for (int k = 0; k < b->plan->op_count; ++k)
-        if (b->plan->ops[k].kind == DN_PLAN_CONV) {
-            const dn_layer *layer = &b->network->layers[b->convs[k]];
-            b->packed_floats += 8 * layer->params[b->lowered[layer->index].weights].count;
-        }
+    DN_TRY(dn_plan_share_memory(b->plan));
     DN_TRY(dn_pool_create(&pool, threads));
     dn_pool_run(pool, prepare_some, b);
     dn_pool_free(pool);

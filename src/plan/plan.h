@@ -29,6 +29,7 @@ typedef struct dn_plan_op {
     size_t offset;       /* COPY: within the layer's value */
     dn_conv_prepared *conv;
     dn_conv_shape shape;
+    size_t most_floats; /* that Winograd may take for the weights; 0: no Winograd */
 } dn_plan_op;
 
 struct dn_plan {
@@ -41,6 +42,9 @@ struct dn_plan {
     size_t arena; /* floats */
     size_t packed_bytes;
 };
+
+/* Gives each convolution its most_floats (budget.c). */
+dn_status dn_plan_share_memory(dn_plan *plan);
 
 /* The plan of the network as it is now: the cached one, or a new one, made by so many threads. The caller
  * gives back one reference. */

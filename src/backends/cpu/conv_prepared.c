@@ -55,6 +55,13 @@ static algorithm choose(const dn_kernels *kernels, const dn_conv_shape *shape, s
     return dn_direct_fits(kernels, shape) ? DIRECT : IM2COL;
 }
 
+int dn_cpu_conv_choices(const dn_conv_shape *shape, dn_conv_choice choices[DN_CONV_CHOICES]) {
+    int tiles[DN_CONV_CHOICES];
+    const dn_kernels *kernels = dn_kernels_get();
+    choices[0] = (dn_conv_choice){0};
+    return kernels ? dn_winograd_choices(kernels, shape, 1, false, choices, tiles) : 1;
+}
+
 /* ---- preparation ---- */
 
 static dn_status pack(dn_conv_prepared *prepared, const float *weights) {

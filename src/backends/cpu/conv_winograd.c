@@ -43,26 +43,36 @@ static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int
 }
 
 /* Larger tiles take more memory, so they must gain. */
-static const double WORTH_MEMORY = 0.97;
+static const double WORTH_MEMORY = 0.985;
 
-int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
-                       size_t most_floats) {
+int dn_winograd_choices(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
+                        dn_conv_choice choices[DN_CONV_CHOICES], int tiles[DN_CONV_CHOICES]) {
+    const size_t products = (size_t)shape->in_c * (size_t)shape->out_c;
+    const bool strided = shape->stride_x == 2;
+    int count = 1;
+    choices[0] = (dn_conv_choice){products / (size_t)shape->groups * (size_t)(shape->size * shape->size),
+                                  cost_of(kernels, shape, batch, 0)};
+    tiles[0] = 0;
     if (shape->size != 3 || shape->stride_x > 2 || shape->stride_y != shape->stride_x ||
         shape->dilation != 1 || shape->groups != 1 || shape->in_c < kernels->lanes / 2 ||
         shape->out_c < kernels->lanes / 2)
-        return 0;
-    int best = 0;
-    double best_cost = cost_of(kernels, shape, batch, 0);
-    const bool strided = shape->stride_x == 2;
+        return count;
     for (int m = 2; m <= (training || strided ? 4 : 6); m += strided ? 2 : 1) {
         const double cost = cost_of(kernels, shape, batch, m);
-        const size_t n = (size_t)(m + 2);
-        const bool fits = n * n * (size_t)shape->in_c * (size_t)shape->out_c <= most_floats;
-        if (!fits || cost >= WORTH_MEMORY * best_cost) continue;
-        best = m;
-        best_cost = cost;
+        if (cost >= WORTH_MEMORY * choices[count - 1].cost) continue;
+        choices[count] = (dn_conv_choice){(size_t)((m + 2) * (m + 2)) * products, cost};
+        tiles[count++] = m;
     }
-    return best;
+    return count;
+}
+
+int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
+                       size_t most_floats) {
+    dn_conv_choice choices[DN_CONV_CHOICES];
+    int tiles[DN_CONV_CHOICES],
+        best = dn_winograd_choices(kernels, shape, batch, training, choices, tiles) - 1;
+    while (best > 0 && choices[best].floats > most_floats) --best;
+    return tiles[best];
 }
 
 /* ---- blocks of tiles: consecutive ones in raster order, image after image ---- */

@@ -101,8 +101,11 @@ typedef struct dn_winograd {
     float *u;            /* [point of weights][panel][blocks * lanes][winograd_columns] */
 } dn_winograd;
 
-/* The m of the fastest F(m x m, 3 x 3) whose weights take at most so many floats, or 0 where direct products
- * win. */
+/* The m worth having, 0 for direct products first, in the order of backend.h's conv_choices; returns how
+ * many. */
+int dn_winograd_choices(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
+                        dn_conv_choice choices[DN_CONV_CHOICES], int tiles[DN_CONV_CHOICES]);
+/* The m of the fastest of these whose weights take at most so many floats. */
 int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
                        size_t most_floats);
 int dn_winograd_points(int m, int stride); /* per axis */
@@ -148,6 +151,7 @@ void dn_cpu_conv_weight_gradient(dn_device *device, const dn_conv_shape *shape, 
                                  const float *dy, float *dw, float *scratch);
 
 /* ---- convolution, planned (conv_prepared.c) ---- */
+int dn_cpu_conv_choices(const dn_conv_shape *shape, dn_conv_choice choices[DN_CONV_CHOICES]);
 dn_status dn_cpu_conv_prepare(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
                               const float *bias, dn_activation activation, bool activate_sum,
                               size_t most_floats);

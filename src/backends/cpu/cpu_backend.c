@@ -69,6 +69,7 @@ const dn_ops dn_ops_cpu = {
     .conv_forward = dn_cpu_conv_forward,
     .conv_data_gradient = dn_cpu_conv_data_gradient,
     .conv_weight_gradient = dn_cpu_conv_weight_gradient,
+    .conv_choices = dn_cpu_conv_choices,
     .conv_prepare = dn_cpu_conv_prepare,
     .conv_prepared_free = dn_cpu_conv_prepared_free,
     .conv_prepared_bytes = dn_cpu_conv_prepared_bytes,

@@ -1,0 +1,70 @@
+"""How a plan shares memory out among its convolutions (src/plan/budget.c)."""
+
+import pytest
+
+import darknet_py as dn
+
+# A wide map with few weights, then a narrow one with nearly all of them.
+NETWORK = """
+[net]
+width=48
+height=48
+channels=3
+[convolutional]
+filters=32
+size=3
+pad=1
+activation=leaky
+[convolutional]
+filters=32
+size=3
+pad=1
+activation=leaky
+[maxpool]
+size=4
+stride=4
+[convolutional]
+filters=320
+size=3
+pad=1
+activation=leaky
+[convolutional]
+filters=320
+size=3
+pad=1
+activation=leaky
+[convolutional]
+filters=320
+size=3
+pad=1
+activation=leaky
+"""
+PLAIN = 4 * (3 * 32 + 32 * 32 + 32 * 320 + 2 * 320 * 320) * 9
+
+
+def plan(**options: object) -> tuple[list[str], float]:
+    """Algorithms of the convolutions, and bytes of all packed weights."""
+    with dn.Network.from_string(NETWORK, **options) as net, net.session() as session:  # type: ignore[arg-type]
+        session.profile(True)
+        steps = [step for step in session.steps() if step.conv is not None]
+    return [step.algorithm for step in steps], sum(step.weight_bytes for step in steps)
+
+
+@pytest.mark.parametrize(("memory", "share"), [("fast", 3.4), ("lean", 1.2)])
+def test_packed_weights_keep_to_their_share_of_the_plain_ones(memory: str, share: float) -> None:
+    algorithms, size = plan(memory=memory)
+    assert any("winograd" in name for name in algorithms)
+    assert size <= share * PLAIN + (100 << 10)  # biases, and channels rounded up to whole vectors
+
+
+def test_a_lean_plan_spends_on_wide_maps_with_few_weights() -> None:
+    fast, fast_size = plan()
+    lean, lean_size = plan(memory="lean")
+    assert "winograd" in lean[1] and "winograd" in fast[-1]
+    assert "winograd" not in lean[-1]
+    assert lean_size < fast_size
+
+
+def test_an_exact_plan_spends_nothing() -> None:
+    algorithms, _ = plan(exact=True)
+    assert not any("winograd" in name for name in algorithms)
