@@ -151,7 +151,8 @@ class _Job:
 
     def same_list(self, items: Sequence[str], what: str) -> None:
         """Says so if a resumed run gets other pictures; a new one remembers which it has."""
-        found = _print_of(f"{item}\n".encode("utf-8", "surrogateescape") for item in items)
+        lines = (f"\n{item}" if k else item for k, item in enumerate(items))
+        found = _print_of(line.encode("utf-8", "surrogateescape") for line in lines)
         if self.figures.setdefault("list", found) != found:
             logger.warning(
                 "%s has changed since the checkpoint was written: the run goes on, but not as it would have",
