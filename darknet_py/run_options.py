@@ -19,8 +19,10 @@ class RunOptions:
 
     clear: forget how many images the weights have seen. resume: go on from NAME_last.state, with its seed.
     partial: accept weights that go on after the last layer. dialect: order of parameters in weights files, as
-    for Network. seed: of all random choices. threads: processors. workers: threads that prepare pictures.
-    most_bad: part of the pictures, of the label files and of the labels that may be wrong and are left out.
+    for Network. check: look for mistakes first, and refuse what cannot work (darknet_py.checking); a resumed
+    run was checked when it began. seed: of all random choices. threads: processors. workers: threads that
+    prepare pictures. most_bad: part of the pictures, of the label files and of the labels that may be wrong
+    and are left out.
 
     max_batches, backup: instead of the cfg's and the .data file's; max_batches 0 trains until interrupted.
     save_every: updates between NAME_N.weights; save_early: the same, of the first 1000. last_every: updates
@@ -38,6 +40,7 @@ class RunOptions:
     resume: bool = False
     partial: bool = False
     dialect: str | None = None
+    check: bool = True
     seed: int = 0
     threads: int | None = None
     workers: int = 2

@@ -62,6 +62,7 @@ class _Job:
         options: RunOptions,
         folder: PathLike,
         read: Sequence[PathLike | None],
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         if options.csv is not None:
             keep_inputs([options.csv], [path for path in (cfg, weights, *read) if path is not None])
@@ -72,6 +73,7 @@ class _Job:
         try:
             backup = self._stack.enter_context(new_folder(Path(folder)))
             check_folder(backup)  # before anything that takes long
+            check()
             name = Path(cfg).name.split(".")[0]
             remove_torn(backup, name)
             state = backup / f"{name}_last.state"
@@ -237,6 +239,24 @@ def _print_of(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()[:16]
 
 
+def _check_first(info: DataFile, cfg: PathLike, weights: PathLike | None, told: RunOptions) -> None:
+    """Refuses what cannot work. A run that is resumed was checked when it began."""
+    if not told.check or told.resume:
+        return
+    from .checking.before import check_before
+
+    check_before(
+        info.path,
+        cfg,
+        tuning=weights is not None,
+        dialect=told.dialect,
+        most_bad=told.most_bad,
+        length=told.max_batches,
+        threads=told.threads,
+        quiet=told.quiet,
+    )
+
+
 def _images_only(net: Network) -> None:
     if len(net.input_shape) != 4:
         raise CfgError(
@@ -265,7 +285,8 @@ def train_detector(
     told = RunOptions(**options)
     info = open_data(data)
     folder = told.backup if told.backup is not None else info.backup
-    with _Job(cfg, weights, told, folder, [info.path, *info.mentioned()]) as job:
+    read = [info.path, *info.mentioned()]
+    with _Job(cfg, weights, told, folder, read, lambda: _check_first(info, cfg, weights, told)) as job:
         net = job.net
         _images_only(net)
         classes = evaluation.head_classes(net)
@@ -327,7 +348,8 @@ def train_classifier(
     told = RunOptions(**options)
     info = open_data(data)
     folder = told.backup if told.backup is not None else info.backup
-    with _Job(cfg, weights, told, folder, [info.path, *info.mentioned()]) as job:
+    read = [info.path, *info.mentioned()]
+    with _Job(cfg, weights, told, folder, read, lambda: _check_first(info, cfg, weights, told)) as job:
         net = job.net
         _images_only(net)
         labels = _labels(info, cfg, net)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +68,14 @@ activation=leaky
 LABELS = "0 .5 .5 .05 .06\n1 .4 .6 .11 .12\n0 .5 .5 .32 .34\n1 .5 .4 .63 .64\n"
 
 
+@cache
+def encoded(seed: int, size: int = 96) -> bytes:
+    """A PNG file of picture."""
+    file = BytesIO()
+    picture(seed, size).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
 def picture(seed: int, size: int = 96) -> Image.Image:
     """One that no other one looks like."""
     pattern = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
@@ -78,7 +88,7 @@ def detection_set(folder: Path, train: int = 24, valid: int = 6, labels: str = L
         (folder / sub).mkdir()
     for split, numbers in (("train", range(train)), ("valid", range(100, 100 + valid))):
         for i in numbers:
-            picture(i).save(folder / "images" / f"{i}.png")
+            (folder / "images" / f"{i}.png").write_bytes(encoded(i))
             (folder / "labels" / f"{i}.txt").write_text(labels)
         (folder / f"{split}.txt").write_text("".join(f"images/{i}.png\n" for i in numbers))
     (folder / "my.names").write_text("apple\npear\n")
@@ -96,7 +106,7 @@ def classification_set(folder: Path, count: int = 24) -> Path:
         for i in numbers:
             kind = ("apple", "pear")[i % 2]
             (folder / name / kind).mkdir(parents=True, exist_ok=True)
-            picture(i, 40).save(folder / name / kind / f"{i}.png")
+            (folder / name / kind / f"{i}.png").write_bytes(encoded(i, 40))
             lines.append(f"{name}/{kind}/{i}.png\n")
         (folder / f"{split}.txt").write_text("".join(lines))
     (folder / "my.labels").write_text("/apple/\n/pear/\n")

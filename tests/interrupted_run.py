@@ -43,6 +43,7 @@ def train(kind: str, data: str, cfg: str, folder: Path) -> None:
         workers=1,
         threads=1,
         quiet=True,
+        check=False,
         **scored,
     )
 

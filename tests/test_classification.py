@@ -233,5 +233,5 @@ def test_training_a_tree_classifier(folder: Path) -> None:
     with pytest.raises(dn.CfgError, match=r"\[softmax\] tree: has 3 nodes, but the layer has 4 inputs"):
         training.train_classifier("c.data", "t.cfg", backup="b", quiet=True)
     Path("t.cfg").write_text(cfg.replace("filters=4", "filters=3"))
-    with pytest.raises(DataError, match="4 labels, but the tree has 3 nodes"):
+    with pytest.raises(DataError, match="classes=4, but the network has 3"):
         training.train_classifier("c.data", "t.cfg", backup="b", quiet=True)

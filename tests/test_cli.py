@@ -425,7 +425,7 @@ def test_divergence_names_the_step_and_a_checkpoint(cfg: str, drawn: str) -> Non
 
 def test_wrong_classes_are_told_before_training(cfg: str, drawn: str, tmp_path: Path) -> None:
     Path(cfg).write_text(TRAINED_CFG.replace("classes=8", "classes=7").replace("filters=26", "filters=24"))
-    with pytest.raises(DataError, match="classes = 8, but the heads"):
+    with pytest.raises(DataError, match="classes=8, but the network has 7"):
         training.train_detector(drawn, cfg, backup="b", quiet=True)
     with pytest.raises(FileNotFoundError, match="nothing to resume"):
         training.train_detector(drawn, cfg, backup="b", quiet=True, resume=True)

@@ -291,7 +291,7 @@ def pairs(a: list[Any], b: list[Any]) -> list[tuple[Any, Any]]:
 def test_a_checkpoint_keeps_its_seed_and_tells_what_has_changed(
     drawn: str, cfg: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run: dict[str, Any] = {"quiet": True, "max_batches": 20}
+    run: dict[str, Any] = {"quiet": True, "max_batches": 20, "check": False}
     training.train_detector(drawn, cfg, backup="seeds", seed=3, last_every=5, **run)
     Path("seeds/net_final.weights").unlink()
     done = training.train_detector(drawn, cfg, backup="seeds", resume=True, **run)

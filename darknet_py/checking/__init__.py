@@ -16,16 +16,26 @@ from ..names import read_names
 from ..network import Network
 from .building import Built, build
 from .context import Context
-from .data_set import MOST_OPENED, Diagnosis, diagnose
+from .data_set import MOST_BAD, MOST_OPENED, Diagnosis, diagnose
 from .files import check_data, check_names, check_weights, what_else
 from .findings import Finding, LayerShape, Report
 from .heads import check_heads
 from .keys import check_lines, check_sections, stride_hint
+from .repair import Change, repair
 from .sections import Config
 from .sources import is_data_file
 from .training import check_net
 
-__all__ = ["Diagnosis", "Finding", "LayerShape", "Report", "check_network", "check_training"]
+__all__ = [
+    "Change",
+    "Diagnosis",
+    "Finding",
+    "LayerShape",
+    "Report",
+    "check_network",
+    "check_training",
+    "repair",
+]
 
 #: Warnings of the core that rules tell better, or for all sections at once.
 _TOLD = (
@@ -68,13 +78,18 @@ def check_training(
     names: PathLike | None = None,
     dialect: str | None = None,
     most_opened: int = MOST_OPENED,
+    most_bad: float = MOST_BAD,
+    tuning: bool = False,
     threads: int | None = None,
     quiet: bool = True,
 ) -> Diagnosis:
     """Checks a data set of any format, and the network that is to be trained on it.
 
     data: as darknet_py.datasets takes it. weights: to start from. names: of the classes, where the data set
-    does not have them. most_opened: pictures to open; all labels are read. quiet: no progress on a terminal.
+    does not have them. most_opened: pictures to open; all labels are read. most_bad: part of pictures, label
+    files and labels that training leaves out; more are an error. tuning: training will start from weights
+    that need not be checked. quiet: no progress on a terminal.
+
     Raises a DarknetError only for a file that cannot be read; all else is in the report.
     """
     file, report = os.fspath(data), Report()
@@ -90,7 +105,8 @@ def check_training(
         report,
         names=known,
         most_opened=most_opened,
-        tuning=weights is not None,
+        most_bad=most_bad,
+        tuning=tuning or weights is not None,
         threads=threads,
         quiet=quiet,
     )

@@ -20,6 +20,7 @@ from .sources import KINDS, Source, open_source
 from .survey import Survey, check_balance, survey
 
 MOST_OPENED = 10_000  # pictures, by default
+MOST_BAD = 0.1  # part of the pictures, of the label files, of the labels
 
 
 @dataclass
@@ -42,6 +43,7 @@ def diagnose(
     *,
     names: Sequence[str] | None = None,
     most_opened: int = MOST_OPENED,
+    most_bad: float = MOST_BAD,
     tuning: bool = False,
     threads: int | None = None,
     quiet: bool = True,
@@ -68,14 +70,14 @@ def diagnose(
         return result
     result.source = source
     with Catalogue() as catalogue:
-        found = survey(source, catalogue, several, quiet=quiet)
+        found = survey(source, catalogue, several, most_bad, quiet=quiet)
         result.pictures = catalogue.count("train")
         _describe(found, several)
         _classes(found, context, several)
         if context is None or context.nodes is None:
             check_balance(found, several)
         check_lists(catalogue, several)
-        opened, known = check_pictures(catalogue, several, most_opened, quiet=quiet)
+        opened, known = check_pictures(catalogue, several, most_opened, most_bad, quiet=quiet)
         if opened < known:
             message = f"{opened} of {known} pictures were opened, evenly spread"
             several.add((source.file, 0), "note", "opened", message)
@@ -104,11 +106,8 @@ def _describe(found: Survey, several: Several) -> None:
         if source.task == "detection":
             text += f" with {found.total(split)} boxes"
         parts.append(f"{split}: {text}")
-    hint = ""
-    if source.kind != "darknet":
-        hint = f"to train: darknet_py convert {source.file} DIR"
     message = f"read as {KINDS[source.kind]}: {', '.join(parts)}"
-    several.add((source.file, 0), "note", "data-set", message, hint)
+    several.add((source.file, 0), "note", "data-set", message)
     if source.kind != "darknet" and "valid" not in source.splits:
         message = "has no pictures for validation"
         hint = "without them nobody sees whether the network learns"
@@ -131,4 +130,4 @@ def _classes(found: Survey, context: Context | None, several: Several) -> None:
     if source.kind == "darknet" and task == "detection":
         return  # told by check_data
     message = f"has {classes} classes, but the network has {outputs}"
-    several.add(place, "error", "classes", message, "make both equal")
+    several.add(place, "error", "classes", message, "make both equal (check --fix does)")

@@ -274,7 +274,7 @@ def check_data(context: Context, path: str | os.PathLike[str]) -> None:
         report.add(file, 0, "warning", "data", "has no classes", "say classes=N")
     elif classes is not None and stated != classes:
         message = f"classes={stated}, but the network has {classes}"
-        hint = "labels and outputs would not mean the same; make both equal"
+        hint = "labels and outputs would not mean the same; make both equal (check --fix does)"
         report.add(file, data.line("classes"), "error", "classes", message, hint)
     key = "names" if data.get("names") else "labels"
     if not data.get(key):

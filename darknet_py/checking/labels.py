@@ -78,7 +78,7 @@ class LabelReader:
             self._several.add(place, "warning", "label-missing", str(error))
             return []
         except DataError as error:
-            self._several.add(place, "error", "label-unreadable", str(error))
+            self._several.add(place, "warning", "label-unreadable", str(error))
             return []
         known = self.rules.setdefault(rule, Rule(image, path))
         known.count += 1
@@ -109,7 +109,7 @@ class LabelReader:
         try:
             row = label_row(fields, self._classes, self._nodes)
         except ValueError as error:
-            self._several.add(place, "error", *self._wrong(fields, str(error)))
+            self._several.add(place, "warning", *self._wrong(fields, str(error)))
             return None
         kind, x, y, w, h = row
         self.largest = max(self.largest, int(kind))

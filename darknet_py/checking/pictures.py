@@ -25,7 +25,6 @@ from ..loaders import ahead
 from ..progress import Bar
 from .catalogue import Catalogue, Listed
 from .findings import MOST_LISTED, Several
-from .survey import MOST_UNREADABLE
 
 NEAR_BITS = 4  # of 64 that may differ
 NEAR_CORRELATION = 0.95  # of 32x32 greys, from which on pictures are near duplicates
@@ -70,7 +69,7 @@ _UNUSUAL = {
 
 def look(listed: Listed) -> Look:
     """Opens a picture; small sizes of a JPEG are enough, but all of its bytes are decoded."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         raw = Path(listed.path).read_bytes()
@@ -80,6 +79,8 @@ def look(listed: Listed) -> Look:
             picture.draft("L", (32, 32))
             picture.load()
             hash_ = difference_hash(_upright(picture)) if side >= LEAST_SIDE else None
+    except UnidentifiedImageError:
+        return Look(listed, "no picture in a known format")
     except Exception as error:  # Pillow's decoders fail in their own ways
         return Look(listed, str(error) or type(error).__name__)
     return Look(listed, "", unusual, hashlib.blake2b(raw, digest_size=16).digest(), hash_)
@@ -122,7 +123,7 @@ def difference_hash(grey: Any) -> int | None:
 
 
 def check_pictures(
-    catalogue: Catalogue, several: Several, most: int, *, quiet: bool = True
+    catalogue: Catalogue, several: Several, most: int, most_bad: float, *, quiet: bool = True
 ) -> tuple[int, int]:
     """Opens at most so many pictures, evenly spread, a third of them or less for validation; tells what is
     wrong with them, and what training and validation share. Gives how many were opened, and how many there
@@ -139,7 +140,7 @@ def check_pictures(
                 _tell(found, several)
                 overlap.add(split, found)
                 bar.update(opened)
-    if bad > MOST_UNREADABLE * opened:
+    if bad > most_bad * opened:
         several.as_severity("picture-unreadable", "error")
     overlap.tell(several)
     return opened, catalogue.count("train") + catalogue.count("valid")

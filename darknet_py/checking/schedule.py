@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from .context import Context
 from .findings import Several
+from .heads import classes_of
 from .memory import largest_size
 
 FEW_EPOCHS = 5
@@ -55,18 +56,15 @@ def _epochs(context: Context, several: Several, pictures: int, tuning: bool) -> 
             f"max_batches={last} updates of {images} pictures are {epochs:.2g} epochs of the {pictures} "
             "training pictures"
         )
-        better = enough_batches(context, pictures)
+        classes = max(map(classes_of, context.heads), default=1)
+        better = enough_batches(classes, images, pictures)
         hint = f"set max_batches={better}, with steps={better * 8 // 10},{better * 9 // 10}"
         several.add(place, "warning", "epochs", message, hint)
 
 
-def enough_batches(context: Context, pictures: int) -> int:
-    """Updates to train a data set of so many pictures: 2000 per class, and 20 epochs."""
-    from .files import class_count
-
-    classes = (class_count(context) or 1) if context.heads else 1
-    updates = max(2000 * classes, 20 * pictures // images_per_update(context), 1)
-    return -(-updates // 100) * 100
+def enough_batches(classes: int, images: int, pictures: int) -> int:
+    """Updates of so many images to train a data set of so many pictures: 2000 per class, and 20 epochs."""
+    return -(-max(2000 * classes, 20 * pictures // images) // 100) * 100
 
 
 def _rate(context: Context, several: Several) -> None:

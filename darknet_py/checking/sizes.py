@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..anchors import cluster_sizes, shape_iou
 from .context import Context
 from .findings import Several
-from .heads import anchor_count, mask_of
+from .heads import mask_of
 from .sections import Section
 
 Array = npt.NDArray[np.float64]
@@ -57,12 +57,11 @@ def check_sizes(context: Context, sizes: Array, several: Several) -> Proposal | 
 
 
 def anchors_of(head: Section) -> Array | None:
-    """The anchors of a head, (num, 2); None if they are not complete."""
+    """The anchors of a head, (n, 2), whatever num says; None if there are none, or some have no size."""
     numbers = head.numbers("anchors")
-    count = anchor_count(head)
-    if len(numbers) < 2 * count or min(numbers[: 2 * count], default=0) <= 0:
+    if len(numbers) < 2 or len(numbers) % 2 or min(numbers) <= 0:
         return None
-    return np.array(numbers[: 2 * count]).reshape(-1, 2)
+    return np.array(numbers).reshape(-1, 2)
 
 
 def units(context: Context, head: Section, pixels: Array) -> Array | None:
@@ -118,7 +117,7 @@ def _in_cells(context: Context, pixels: Array, several: Several) -> None:
 
 def _seen(context: Context, heads: list[Section], pixels: Array, several: Several) -> None:
     """Heads none of whose anchors is the best one of any box: they learn only that there is nothing."""
-    if any(set(mask_of(head)) - set(range(anchor_count(head))) for head in heads):
+    if any(max(mask_of(head), default=0) >= len(head.numbers("anchors")) // 2 for head in heads):
         return  # told by the rules for masks
     for head in heads:
         anchors, sizes = anchors_of(head), units(context, head, pixels)
@@ -137,7 +136,7 @@ def _seen(context: Context, heads: list[Section], pixels: Array, several: Severa
             f"{head.title} never gets a box: its anchors {listed} are the best of none; most boxes are "
             f"{low[0]:.0f}x{low[1]:.0f} to {high[0]:.0f}x{high[1]:.0f} pixels"
         )
-        hint = "give the heads anchors of this data (detector calc_anchors -write)"
+        hint = "give the heads anchors of this data (check --fix, or detector calc_anchors)"
         several.add((context.config.file, head.line_of("mask")), "warning", "head-unused", message, hint)
 
 
@@ -153,7 +152,7 @@ def _fit(context: Context, heads: list[Section], pixels: Array, several: Several
     text = f"the anchors' average IoU with {len(sizes)} boxes of this data is {100 * overlap:.1f} %"
     few = sizes[:: -(-len(sizes) // MOST_CLUSTERED)]
     if len(np.unique(few, axis=0)) < len(anchors):
-        several.add(place, "note", "anchors-iou", text)
+        several.add(place, "warning" if overlap < POOR_IOU else "note", "anchors-iou", text)
         return None
     found = cluster_sizes(few, len(anchors), 0, RESTARTS)[0]
     digits = 4 if first.type == "region" else 2

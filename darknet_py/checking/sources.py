@@ -44,8 +44,9 @@ class Entry:
 
 @dataclass
 class Source:
-    """A data set to read. file: that names it. classes: of its labels, as many as are known. reader: of its
-    label files. mentioned: files of it that must not be written."""
+    """A data set to read. file: that names it. classes: that labels may have, stated: that it says it has;
+    both None where not known. reader: of its label files. mentioned: files of it that must not be written.
+    """
 
     file: str
     kind: str
@@ -56,6 +57,7 @@ class Source:
     reader: LabelReader | None = None
     mentioned: list[Path] = field(default_factory=list)
     report: datasets.Report | None = None
+    stated: int | None = None
 
 
 def looks_like_data(path: str) -> bool:
@@ -105,7 +107,7 @@ def open_source(
         known, places = yolo_splits(path, names)
         reader = LabelReader(several, by_rules(yolo_labels), len(known))
         splits = {split: _yolo(found, reader) for split, found in places.items() if split in SPLITS}
-        return Source(path, kind, "detection", known, len(known), splits, reader)
+        return Source(path, kind, "detection", known, len(known), splits, reader, stated=len(known))
     if kind == "folders":
         return _folders(path)
     return _annotated(path, kind, several, names)
@@ -132,16 +134,15 @@ def _darknet(
         task = "classification" if info.get("labels") else "detection"
     if names is None:
         names = (_names(info) if info else None) or []
-    if classes is None:
-        stated = info.classes if info and (info.get("classes") or names) else None
-        classes = stated or len(names) or None
-    source = Source(file, "darknet", task or "detection", names, classes)
+    stated = info.classes if info and info.get("classes") else len(names) or None
+    classes = classes or stated
+    source = Source(file, "darknet", task or "detection", names, classes, stated=stated)
     source.mentioned = [found, *(info.mentioned() if info else [])]
     if source.task == "classification":
         marks = info.labels if info else list(names)
         if not marks:
             raise ArgumentError(f"{file}: an image list says no classes: give their names (-names)")
-        source.classes, source.names = len(marks), names or marks
+        source.classes, source.stated, source.names = len(marks), len(marks), names or marks
         source.splits = {split: _classified(one, marks, several) for split, one in lists.items()}
         return source
     source.reader = LabelReader(several, by_darknet, classes, nodes)
@@ -200,7 +201,7 @@ def _classified(path: Path, marks: Sequence[str], several: Several) -> Callable[
             try:
                 kind = class_of(image, marks)
             except DataError as error:
-                several.add(place, "error", "label-class", str(error))
+                several.add(place, "warning", "label-class", str(error))
                 continue
             yield Entry(place, image, class_id=kind)
 
@@ -224,7 +225,7 @@ def _folders(path: str) -> Source:
 
     found = split_folders(Path(path))
     splits = {split: reader(place) for split, place in found.items() if split in SPLITS}
-    return Source(path, "folders", "classification", names, len(names), splits)
+    return Source(path, "folders", "classification", names, len(names), splits, stated=len(names))
 
 
 def _annotated(path: str, kind: str, several: Several, names: Sequence[str] | None) -> Source:
@@ -252,7 +253,16 @@ def _annotated(path: str, kind: str, several: Several, names: Sequence[str] | No
 
     dataset.report.told = told
     splits = {split: reader(split) for split in dataset.splits if split in SPLITS}
-    return Source(path, kind, "detection", dataset.names, len(dataset.names), splits, report=dataset.report)
+    return Source(
+        path,
+        kind,
+        "detection",
+        dataset.names,
+        len(dataset.names),
+        splits,
+        report=dataset.report,
+        stated=len(dataset.names),
+    )
 
 
 def _placed(text: str, file: str) -> tuple[Place, str]:

@@ -6,13 +6,13 @@ Memory does not grow with the set: pictures go into a catalogue on disk, sizes o
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 import numpy as np
 import numpy.typing as npt
 
-from ..data import MOST_MISSING
 from ..errors import DataError
 from ..progress import Bar
 from .catalogue import Catalogue
@@ -27,7 +27,9 @@ FEW_TRUTHS = 10
 LARGE_SHARE = 0.9
 MOST_OUTSIDE = 0.05  # of the boxes that may stick out before it is more than a note
 CORNERS = 0.95  # of the boxes whose numbers would fit corners, when it is no accident
-MOST_UNREADABLE = 0.2  # as in loaders
+#: What is wrong with label files, and with labels: what training leaves out.
+FILE_CODES = ("label-missing", "label-unreadable")
+WRONG_CODES = ("label-class", "label-pixels", "label-polygon", "label-fields", "label-outside", "label-area")
 
 
 class Sizes:
@@ -71,8 +73,11 @@ class Survey:
         return names[kind] if kind < len(names) and names[kind] else str(kind)
 
 
-def survey(source: Source, catalogue: Catalogue, several: Several, *, quiet: bool = True) -> Survey:
-    """Reads all labels of a data set, and tells what is wrong with its files."""
+def survey(
+    source: Source, catalogue: Catalogue, several: Several, most_bad: float, *, quiet: bool = True
+) -> Survey:
+    """Reads all labels of a data set, and tells what is wrong with its files. most_bad: part of the pictures,
+    of the label files and of the labels that training leaves out; more are an error."""
     found = Survey(source, catalogue)
     with Bar("reading labels", 0, quiet=quiet) as bar:
         for split, entries in source.splits.items():
@@ -82,9 +87,9 @@ def survey(source: Source, catalogue: Catalogue, several: Several, *, quiet: boo
                     bar.update(catalogue.count(split), split)
             except DataError as error:
                 several.add((source.file, 0), "error", f"{split}-list", str(error))
-    _judge_files(found, several)
+    _judge_pictures(found, several, most_bad)
     if source.reader:
-        _judge_labels(source.reader, source, several)
+        _judge_labels(source.reader, source, several, most_bad)
     return found
 
 
@@ -105,24 +110,27 @@ def _take(found: Survey, split: str, entry: Entry, several: Several) -> None:
                 found.sizes.add(row[3], row[4])
 
 
-def _judge_files(found: Survey, several: Several) -> None:
-    """How bad it is that files are missing or of no use."""
+def _judge_pictures(found: Survey, several: Several, most_bad: float) -> None:
+    """How bad it is that pictures are missing or of no use."""
     missing, known = several.count("picture-missing"), sum(map(found.catalogue.count, found.source.splits))
-    if missing > MOST_UNREADABLE * (missing + known):
-        several.as_severity("picture-missing", "error")
-    report = found.source.report
-    if report is None:
-        return
-    for code, kind in (("picture", "pictures"), ("annotation", "annotations")):
-        if report.bad[kind] > MOST_MISSING * report.totals[kind]:
-            several.as_severity(code, "error")  # more than a conversion accepts
+    classes = ("label-class",) if found.source.task == "classification" else ()
+    _judge(several, ("picture-missing", *classes), missing + known, most_bad)
+    if (report := found.source.report) is not None:
+        _judge(several, ("picture",), report.totals["pictures"], most_bad)
+        _judge(several, ("annotation",), report.totals["annotations"], most_bad)
 
 
-def _judge_labels(reader: LabelReader, source: Source, several: Several) -> None:
+def _judge(several: Several, codes: Sequence[str], total: int, most_bad: float) -> None:
+    """Makes findings errors if they are more than training leaves out."""
+    if sum(map(several.count, codes)) > most_bad * total:
+        for code in codes:
+            several.as_severity(code, "error")
+
+
+def _judge_labels(reader: LabelReader, source: Source, several: Several, most_bad: float) -> None:
     files = sum(rule.count for rule in reader.rules.values())
-    missing = several.count("label-missing")
-    if missing > MOST_MISSING * (files + missing):
-        several.as_severity("label-missing", "error")
+    _judge(several, FILE_CODES, files + several.count("label-missing"), most_bad)
+    _judge(several, WRONG_CODES, reader.rows, most_bad)
     for rule, found in reader.rules.items():
         message = f"labels: {rule}: {found.image} -> {found.label} ({found.count} pictures)"
         several.add((source.file, 0), "note", "label-rule", message)

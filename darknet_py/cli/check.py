@@ -21,8 +21,8 @@ def configure_check(parser: Parser) -> None:
     parser.epilog = (
         "One finding per line: FILE:LINE: severity: message; hint. Severities: error (it cannot work), "
         "warning (probably not as meant), note. Exit status: 1 with errors, with -strict also with warnings; "
-        "else 0. The first file is DATA if it is a folder, ends in .data, .yaml or .json, has the keys of a "
-        ".data file or is a list of pictures; else it is CFG."
+        "else 0; with -fix that of the corrected cfg. The first file is DATA if it is a folder, ends in "
+        ".data, .yaml or .json, has the keys of a .data file or is a list of pictures; else it is CFG."
     )
     parser.add_argument(
         "files",
@@ -36,6 +36,7 @@ def configure_check(parser: Parser) -> None:
     parser.option(
         "data", metavar="FILE", help=".data file, of which only class counts and names are compared"
     )
+    parser.option("fix", metavar="CFG", help="with DATA: write a cfg in which what can be is corrected")
     parser.option(
         "images",
         type=natural,
@@ -56,8 +57,10 @@ def run_check(options: argparse.Namespace) -> int:
     data = files.pop(0) if looks_like_data(files[0]) else None
     if len(files) > 2 or (data and options.data):
         raise ArgumentError("expected DATA CFG WEIGHTS at most, and each of them once")
-    if data is None and options.images is not None:
-        raise ArgumentError(f"-images is for DATA, and {files[0]} is read as a cfg")
+    if data is None and (options.fix or options.images is not None):
+        raise ArgumentError(f"-fix and -images are for DATA, and {files[0]} is read as a cfg")
+    if options.fix and not files:
+        raise ArgumentError("-fix needs the cfg to correct: DATA CFG")
     cfg, weights = [*files, None, None][:2]
     if data is not None:
         return _check_training(options, data, cfg, weights)
@@ -69,9 +72,13 @@ def run_check(options: argparse.Namespace) -> int:
 
 
 def _check_training(options: argparse.Namespace, data: str, cfg: str | None, weights: str | None) -> int:
-    from ..checking import check_training
+    from ..checking import check_training, repair
     from ..checking.data_set import MOST_OPENED
+    from ..data import keep_inputs
 
+    inputs = [path for path in (data, cfg, weights, options.names) if path is not None]
+    if options.fix:
+        keep_inputs([options.fix], inputs)
     if not (options.quiet or options.json):
         print(f"DATA {data}" + (f", CFG {cfg}" if cfg else ", no CFG"), file=sys.stderr)
     found = check_training(
@@ -84,8 +91,33 @@ def _check_training(options: argparse.Namespace, data: str, cfg: str | None, wei
         threads=options.threads,
         quiet=options.quiet or options.json,
     )
+    if not options.fix:
+        _print(options, found.report, data)
+        return found.report.status(options.strict)
+    changes = repair(found, options.fix, inputs)
+    left = check_training(
+        data, options.fix, weights, names=options.names, dialect=options.dialect, most_opened=0
+    )
+    if options.json:
+        document = found.report.to_dict()
+        document["changes"] = [change.to_dict() for change in changes]
+        document["left"] = left.report.to_dict()
+        print(json.dumps(document, indent=1))
+        return left.report.status(options.strict)
     _print(options, found.report, data)
-    return found.report.status(options.strict)
+    for change in changes:
+        print(change)
+    if not options.quiet:
+        print(
+            f"{options.fix}: written with {len(changes)} changes; left: {_counts(left.report)}",
+            file=sys.stderr,
+        )
+    return left.report.status(options.strict)
+
+
+def _counts(report: Report) -> str:
+    counts = (("error", len(report.errors)), ("warning", len(report.warnings)))
+    return ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts)
 
 
 def _print(options: argparse.Namespace, report: Report, name: str) -> None:
@@ -97,9 +129,7 @@ def _print(options: argparse.Namespace, report: Report, name: str) -> None:
     for finding in report.errors if options.quiet else report:
         print(finding)
     if not options.quiet:
-        counts = (("error", len(report.errors)), ("warning", len(report.warnings)))
-        text = ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts)
-        print(f"{name}: {text}", file=sys.stderr)
+        print(f"{name}: {_counts(report)}", file=sys.stderr)
 
 
 def _print_shapes(report: Report) -> None:

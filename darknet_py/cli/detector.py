@@ -95,6 +95,7 @@ def configure_training(parser: Parser, score: str) -> None:
     """What training a detector and a classifier have in common."""
     add_network(parser, data=True, weights="optional")
     configure_run(parser, "instead of the .data file's")
+    parser.flag("no_check", help="begin without looking for mistakes in DATA and CFG (see: check)")
     parser.flag("map", "score", help=f"evaluate on the valid list ({score}), and keep NAME_best.weights")
     add_scoring(parser, "default some epochs")
     parser.option(
@@ -113,6 +114,7 @@ def training_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """The options of configure_training as fields of RunOptions."""
     return {
         **run_arguments(options),
+        "check": not options.no_check,
         "score": bool(options.map or options.map_every or options.patience),
         "score_every": options.map_every,
         "patience": options.patience,
