@@ -111,7 +111,7 @@ class TrainingReport:
         self._total, self._start = total, start
         self._images_per_update, self._epoch_images = images_per_update, epoch_images
         self._scores: dict[str, float] = {}
-        self._began = time.monotonic()
+        self._began, self._worked = time.monotonic(), time.process_time()
 
     def __enter__(self) -> TrainingReport:
         return self
@@ -150,6 +150,7 @@ class TrainingReport:
             print(f"{done}: {name} = {100 * value:.2f} %", flush=True)
 
     def end(self, text: str) -> None:
-        """The last words."""
+        """The last words, and how long it all took."""
         if not self._quiet:
-            self._bar.line(text)
+            passed, worked = time.monotonic() - self._began, time.process_time() - self._worked
+            self._bar.line(f"{text}; {format_duration(passed)}, processor time {format_duration(worked)}")

@@ -61,6 +61,7 @@ JOINED = ((64, 96), (96, 160))
 SIZES = {
     **dict.fromkeys(("synth", "yolov2", "yolov2-voc", "yolov3", "yolov3-spp", "yolov3-tiny"), JOINED),
     **dict.fromkeys(("yolov4", "yolov4-tiny", "yolov4-csp", "yolov7-tiny"), JOINED),
+    **dict.fromkeys(("bccd-tiny",), JOINED),
     "alexnet": ((97, 131), (131, 97)),
     "alexnet-xnor": ((227, 227), (227, 259)),
     "alexnet-bwn": ((227, 227), (227, 259)),
@@ -204,11 +205,11 @@ def some_truth(net: dn.Network) -> np.ndarray:
         truth[:, 1 % losing.out_shape[0]] = 1
         return truth.reshape(rows, -1)
     assert head.head
+    truth = np.zeros((rows, *head.head[1:]), np.float32)
     if head.type == "detection":
-        truth = np.zeros((rows, 49, 25), np.float32)
-        truth[:, 24, [0, 3]], truth[:, 24, 21:] = 1, (0.5, 0.5, 0.3, 0.4)
+        middle = head.head[1] // 2
+        truth[:, middle, [0, 3]], truth[:, middle, -4:] = 1, (0.5, 0.5, 0.3, 0.4)
     else:
-        truth = np.zeros((rows, *head.head[1:]), np.float32)
         truth[:, 0, :5] = (0.5, 0.4, 0.3, 0.5, 1)
     return truth.reshape(rows, -1)
 

@@ -445,7 +445,7 @@ def test_an_interrupted_run_saves_and_can_go_on(cfg: str, drawn: str) -> None:
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130
-    told = re.search(r"^interrupted: (\d+) updates", error, re.MULTILINE)
+    told = re.search(r"^interrupted: (\d+) updates, .*; \d+s, processor time \d+s$", error, re.MULTILINE)
     assert told is not None, error
     done = int(told[1])
     result = training.train_detector(drawn, cfg, backup="b", quiet=True, resume=True, max_batches=done + 2)
