@@ -95,21 +95,30 @@ typedef struct dn_depthwise_planes {
     dn_epilogue epilogue; /* none if its bias is NULL */
 } dn_depthwise_planes;
 
+/* A row of tiles: c[rows][columns] = (accumulate ? c : 0) + a * b, then the epilogue if not NULL, whose
+ * pointers are those of c. Row k of panel p of b is at b + p * panel + offsets[k]: packed, or where it is, if
+ * lanes - 1 floats past the columns can be read. */
+typedef struct dn_tiles {
+    int depth, rows, columns;
+    const float *a, *b;
+    const ptrdiff_t *offsets;
+    ptrdiff_t panel, ahead; /* ahead: of each row of b, so far from it is fetched meanwhile */
+    float *c;
+    size_t ldc;
+    bool accumulate;
+    const dn_epilogue *epilogue;
+    const float *next; /* the panel of a fetched meanwhile, or NULL */
+} dn_tiles;
+
 typedef struct dn_kernels {
     const char *level; /* "generic", "avx2", "avx512", "neon" */
     int lanes;         /* floats per vector */
 
     /* ---- matrix products (template/gemm.h) ----
-     * The tile: rows x columns of C held in registers. A is packed in panels of gemm_rows rows,
-     * a[k][gemm_rows]; B in panels of gemm_columns columns, b[k][gemm_columns]; both zero padded, 64-byte
-     * aligned. c[rows][ldc] = (accumulate ? c : 0) + a * b, writing only `rows` x `columns` of it, then the
-     * epilogue if not NULL, whose pointers are those of the tile. */
+     * A tile is gemm_rows x gemm_columns of C held in registers. A is packed in panels of gemm_rows rows,
+     * a[k][gemm_rows]; B in panels of gemm_columns columns, b[k][gemm_columns], zero padded. */
     int gemm_rows, gemm_columns;
-    void (*gemm_tile)(int depth, const float *a, const float *b, float *c, size_t ldc, int rows, int columns,
-                      bool accumulate, const dn_epilogue *epilogue);
-    /* The same with row k of b at from + offsets[k]; may read lanes - 1 floats past the columns. */
-    void (*gemm_tile_shifted)(int depth, const float *a, const float *from, const ptrdiff_t *offsets,
-                              float *c, size_t ldc, int rows, int columns, const dn_epilogue *epilogue);
+    void (*gemm_tiles)(const dn_tiles *tiles);
     /* Panels [depth][width] of one operand, zero beyond `columns`: from[k][stride] as it is; the transpose of
      * from[j][stride]; patches of images from row `first` and column `column` on. */
     void (*pack_rows)(const float *from, size_t stride, int depth, int columns, int width, float *panel);

@@ -112,20 +112,26 @@ static void multiply_rows(const direct_job *job, int first, int last, const floa
     for (int row = first; row < last; ++row) {
         const float *from =
             padded + (ptrdiff_t)(row - first) * shape->stride_y * shape->stride_x * dn_padded_pitch(shape);
-        for (int x = 0; x < shape->out_w; x += kernels->gemm_columns)
-            for (int o = 0; o < shape->out_c; o += height) {
-                const size_t at = (size_t)o * plane + (size_t)row * (size_t)shape->out_w + (size_t)x;
-                dn_epilogue epilogue;
-                if (job->epilogue) {
-                    epilogue = *job->epilogue;
-                    if (epilogue.bias) epilogue.bias += o;
-                    if (epilogue.residual) epilogue.residual += at;
-                }
-                kernels->gemm_tile_shifted(depth, job->weights + (ptrdiff_t)o * depth, from + x, offsets,
-                                           job->y + at, plane, dn_min_int(height, shape->out_c - o),
-                                           dn_min_int(kernels->gemm_columns, shape->out_w - x),
-                                           job->epilogue ? &epilogue : NULL);
+        for (int o = 0; o < shape->out_c; o += height) {
+            const size_t at = (size_t)o * plane + (size_t)row * (size_t)shape->out_w;
+            dn_epilogue epilogue;
+            if (job->epilogue) {
+                epilogue = *job->epilogue;
+                if (epilogue.bias) epilogue.bias += o;
+                if (epilogue.residual) epilogue.residual += at;
             }
+            const dn_tiles tiles = {.depth = depth,
+                                    .rows = dn_min_int(height, shape->out_c - o),
+                                    .columns = shape->out_w,
+                                    .a = job->weights + (ptrdiff_t)o * depth,
+                                    .b = from,
+                                    .offsets = offsets,
+                                    .panel = kernels->gemm_columns,
+                                    .c = job->y + at,
+                                    .ldc = plane,
+                                    .epilogue = job->epilogue ? &epilogue : NULL};
+            kernels->gemm_tiles(&tiles);
+        }
     }
 }
 

@@ -1,44 +1,85 @@
-/* Matrix products: the register tile, the packing of operands into panels (from rows, columns or image
- * patches), matrix-vector products and the weighted sum of shifted rows of a depthwise convolution. */
+/* Matrix products: rows of register tiles, the packing of operands into panels (from rows, columns or image
+ * patches), matrix-vector products and the weighted sum of shifted rows of a depthwise convolution.
+ *
+ * The tile of AVX-512 is 8 rows x 3 vectors: 24 sums, 3 vectors of the right side and a broadcast in 32
+ * registers; 11 loads serve 24 multiply-adds. AVX2: 6 x 2 of 16 registers, 8 loads for 12. */
 
-/* Epilogues that take a few instructions per vector, done before the sums leave the registers: an eighth of
- * the time of a product of depth 64. */
-DN_INLINE bool is_simple(const dn_epilogue *epilogue) {
-    return epilogue->bias &&
-           (!epilogue->residual || epilogue->activate_sum || epilogue->activation == DN_ACTIVATION_LINEAR) &&
-           (epilogue->activation == DN_ACTIVATION_LINEAR || epilogue->activation == DN_ACTIVATION_LEAKY ||
-            epilogue->activation == DN_ACTIVATION_RELU);
-}
+/* What follows the sums of a tile. Bias and clamping are done before they leave the registers: an eighth of
+ * the time of a product of depth 64 otherwise. Everything else while the tile is in the first-level cache. */
+typedef struct tile_finish {
+    bool clamps;
+    clamping clamp;
+    const dn_epilogue *rest; /* NULL: nothing */
+    const float *bias, *residual;
+} tile_finish;
 
-/* All others, while the tile is in the first-level cache. */
-static void finish_tile(float *c, size_t ldc, int rows, int columns, const dn_epilogue *epilogue) {
+static void finish_tile(float *c, size_t ldc, int rows, int columns, const tile_finish *finish) {
+    const dn_epilogue *epilogue = finish->rest;
     for (int i = 0; i < rows; ++i)
         affine_activate(epilogue->activation, epilogue->activate_sum, c + (size_t)i * ldc, 1.0f,
                         epilogue->bias ? epilogue->bias[i] : 0.0f,
-                        epilogue->residual ? epilogue->residual + (size_t)i * ldc : NULL, (size_t)columns);
+                        finish->residual ? finish->residual + (size_t)i * ldc : NULL, (size_t)columns);
 }
 
+DN_INLINE vfloat load_part(const bool whole, const float *p, int count) {
+    return whole ? vload(p) : vload_partial(p, count);
+}
+
+/* The sums to c; unless `whole`, the last vector has only `tail` columns. */
+DN_INLINE void store_tile(const int rows, const int vectors, const bool whole, int tail, float *c, size_t ldc,
+                          bool accumulate, const tile_finish *finish, vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
+    DN_UNROLL
+    for (int i = 0; i < rows; ++i) {
+        const vfloat bias = vset(finish->clamps ? finish->bias[i] : 0.0f);
+        DN_UNROLL
+        for (int j = 0; j < vectors; ++j) {
+            const bool full = whole || j + 1 < vectors;
+            const size_t at = (size_t)i * ldc + (size_t)(j * LEVEL_LANES);
+            vfloat x = sum[i][j];
+            if (accumulate) x = load_part(full, c + at, tail) + x;
+            if (finish->clamps) {
+                vfloat residual = {0};
+                if (finish->residual) residual = load_part(full, finish->residual + at, tail);
+                x = clamp_and_add(&finish->clamp, x + bias, finish->residual != NULL, residual);
+            }
+            if (full)
+                vstore(c + at, x);
+            else
+                vstore_partial(c + at, x, tail);
+        }
+    }
+}
+
+enum { LINE = 16, SHALLOW = 64 }; /* floats; depth of a tile that takes less time than fetching */
+
 /* Registers hold rows x vectors sums; every element is one chain of multiply-adds in the order of k, whatever
- * the size of the tile around it, so results don't depend on how a product is cut into tiles. Row k of the
- * right side is the next row of a packed panel, or if there are offsets, at b + offsets[k]. */
-DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float *a, const float *b,
-                       const ptrdiff_t *offsets, float *c, size_t ldc, int columns, bool accumulate,
-                       const dn_epilogue *epilogue) {
+ * the size of the tile around it, so results don't depend on how a product is cut into tiles. */
+DN_INLINE void tile_of(const int rows, const int vectors, const dn_tiles *tiles, const float *b, float *c,
+                       int columns, const float *next, size_t next_step, const tile_finish *finish) {
+    const ptrdiff_t *offsets = tiles->offsets, ahead = tiles->ahead;
+    const float *a = tiles->a;
+    const size_t ldc = tiles->ldc;
+    const float *soon = tiles->depth < SHALLOW ? c + vectors * LEVEL_LANES : c; /* written next, or now */
     vfloat sum[GEMM_ROWS][GEMM_VECTORS];
     DN_UNROLL
     for (int i = 0; i < rows; ++i) DN_UNROLL
     for (int j = 0; j < vectors; ++j) {
         sum[i][j] = (vfloat){0};
-        __builtin_prefetch(c + (size_t)i * ldc + (offsets ? vectors + j : j) * LEVEL_LANES, 1);
+        if (j * LEVEL_LANES % LINE == 0) __builtin_prefetch(soon + (size_t)i * ldc + j * LEVEL_LANES, 1);
     }
-    for (int i = 0; epilogue && epilogue->residual && i < rows; ++i)
+    for (int i = 0; finish->residual && i < rows; ++i)
         for (int j = 0; j < vectors; ++j)
-            __builtin_prefetch(epilogue->residual + (size_t)i * ldc + j * LEVEL_LANES);
-    for (int k = 0; k < depth; ++k) {
-        const float *from = offsets ? b + offsets[k] : b + (size_t)k * (GEMM_VECTORS * LEVEL_LANES);
+            __builtin_prefetch(finish->residual + (size_t)i * ldc + j * LEVEL_LANES);
+    for (int k = 0; k < tiles->depth; ++k) {
+        const float *from = b + offsets[k];
+        __builtin_prefetch(next, 0, 2);
+        next += next_step;
         vfloat row[GEMM_VECTORS];
         DN_UNROLL
-        for (int j = 0; j < vectors; ++j) row[j] = vload(from + j * LEVEL_LANES);
+        for (int j = 0; j < vectors; ++j) {
+            row[j] = vload(from + j * LEVEL_LANES);
+            if (j * LEVEL_LANES % LINE == 0) __builtin_prefetch(from + ahead + j * LEVEL_LANES);
+        }
         DN_UNROLL
         for (int i = 0; i < rows; ++i) {
             vfloat scale_i = vset(a[i]);
@@ -47,54 +88,46 @@ DN_INLINE void tile_of(const int rows, const int vectors, int depth, const float
         }
         a += GEMM_ROWS;
     }
-    if (columns == vectors * LEVEL_LANES) {
-        if (epilogue && rows == GEMM_ROWS && vectors == GEMM_VECTORS && is_simple(epilogue)) {
-            const vfloat slope = vset(epilogue->activation == DN_ACTIVATION_LEAKY ? 0.1f : 1.0f);
-            const vint keep = vsplat(epilogue->activation == DN_ACTIVATION_RELU ? 0 : -1);
-            DN_UNROLL
-            for (int i = 0; i < rows; ++i) {
-                const vfloat shift = vset(epilogue->bias[i]);
-                DN_UNROLL
-                for (int j = 0; j < vectors; ++j) {
-                    float *to = c + (size_t)i * ldc + j * LEVEL_LANES;
-                    vfloat x = (accumulate ? vload(to) + sum[i][j] : sum[i][j]) + shift;
-                    if (epilogue->residual)
-                        x += vload(epilogue->residual + (size_t)i * ldc + j * LEVEL_LANES);
-                    vstore(to, vselect(x <= 0.0f, (vfloat)((vint)(x * slope) & keep), x));
-                }
-            }
-            return;
-        }
-        DN_UNROLL
-        for (int i = 0; i < rows; ++i) DN_UNROLL
-        for (int j = 0; j < vectors; ++j) {
-            float *to = c + (size_t)i * ldc + j * LEVEL_LANES;
-            vstore(to, accumulate ? vload(to) + sum[i][j] : sum[i][j]);
-        }
-        if (epilogue) finish_tile(c, ldc, rows, columns, epilogue);
-        return;
-    }
-    float *const start = c;
-    float whole[GEMM_ROWS][GEMM_VECTORS * LEVEL_LANES];
-    DN_UNROLL
-    for (int i = 0; i < rows; ++i) DN_UNROLL
-    for (int j = 0; j < vectors; ++j) vstore(&whole[i][j * LEVEL_LANES], sum[i][j]);
-    for (int i = 0; i < rows; ++i, c += ldc)
-        if (accumulate)
-            for (int j = 0; j < columns && j < vectors * LEVEL_LANES; ++j) c[j] += whole[i][j];
-        else
-            copy_floats(c, whole[i], columns);
-    if (epilogue) finish_tile(start, ldc, rows, columns, epilogue);
+    const int tail = columns - (vectors - 1) * LEVEL_LANES;
+    if (tail == LEVEL_LANES)
+        store_tile(rows, vectors, true, tail, c, ldc, tiles->accumulate, finish, sum);
+    else
+        store_tile(rows, vectors, false, tail, c, ldc, tiles->accumulate, finish, sum);
+    if (finish->rest) finish_tile(c, ldc, rows, columns, finish);
 }
 
-DN_INLINE void tile_rows(const int vectors, int depth, const float *a, const float *b,
-                         const ptrdiff_t *offsets, float *c, size_t ldc, int rows, int columns,
-                         bool accumulate, const dn_epilogue *epilogue) {
-    switch (rows) {
+/* A row of tiles. Part of the next panel of the left side is fetched with each. */
+DN_INLINE void tiles_of(const int rows, const dn_tiles *tiles) {
+    enum { WIDTH = GEMM_VECTORS * LEVEL_LANES };
+    const dn_epilogue *epilogue = tiles->epilogue;
+    tile_finish finish = {.clamps = false};
+    if (epilogue) {
+        finish.bias = epilogue->bias;
+        finish.residual = epilogue->residual;
+        finish.clamps = clamping_of(epilogue, &finish.clamp) && epilogue->bias;
+        if (!finish.clamps) finish.rest = epilogue;
+    }
+    const int count = (tiles->columns + WIDTH - 1) / WIDTH;
+    const float *b = tiles->b, *next = tiles->next ? tiles->next : tiles->a;
+    const size_t next_step = tiles->next ? (size_t)((GEMM_ROWS + count - 1) / count) : 0;
+    float *c = tiles->c;
+    for (int left = tiles->columns; left > 0; left -= WIDTH, b += tiles->panel, c += WIDTH) {
+        if (left > (GEMM_VECTORS - 1) * LEVEL_LANES)
+            tile_of(rows, GEMM_VECTORS, tiles, b, c, dn_min_int(left, WIDTH), next, next_step, &finish);
+        else if (left > LEVEL_LANES)
+            tile_of(rows, GEMM_VECTORS > 2 ? 2 : 1, tiles, b, c, left, next, next_step, &finish);
+        else
+            tile_of(rows, 1, tiles, b, c, left, next, next_step, &finish);
+        next += (size_t)tiles->depth * next_step;
+        if (finish.residual) finish.residual += WIDTH;
+    }
+}
+
+static void gemm_tiles(const dn_tiles *tiles) {
+    switch (tiles->rows) {
 #define TILE_CASE(r)                                                                                         \
     case r:                                                                                                  \
-        tile_of((r) <= GEMM_ROWS ? (r) : 1, vectors, depth, a, b, offsets, c, ldc, columns, accumulate,      \
-                epilogue);                                                                                   \
+        tiles_of((r) <= GEMM_ROWS ? (r) : 1, tiles);                                                         \
         break;
         TILE_CASE(1)
         TILE_CASE(2)
@@ -106,26 +139,6 @@ DN_INLINE void tile_rows(const int vectors, int depth, const float *a, const flo
         TILE_CASE(8)
 #undef TILE_CASE
     }
-}
-
-DN_INLINE void tile_columns(int depth, const float *a, const float *b, const ptrdiff_t *offsets, float *c,
-                            size_t ldc, int rows, int columns, bool accumulate, const dn_epilogue *epilogue) {
-    const int vectors = (columns + LEVEL_LANES - 1) / LEVEL_LANES;
-    if (vectors == 1) tile_rows(1, depth, a, b, offsets, c, ldc, rows, columns, accumulate, epilogue);
-    if (vectors == 2) tile_rows(2, depth, a, b, offsets, c, ldc, rows, columns, accumulate, epilogue);
-    if (vectors == 3)
-        tile_rows(GEMM_VECTORS > 2 ? 3 : 1, depth, a, b, offsets, c, ldc, rows, columns, accumulate,
-                  epilogue);
-}
-
-static void gemm_tile(int depth, const float *a, const float *b, float *c, size_t ldc, int rows, int columns,
-                      bool accumulate, const dn_epilogue *epilogue) {
-    tile_columns(depth, a, b, NULL, c, ldc, rows, columns, accumulate, epilogue);
-}
-
-static void gemm_tile_shifted(int depth, const float *a, const float *from, const ptrdiff_t *offsets,
-                              float *c, size_t ldc, int rows, int columns, const dn_epilogue *epilogue) {
-    tile_columns(depth, a, from, offsets, c, ldc, rows, columns, false, epilogue);
 }
 
 static void pack_rows(const float *from, size_t stride, int depth, int columns, int width, float *panel) {
