@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -68,7 +67,7 @@ def read_text(path: PathLike, what: str) -> str:
 def write_whole(path: PathLike, content: str | bytes) -> None:
     """Writes a file whole or not at all; its folder is made if missing."""
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
     raw = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

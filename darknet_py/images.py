@@ -7,7 +7,6 @@ array and leaves its arguments alone. Impossible sizes or shapes raise ImageErro
 from __future__ import annotations
 
 import os
-import secrets
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +66,15 @@ def read(image: Any, *, bgr: bool = False, least: int | None = None) -> Pixels:
                 raise
             raise ImageFileError(f"{name}: {error}") from error
     raise ImageError(f"an image is a path, bytes, PIL image or numpy array, not {type(image).__name__}")
+
+
+def format_of(path: str | os.PathLike[str]) -> str | None:
+    """Pillow's name of the format that a file's suffix stands for; None for others."""
+    from PIL import Image
+
+    suffix = Path(path).suffix.lower()
+    Image.preinit()  # the common formats; all of them take as long to load as a small network
+    return Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix)
 
 
 def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -131,14 +139,14 @@ def save(image: Any, path: str | os.PathLike[str]) -> None:
 
     target = Path(path)
     picture = image if isinstance(image, Image.Image) else to_pil(image)
-    known = Image.registered_extensions()
-    if target.suffix.lower() not in known:
+    kind = format_of(target)
+    if kind is None:
         raise ImageError(f"{target}: unknown picture format {target.suffix!r}; use .png or .jpg")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
     try:
         try:
             with temporary.open("xb") as file:
-                picture.save(file, known[target.suffix.lower()])
+                picture.save(file, kind)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)

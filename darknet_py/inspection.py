@@ -1,9 +1,12 @@
-"""Numbers about a network: operations, speed, and what its parameters look like."""
+"""Numbers about a network: operations, speed, memory, and what its parameters look like."""
 
 from __future__ import annotations
 
+import os
+import resource
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +15,19 @@ import numpy.typing as npt
 from .errors import ArgumentError
 from .network import Network
 from .progress import Bar
+from .session import Footprint
 
-__all__ = ["Speed", "Statistics", "operations", "speed", "statistics", "weight_rows"]
+__all__ = [
+    "Memory",
+    "Speed",
+    "Statistics",
+    "memory",
+    "operations",
+    "resident",
+    "speed",
+    "statistics",
+    "weight_rows",
+]
 
 Floats = npt.NDArray[np.float32]
 
@@ -39,6 +53,37 @@ class Speed(NamedTuple):
     evaluations: int
     seconds: float
     operations: int
+
+
+class Memory(NamedTuple):
+    """Most bytes that a process has in memory which loads a network and detects in one picture: python, its
+    modules and Pillow's, as in this process, and a picture of the network's size; the rest is footprint."""
+
+    python: int
+    footprint: Footprint
+
+    @property
+    def peak(self) -> int:
+        return self.python + self.footprint.peak
+
+
+def resident() -> int:
+    """Bytes this process has in memory."""
+    pages = Path("/proc/self/statm")
+    if pages.exists():
+        return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def memory(net: Network, threads: int | None = None) -> Memory:
+    """What a first detection will take, in a process that has done no more than this one has. To be asked of
+    a network without parameters (initialize=False); nothing is packed or computed."""
+    from PIL import Image
+
+    Image.preinit()
+    with net.session(threads) as session:
+        footprint = session.footprint()
+    return Memory(resident() + 4 * int(np.prod(net.input_shape[1:])), footprint)
 
 
 def operations(net: Network) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -31,7 +30,7 @@ class ResultFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._token = secrets.token_hex(6)
+        self._token = os.urandom(6).hex()
         self._waiting: dict[str, list[str]] = {}
         self._size = 0
         self._paths: dict[Path, None] = {}

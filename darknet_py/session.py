@@ -142,16 +142,36 @@ class Candidates(NamedTuple):
 class Step(NamedTuple):
     """A step of a plan: the layer whose output it computes; the convolution it runs, if any, which is another
     layer where an addition is part of it; the algorithm, or the layer's type. What it does for one image:
-    floating point operations, 2 per multiply-add and counted as direct convolution; bytes of packed weights;
-    bytes of activations read and written. seconds: of all images since Session.profile."""
+    floating point operations, 2 per multiply-add and counted as direct convolution; bytes of weights as
+    packed, and as the network has them; bytes of activations read and written. seconds: of all images since
+    Session.profile."""
 
     layer: int
     conv: int | None
     algorithm: str
     flops: float
     weight_bytes: float
+    plain_bytes: float
     activation_bytes: float
     seconds: float
+
+
+class Footprint(NamedTuple):
+    """Bytes of memory that predictions will take, known before anything is packed or computed.
+
+    weights: parameters that stay beside the packed ones. packed: weights of convolutions in the form that
+    their algorithms want; plain: as they are, so what packed is more buys time. activations, scratch,
+    outputs: a session's. packing: besides weights and packed, while the plan is made. peak: the most of all
+    that at the same time; Python's own comes on top."""
+
+    weights: int
+    packed: int
+    plain: int
+    activations: int
+    scratch: int
+    outputs: int
+    packing: int
+    peak: int
 
 
 class Session:
@@ -310,6 +330,17 @@ class Session:
             lib.dn_session_memory(self._use(), own, shared)
         return int(own[0]), int(shared[0])
 
+    def footprint(self, batch: int = 1) -> Footprint:
+        """The memory that predictions of so many pictures will take. Parameters count as if they were mapped
+        from a file, unless they were given otherwise."""
+        if not 1 <= batch < 1 << 31:
+            raise ArgumentError(f"expected a batch of 1 or more, found {batch}")
+        raw = ffi.new("dn_footprint *")
+        raw.struct_size = ffi.sizeof("dn_footprint")
+        with self._lock:
+            check(lib.dn_session_footprint(raw, self._use(), batch))
+        return Footprint(*(int(getattr(raw, field)) for field in Footprint._fields))
+
     def plan(self) -> list[str]:
         """One line per step of the plan: operation, algorithm, shape."""
         lines: list[str] = []
@@ -342,6 +373,7 @@ class Session:
                         algorithm,
                         raw.flops,
                         raw.weight_bytes,
+                        raw.plain_bytes,
                         raw.activation_bytes,
                         raw.seconds,
                     )

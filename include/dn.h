@@ -219,6 +219,22 @@ DN_API float dn_session_layer_cost(const dn_session *session, int layer);
 DN_API void dn_session_reset(dn_session *session); /* recurrent state to zero */
 /* Bytes of buffers this session owns, and of packed weights it shares. */
 DN_API void dn_session_memory(const dn_session *session, size_t *own, size_t *shared);
+
+/* Bytes that predictions of so many images will have in memory: known before anything is packed or computed.
+ * Parameters count as if they were read from a file, unless they were given otherwise. */
+typedef struct dn_footprint {
+    size_t struct_size; /* sizeof(dn_footprint), set by the caller */
+    size_t weights;     /* parameters that stay beside the packed ones */
+    size_t packed;      /* weights of convolutions, in the form that their algorithms want */
+    size_t plain;       /* those weights as they are: what packed is more buys time */
+    size_t activations; /* the arena, and states of recurrent layers */
+    size_t scratch;     /* of the steps of the plan */
+    size_t outputs;
+    size_t packing; /* besides weights and packed, only while the plan is made */
+    size_t peak;    /* the most of all that at the same time */
+} dn_footprint;
+
+DN_API dn_status dn_session_footprint(dn_footprint *out, dn_session *session, int batch);
 /* One line per step of the plan: operation, algorithm, shape. Borrowed until the session's next call; NULL
  * past the end. */
 DN_API const char *dn_session_plan_line(dn_session *session, int step);
@@ -231,6 +247,7 @@ typedef struct dn_plan_step {
     const char *algorithm; /* of a convolution; else the layer's type, "copy" or "clear". Never freed */
     double flops;          /* 2 per multiply-add, counted as direct convolution */
     double weight_bytes;   /* of parameters, as packed */
+    double plain_bytes;    /* of parameters, as the network has them */
     double activation_bytes; /* read and written */
     double seconds;          /* of all images since dn_session_profile switched on; else 0 */
 } dn_plan_step;

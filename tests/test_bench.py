@@ -117,26 +117,35 @@ def test_steps_have_times_and_limits() -> None:
 def test_winograd_does_fewer_multiply_adds() -> None:
     with dn.Network.from_string(CFG) as net:
         flops = net.layers[0].flops
-        direct = Step(0, 0, "direct", flops, 0, 0, 0)
+        direct = Step(0, 0, "direct", flops, 0, 0, 0, 0)
         assert steps._operations(net, direct) == flops
         # 8 x 8 tiles of 36 multiply-adds instead of 9 per pixel of 32 x 32.
         assert steps._operations(net, direct._replace(algorithm="winograd4")) == flops * 36 * 64 / (9 * 1024)
         assert steps._operations(net, direct._replace(algorithm="winograd3")) == flops * 25 * 121 / (9 * 1024)
 
 
+def test_winograd_at_stride_2_does_25_multiply_adds_for_36() -> None:
+    cfg = CFG.replace("stride=1", "stride=2", 1).replace("width=32", "width=30")
+    with dn.Network.from_string(cfg) as net:
+        flops = net.layers[0].flops
+        strided = Step(0, 0, "winograd2/2", flops, 0, 0, 0, 0)
+        # Of 15 x 16 outputs 8 x 8 tiles of 2 x 2, by 5 x 5 products each.
+        assert steps._operations(net, strided) == flops * 25 * 64 / (9 * 15 * 16)
+
+
 def test_the_larger_limit_binds() -> None:
-    one = benching.StepTime(Step(0, 0, "gemm", 1, 1, 1, 0), "", 4.0, compute=1, weights=2, activations=0.5)
+    one = benching.StepTime(Step(0, 0, "gemm", 1, 1, 1, 1, 0), "", 4.0, compute=1, weights=2, activations=0.5)
     assert one.bound == "weight bytes" and one.limit == 2
     assert one._replace(compute=3).bound == "compute"
 
 
 def test_algorithms_are_named_layer_by_layer() -> None:
-    step = Step(0, 0, "direct", 0, 0, 0, 0)
+    step = Step(0, 0, "direct", 0, 0, 0, 0, 0)
     found = [
         step,
-        Step(1, None, "maxpool", 0, 0, 0, 0),
-        *(Step(i, i, "winograd4", 0, 0, 0, 0) for i in (2, 3, 5)),
-        Step(7, 6, "gemm", 0, 0, 0, 0),
+        Step(1, None, "maxpool", 0, 0, 0, 0, 0),
+        *(Step(i, i, "winograd4", 0, 0, 0, 0, 0) for i in (2, 3, 5)),
+        Step(7, 6, "gemm", 0, 0, 0, 0, 0),
     ]
     assert steps.algorithms(found) == "0 direct, 2-5 winograd4, 6 gemm"
 

@@ -255,8 +255,8 @@ def test_summary_and_plan(model: tuple[str, str], capsys: pytest.CaptureFixture[
     assert document["total"]["weights_bytes"] == Path(model[1]).stat().st_size
     assert main(["summary", model[0]]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(document["layers"]) + 2 and lines[-1].startswith("total: 4 layers")
-    assert f"weights file of {Path(model[1]).stat().st_size:,} bytes" in lines[-1]
+    assert len(lines) == len(document["layers"]) + 4 and lines[-3].startswith("total: 4 layers")
+    assert f"weights file of {Path(model[1]).stat().st_size:,} bytes" in lines[-3]
     assert main(["summary", model[0], "-width", "64", "--height", "48", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["input"] == [3, 48, 64]
     assert main(["plan", model[0]]) == 0

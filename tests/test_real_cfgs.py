@@ -71,7 +71,7 @@ def test_a_file_builds_and_its_summary_prints(name: str, capsys: pytest.CaptureF
         assert status == 1 and message in output.err
         return
     layers = len(sections(text)) - 1
-    assert status == 0 and len(output.out.splitlines()) == layers + 2
+    assert status == 0 and len(output.out.splitlines()) == layers + 4
     assert f"total: {layers} layers" in output.out
     assert "unknown key" not in output.err and "no effect with" not in output.err
 

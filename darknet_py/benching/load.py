@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..inspection import resident
 from ..network import Network
-from .peers import resident
 
 __all__ = ["Load", "load_text", "measure_load"]
 

@@ -104,6 +104,7 @@ def measure_start(
     if opencv:
         kinds["OpenCV, Darknet importer"] = [python, "-c", OPENCV, *files, str(size), str(threads)]
     environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has byte code
     root = str(Path(__file__).resolve().parent.parent.parent)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     times: dict[str, list[tuple[float, int]]] = {what: [] for what in kinds}

@@ -78,14 +78,16 @@ def profile(net: Network, threads: int, limits: Limits, runs: int = 10) -> list[
 
 
 def _operations(net: Network, step: Step) -> float:
-    """Operations that the algorithm does: of F(m x m, 3 x 3), (m + 2)^2 multiply-adds per tile for 9 m^2."""
-    winograd = re.fullmatch(r"winograd(\d+)", step.algorithm)
+    """Operations that the algorithm does: for the 9 m^2 multiply-adds of a tile of m x m outputs
+    (m + 2)^2, at stride 2 (2 m + 1)^2."""
+    winograd = re.fullmatch(r"winograd(\d+)(/2)?", step.algorithm)
     if step.conv is None or winograd is None:
         return step.flops
     m = int(winograd[1])
+    points = 2 * m + 1 if winograd[2] else m + 2
     _, height, width = net.layers[step.conv].out_shape
     tiles = -(-height // m) * -(-width // m)
-    return net.layers[step.conv].flops * (m + 2) ** 2 * tiles / (9 * height * width)
+    return net.layers[step.conv].flops * points**2 * tiles / (9 * height * width)
 
 
 def _size(net: Network, step: Step) -> str:

@@ -147,9 +147,6 @@ class _Places:
     onto an input."""
 
     def __init__(self, out: str | None, usual: str, many: bool, inputs: Iterable[str]) -> None:
-        from PIL import Image
-
-        self._known = Image.registered_extensions()
         self._out = Path(out or usual)
         # Without -out, a folder left by an earlier call doesn't change where one picture goes.
         self.folder = self._out if many or (out and self._out.is_dir()) else None
@@ -170,4 +167,6 @@ class _Places:
         return place
 
     def _with_ending(self, path: Path) -> Path:
-        return path if path.suffix.lower() in self._known else path.with_name(path.name + ".jpg")
+        from ..images import format_of
+
+        return path if path.suffix and format_of(path) else path.with_name(path.name + ".jpg")

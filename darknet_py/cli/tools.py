@@ -7,12 +7,14 @@ import json
 import math
 import re
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .arguments import Parser, add_network, natural, part, positive
 
 if TYPE_CHECKING:
     from ..network import Layer, Network
+    from ..session import Footprint
 
 FILTERED = ("convolutional", "deconvolutional", "local")
 POOLING = ("maxpool", "local_avgpool")
@@ -136,12 +138,13 @@ def run_summary(options: argparse.Namespace) -> int:
     """Prints a row per layer, and totals."""
     with _network(options, initialize=False) as net:
         rows = summary(net)
-        totals = {
+        totals: dict[str, Any] = {
             "layers": len(rows),
             "parameters": sum(row["parameters"] for row in rows),
             "mflop": sum(row["mflop"] for row in rows),
             "weights_bytes": net.weights_bytes,
             "bytes": sum(row["bytes"] for row in rows),
+            "memory": memory_of(options),
         }
         if options.json:
             shape = list(net.input_shape[1:])
@@ -163,7 +166,37 @@ def run_summary(options: argparse.Namespace) -> int:
         f"weights file of {totals['weights_bytes']:,} bytes, {totals['mflop'] / 1000:,.3f} GFLOP, "
         f"{totals['bytes'] / 2**20:.2f} MiB of outputs"
     )
+    for kind, one in totals["memory"].items():
+        print(_memory_line(kind, one))
     return 0
+
+
+def memory_of(options: argparse.Namespace, kinds: Sequence[str] = ("fast", "lean")) -> dict[str, Any]:
+    """By kind of plan, bytes that a process will have in memory at most in its first detection."""
+    from ..inspection import memory
+
+    found = {}
+    for kind in kinds:
+        with _network(options, initialize=False, memory=kind) as net:
+            one = memory(net, options.threads)
+        found[kind] = {"peak": one.peak, "python": one.python, **_parts(one.footprint)}
+    return found
+
+
+def _parts(footprint: Footprint) -> dict[str, int]:
+    return {key: value for key, value in footprint._asdict().items() if key != "peak"}
+
+
+def _memory_line(kind: str, one: dict[str, int]) -> str:
+    mib = {key: f"{value / 2**20:.1f}" for key, value in one.items()}
+    running = one["activations"] + one["scratch"] + one["outputs"]
+    last = f"{running / 2**20:.1f} activations, scratch and outputs"
+    if running < one["packing"]:
+        last = f"{mib['packing']} while they are packed, later {last}"
+    return (
+        f"memory={kind}: {one['peak'] / 2**20:.0f} MiB at most for one detection: {mib['python']} Python, "
+        f"{mib['weights']} weights as they are, {mib['packed']} packed ones ({mib['plain']} unpacked), {last}"
+    )
 
 
 def summary(net: Network) -> list[dict[str, Any]]:
@@ -231,13 +264,26 @@ def _dimensions(shape: list[int]) -> str:
 def configure_plan(parser: Parser) -> None:
     """CFG"""
     _add_cfg(parser)
+    parser.option(
+        "memory", choices=("fast", "lean"), default="fast", help="what the plan spends it on (default fast)"
+    )
 
 
 def run_plan(options: argparse.Namespace) -> int:
-    """Prints one line per step."""
-    with _network(options) as net, net.session(options.threads) as session:
+    """Prints one line per step, then where memory goes."""
+    net = _network(options, initialize=False, memory=options.memory)
+    with net, net.session(options.threads) as session:
         for line in session.plan():
             print(line)
+        steps = session.steps()
+    convs = [step for step in steps if step.conv is not None]
+    larger = [step for step in convs if step.algorithm.startswith("winograd")]
+    extra = sum(step.weight_bytes - step.plain_bytes for step in larger)
+    print(
+        f"Winograd in {len(larger)} of {len(convs)} convolutions, whose weights take {extra / 2**20:.1f} MiB "
+        "more for it"
+    )
+    print(_memory_line(options.memory, memory_of(options, [options.memory])[options.memory]))
     return 0
 
 
@@ -247,7 +293,7 @@ def _add_cfg(parser: Parser) -> None:
         parser.option(side, type=positive, metavar="N", help=f"input {side} instead of the cfg's")
 
 
-def _network(options: argparse.Namespace, initialize: bool = True) -> Network:
+def _network(options: argparse.Namespace, **more: Any) -> Network:
     from ..network import Network
 
     return Network(
@@ -256,5 +302,5 @@ def _network(options: argparse.Namespace, initialize: bool = True) -> Network:
         height=options.height,
         threads=options.threads,
         dialect=options.dialect,
-        initialize=initialize,
+        **more,
     )

@@ -85,9 +85,10 @@ typedef struct dn_ops {
 
     /* ---- convolution, planned: y = activation(x * weights + bias) (+ residual), one image; with
      * activate_sum the activation is that of the sum with the residual ---- */
-    /* most_floats: Winograd, which rounds differently from direct summation and needs larger weights, only if
-     * they take no more than this; 0: never. */
     int (*conv_choices)(const dn_conv_shape *shape, dn_conv_choice choices[DN_CONV_CHOICES]);
+    /* most_floats: Winograd, which rounds differently from direct summation and needs larger weights, only if
+     * they take no more than this; 0: never. weights NULL: nothing is packed, and the result can be asked,
+     * but not run. */
     dn_status (*conv_prepare)(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
                               const float *bias, dn_activation activation, bool activate_sum,
                               size_t most_floats);

@@ -46,6 +46,11 @@ void dn_network_drop_params(dn_network *network);
 dn_status dn_network_resize(dn_network *network, int width, int height);
 void dn_layers_free(dn_layer *layers, int count);
 
+/* ---- weights.c ---- */
+
+/* Whether the parameters lie in a mapped file; before any were loaded, whether they would. */
+bool dn_network_is_mapped(const dn_network *network);
+
 /* ---- net_options.c: the [net] section ---- */
 
 extern const dn_key dn_net_keys[];

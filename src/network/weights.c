@@ -240,9 +240,17 @@ static bool is_arena(const dn_network *network, const reader *file) {
     return at == network->param_count;
 }
 
+enum { LARGE = 1 << 20 }; /* bytes of a file that is worth mapping */
+
+bool dn_network_is_mapped(const dn_network *network) {
+    const reader file = {.dialect = (dn_dialect)network->options.dialect};
+    if (network->written) return false;
+    return network->mapping.bytes ||
+           (network->param_count * sizeof(float) >= LARGE && is_arena(network, &file));
+}
+
 /* Large files are not copied: the mapped file becomes the arena, and is read as its pages are touched. */
 static dn_status load_mapped(dn_network *network, dn_mapping *mapping, reader *file, int start, int cutoff) {
-    enum { LARGE = 1 << 20 };
     header h;
     int end;
     DN_TRY(measure(&end, &h, network, file, start, cutoff));

@@ -7,6 +7,12 @@ static double param_bytes(const dn_layer *layer) {
     return (double)(floats * sizeof(float));
 }
 
+/* With a bias for every filter, as they are packed. */
+static double plain_bytes(const dn_conv_shape *shape) {
+    const double weights = (double)(shape->in_c / shape->groups) * shape->size * shape->size;
+    return (weights + 1) * shape->out_c * (double)sizeof(float);
+}
+
 static size_t outputs_of(const dn_network *network, int layer) {
     return layer < 0 ? network->net.inputs : network->layers[layer].outputs;
 }
@@ -20,6 +26,7 @@ static void conv_step(dn_plan_step *out, const dn_plan *plan, const dn_plan_op *
     out->flops = network->layers[out->conv].flops;
     if (out->conv != op->layer) out->flops += network->layers[op->layer].flops;
     out->weight_bytes = (double)network->ops->conv_prepared_bytes(op->conv);
+    out->plain_bytes = plain_bytes(&op->shape);
     out->activation_bytes = (double)(floats * sizeof(float));
 }
 
@@ -28,7 +35,7 @@ static void layer_step(dn_plan_step *out, const dn_network *network, const dn_la
     for (int s = 0; s < layer->source_count; ++s) floats += network->layers[layer->sources[s]].outputs;
     out->algorithm = layer->type->name;
     out->flops = layer->flops;
-    out->weight_bytes = param_bytes(layer);
+    out->weight_bytes = out->plain_bytes = param_bytes(layer);
     out->activation_bytes = (double)(floats * sizeof(float));
 }
 

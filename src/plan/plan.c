@@ -19,8 +19,10 @@ typedef struct builder {
     size_t *within; /* offset there */
     dn_plan_buffer *buffers;
     int *order;
-    int *convs;      /* per operation: the convolution it runs */
-    atomic_int next; /* operation to prepare, counted from the last */
+    int *convs;         /* per operation: the convolution it runs */
+    size_t most_floats; /* of one convolution's folded weights and bias */
+    float *folded;      /* [threads][most_floats] */
+    atomic_int next;    /* operation to prepare, counted from the last */
     atomic_bool failed;
 } builder;
 
@@ -109,9 +111,12 @@ static void fold(const builder *b, const dn_layer *layer, const dn_lowered *low,
     const dn_network *network = b->network;
     const float *params = network->params;
     size_t count = layer->params[low->weights].count, per_filter = count / (size_t)low->conv.out_c;
-    memcpy(weights, params + layer->params[low->weights].offset, count * sizeof *weights);
+    const float *plain = params + layer->params[low->weights].offset;
     memcpy(bias, params + layer->params[low->bias].offset, (size_t)low->conv.out_c * sizeof *bias);
-    if (low->scale < 0) return;
+    if (low->scale < 0) {
+        memcpy(weights, plain, count * sizeof *weights);
+        return;
+    }
     const float *scale = params + layer->params[low->scale].offset,
                 *mean = params + layer->params[low->mean].offset;
     const float *variance = params + layer->params[low->variance].offset;
@@ -119,8 +124,8 @@ static void fold(const builder *b, const dn_layer *layer, const dn_lowered *low,
     for (int f = 0; f < low->conv.out_c; ++f) {
         double divisor = pjreddie_cpu ? sqrt(variance[f]) + 1e-6 : sqrt(variance[f] + 1e-5);
         double s = scale[f] / divisor;
-        for (size_t k = 0; k < per_filter; ++k)
-            weights[(size_t)f * per_filter + k] = (float)(weights[(size_t)f * per_filter + k] * s);
+        const size_t first = (size_t)f * per_filter;
+        for (size_t k = first; k < first + per_filter; ++k) weights[k] = (float)(plain[k] * s);
         bias[f] = (float)(bias[f] - mean[f] * s);
     }
 }
@@ -138,48 +143,92 @@ static void add_conv(builder *b, int conv, int result, int residual) {
     b->convs[b->plan->op_count++] = conv;
 }
 
-static dn_status prepare_conv(builder *b, dn_plan_op *op, const dn_layer *layer) {
+static size_t folded_floats(const builder *b, int conv) {
+    const dn_lowered *low = &b->lowered[conv];
+    return b->network->layers[conv].params[low->weights].count + (size_t)low->conv.out_c;
+}
+
+/* weights: room for folded ones, or NULL: only to be described. */
+static dn_status prepare_conv(const builder *b, dn_plan_op *op, const dn_layer *layer, float *weights) {
     const dn_network *network = b->network;
     const dn_lowered *low = &b->lowered[layer->index];
     const dn_param *param = &layer->params[low->weights];
-    float *weights;
-    DN_TRY(dn_new_floats(&weights, param->count + (size_t)low->conv.out_c, "folded weights"));
-    fold(b, layer, low, weights, weights + param->count);
-    /* A network that only runs has no further use for what is packed now; it can be read again. */
-    if (network->mapping.bytes && !network->written)
-        dn_platform_evict(network->params + param->offset, param->count * sizeof *weights);
+    const float *bias = weights ? weights + param->count : NULL;
+    if (weights) {
+        fold(b, layer, low, weights, weights + param->count);
+        /* A network that only runs has no further use for what is packed now; it can be read again. */
+        if (network->mapping.bytes && !network->written)
+            dn_platform_evict(network->params + param->offset, param->count * sizeof *weights);
+    }
     const bool activate_sum = op->after != DN_ACTIVATION_LINEAR;
-    dn_status status =
-        network->ops->conv_prepare(&op->conv, &low->conv, weights, weights + param->count,
-                                   activate_sum ? op->after : low->activation, activate_sum, op->most_floats);
-    dn_free(weights);
-    return status;
+    return network->ops->conv_prepare(&op->conv, &low->conv, weights, bias,
+                                      activate_sum ? op->after : low->activation, activate_sum,
+                                      op->most_floats);
 }
 
 /* Convolutions are dealt out as they come, the largest of a network being near its end; what is packed does
  * not depend on who packs it. */
 static void prepare_some(void *context, int part, int parts) {
     builder *b = context;
-    (void)part;
     (void)parts;
     for (;;) {
         int k = b->plan->op_count - 1 - atomic_fetch_add(&b->next, 1);
         if (k < 0) return;
         dn_plan_op *op = &b->plan->ops[k];
-        if (op->kind != DN_PLAN_CONV) continue;
-        if (prepare_conv(b, op, &b->network->layers[b->convs[k]]) != DN_OK) atomic_store(&b->failed, true);
+        if (op->kind == DN_PLAN_CONV && prepare_conv(b, op, &b->network->layers[b->convs[k]],
+                                                     b->folded + (size_t)part * b->most_floats) != DN_OK)
+            atomic_store(&b->failed, true);
     }
 }
 
-static dn_status prepare_convs(builder *b, int threads) {
+/* Each of so many threads has room for a convolution: at most, for one of the largest. */
+static dn_status count_floats(builder *b, int threads) {
+    size_t *largest;
+    DN_TRY(dn_new(&largest, (size_t)threads, sizeof *largest, "plan"));
+    for (int k = 0; k < b->plan->op_count; ++k) {
+        if (b->plan->ops[k].kind != DN_PLAN_CONV) continue;
+        size_t floats = folded_floats(b, b->convs[k]);
+        b->plan->plain_floats += floats;
+        b->most_floats = dn_max_size(b->most_floats, floats);
+        for (int i = 0; i < threads && floats; ++i) { /* floats sinks to its place */
+            const size_t held = largest[i];
+            largest[i] = dn_max_size(held, floats);
+            floats = dn_min_size(held, floats);
+        }
+    }
+    for (int i = 0; i < threads; ++i) b->plan->working_floats += largest[i];
+    dn_free(largest);
+    return DN_OK;
+}
+
+static dn_status describe_convs(builder *b) {
+    for (int k = 0; k < b->plan->op_count; ++k)
+        if (b->plan->ops[k].kind == DN_PLAN_CONV)
+            DN_TRY(prepare_conv(b, &b->plan->ops[k], &b->network->layers[b->convs[k]], NULL));
+    return DN_OK;
+}
+
+static dn_status pack_convs(builder *b, int threads) {
     dn_pool *pool;
-    DN_TRY(dn_plan_share_memory(b->plan));
+    /* Before what stays: activations take its place later. One block for all convolutions of a thread, as
+     * fresh pages cost more than what is done to them. */
+    b->folded = dn_alloc((size_t)threads * b->most_floats * sizeof *b->folded);
+    if (!b->folded) return dn_fail(DN_ERROR_NO_MEMORY, "no memory for folded weights");
     DN_TRY(dn_pool_create(&pool, threads));
     dn_pool_run(pool, prepare_some, b);
     dn_pool_free(pool);
+    dn_free(b->folded);
+    b->folded = NULL;
     if (atomic_load(&b->failed))
         return dn_fail(DN_ERROR_NO_MEMORY, "%s: no memory for the packed weights; try memory=\"lean\"",
                        b->network->config->file);
+    return DN_OK;
+}
+
+static dn_status prepare_convs(builder *b, int threads) {
+    DN_TRY(dn_plan_share_memory(b->plan));
+    DN_TRY(count_floats(b, threads));
+    DN_TRY(b->plan->described ? describe_convs(b) : pack_convs(b, threads));
     for (int k = 0; k < b->plan->op_count; ++k)
         if (b->plan->ops[k].kind == DN_PLAN_CONV)
             b->plan->packed_bytes += b->network->ops->conv_prepared_bytes(b->plan->ops[k].conv);
@@ -294,9 +343,10 @@ static void free_builder(builder *b) {
     dn_free(b->buffers);
     dn_free(b->order);
     dn_free(b->convs);
+    dn_free(b->folded);
 }
 
-static dn_status build(dn_plan **out, const dn_network *network, int threads) {
+static dn_status build(dn_plan **out, const dn_network *network, int threads, bool described) {
     builder b = {.network = network};
     size_t count = (size_t)network->count, copies = 0;
     dn_status status;
@@ -305,6 +355,7 @@ static dn_status build(dn_plan **out, const dn_network *network, int threads) {
     atomic_init(&b.plan->references, 1);
     b.plan->network = network;
     b.plan->count = network->count;
+    b.plan->described = described;
     for (int i = 0; i < network->count; ++i) copies += (size_t)network->layers[i].source_count;
     DN_TRY_GOTO(dn_new(&b.plan->values, count, sizeof *b.plan->values, "plan"));
     DN_TRY_GOTO(dn_new(&b.plan->ops, count + copies, sizeof *b.plan->ops, "plan"));
@@ -342,13 +393,17 @@ dn_status dn_plan_acquire(dn_plan **out, dn_network *network, int threads, uint6
         network->plan = NULL;
         network->plan_release = dn_plan_release;
         network->plan_version = now;
-        status = build(&network->plan, network, threads);
+        status = build(&network->plan, network, threads, false);
     }
     *out = network->plan;
     *version = now;
     if (network->plan) atomic_fetch_add(&network->plan->references, 1);
     pthread_mutex_unlock(&network->mutex);
     return status;
+}
+
+dn_status dn_plan_describe(dn_plan **out, const dn_network *network, int threads) {
+    return build(out, network, threads, true);
 }
 
 void dn_plan_release(dn_plan *plan) {

@@ -41,6 +41,9 @@ struct dn_plan {
     int op_count;
     size_t arena; /* floats */
     size_t packed_bytes;
+    size_t plain_floats;   /* of the weights that were packed, as the network has them */
+    size_t working_floats; /* that were needed to pack them */
+    bool described;        /* nothing is packed: to look at only */
 };
 
 /* Gives each convolution its most_floats (budget.c). */
@@ -49,6 +52,8 @@ dn_status dn_plan_share_memory(dn_plan *plan);
 /* The plan of the network as it is now: the cached one, or a new one, made by so many threads. The caller
  * gives back one reference. */
 dn_status dn_plan_acquire(dn_plan **out, dn_network *network, int threads, uint64_t *version);
+/* The plan that acquire would make, without packing anything: nobody else's, to be released. */
+dn_status dn_plan_describe(dn_plan **out, const dn_network *network, int threads);
 void dn_plan_release(dn_plan *plan); /* accepts NULL */
 
 /* cost.c: fills what step has, of a plan, into a cleared *out. */

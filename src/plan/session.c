@@ -1,34 +1,10 @@
 /* session.c - runs a network for one caller: planned inference, the unfused oracle, and boxes from the heads.
  * Owns every buffer; after the first call of a kind and batch size nothing is allocated. */
-#include "plan.h"
+#include "session.h"
 
 #include "../base/platform.h"
 
-#include <stdio.h>
 #include <string.h>
-
-struct dn_session {
-    dn_network *network;
-    dn_device *device;
-    int threads;
-    dn_plan *plan;
-    uint64_t plan_version;
-    float *arena, *scratch;
-    float **pointers; /* run.output of the planned path */
-    float *cost;
-    bool profiled;
-    double *seconds;     /* of each step, if profiled */
-    dn_run run;          /* planned path, one image */
-    float **outputs;     /* per network output: [capacity][count] */
-    int capacity, batch; /* images the outputs have room for, images of the last predict */
-    dn_runner runner;    /* unfused path */
-    uint64_t runner_version;
-    int last_activated;
-    dn_states states;  /* of recurrent layers: carried from call to call */
-    float **row_state; /* run.state of the planned path: one stream's */
-    uint64_t resizes;  /* network->resizes at the last predict or activate */
-    char line[256];
-};
 
 /* ---- life ---- */
 
@@ -44,7 +20,8 @@ static void free_plan_buffers(dn_session *session) {
     session->arena = session->scratch = session->cost = NULL;
     session->pointers = NULL;
     dn_plan_release(session->plan);
-    session->plan = NULL;
+    dn_plan_release(session->described);
+    session->plan = session->described = NULL;
 }
 
 static void free_outputs(dn_session *session) {
@@ -100,8 +77,7 @@ static void forget_old_sizes(dn_session *session) {
 
 /* ---- planned path ---- */
 
-static size_t scratch_floats(const dn_session *session) {
-    const dn_plan *plan = session->plan;
+size_t dn_session_scratch(const dn_session *session, const dn_plan *plan) {
     const dn_ops *ops = session->network->ops;
     size_t most = 0;
     for (int k = 0; k < plan->op_count; ++k) {
@@ -115,22 +91,21 @@ static size_t scratch_floats(const dn_session *session) {
     return most;
 }
 
-static dn_status new_times(dn_session *session) {
+dn_status dn_session_new_times(dn_session *session) {
     dn_free(session->seconds);
     session->seconds = NULL;
     if (!session->profiled) return DN_OK;
     return dn_new(&session->seconds, (size_t)session->plan->op_count, sizeof *session->seconds, "times");
 }
 
-/* The plan of the network's present parameters, and buffers for it. */
-static dn_status prepare(dn_session *session) {
+dn_status dn_session_prepare(dn_session *session) {
     dn_network *network = session->network;
     if (session->plan && session->plan_version == atomic_load(&network->version)) return DN_OK;
     free_plan_buffers(session);
     free_outputs(session); /* a resized network has other counts */
     DN_TRY(dn_plan_acquire(&session->plan, network, session->threads, &session->plan_version));
     dn_status status;
-    size_t scratch = scratch_floats(session);
+    size_t scratch = dn_session_scratch(session, session->plan);
     if (scratch > network->options.memory_limit / sizeof(float))
         DN_TRY_GOTO(dn_fail(DN_ERROR_NO_MEMORY,
                             "%s: a layer needs %zu bytes of memory for intermediate results, more "
@@ -142,7 +117,7 @@ static dn_status prepare(dn_session *session) {
     DN_TRY_GOTO(dn_new_floats(&session->cost, (size_t)network->count, "session"));
     DN_TRY_GOTO(dn_new(&session->pointers, (size_t)network->count, sizeof *session->pointers, "session"));
     DN_TRY_GOTO(dn_new(&session->row_state, (size_t)network->count, sizeof *session->row_state, "session"));
-    DN_TRY_GOTO(new_times(session));
+    DN_TRY_GOTO(dn_session_new_times(session));
     for (int i = 0; i < network->count; ++i)
         if (session->plan->values[i].root >= 0)
             session->pointers[i] = session->arena + session->plan->values[i].offset;
@@ -228,7 +203,7 @@ dn_status dn_session_predict(dn_session *session, const float *input, int batch)
     if (!session) return dn_fail(DN_ERROR_ARGUMENT, "no session");
     DN_TRY(dn_check_input(input, batch));
     session->batch = 0;
-    DN_TRY(prepare(session));
+    DN_TRY(dn_session_prepare(session));
     forget_old_sizes(session);
     DN_TRY(reserve_outputs(session, batch));
     const dn_network *network = session->network;
@@ -412,57 +387,5 @@ dn_status dn_session_detect(dn_detections **out, dn_session *session, const dn_d
     if (options->nms_kind != DN_NMS_NONE && options->nms > 0)
         dn_detection_list_nms(list, options->nms, options->nms_kind, measure, info.beta_nms);
     *out = list;
-    return DN_OK;
-}
-
-/* ---- looking inside ---- */
-
-void dn_session_memory(const dn_session *session, size_t *own, size_t *shared) {
-    size_t floats = 0;
-    if (session->plan) floats += session->plan->arena + scratch_floats(session);
-    for (int k = 0; k < session->network->output_count; ++k)
-        floats += (size_t)session->capacity * session->network->layers[session->network->outputs[k]].outputs;
-    floats += session->states.floats;
-    if (own) *own = floats * sizeof(float) + session->runner.bytes;
-    if (shared) *shared = session->plan ? session->plan->packed_bytes : 0;
-}
-
-const char *dn_session_plan_line(dn_session *session, int step) {
-    static const char *const kinds[] = {"conv", "layer", "copy", "clear"};
-    if (prepare(session) != DN_OK || step < 0 || step >= session->plan->op_count) return NULL;
-    const dn_plan_op *op = &session->plan->ops[step];
-    const dn_layer *layer = &session->network->layers[op->layer];
-    const char *how = op->kind == DN_PLAN_CONV ? session->network->ops->conv_prepared_algorithm(op->conv)
-                                               : layer->type->name;
-    size_t offset = session->plan->values[op->layer].offset + op->offset;
-    char shape[96] = "";
-    if (op->kind == DN_PLAN_CONV)
-        snprintf(shape, sizeof shape, "%dx%d/%d g%d %dx%dx%d -> %dx%dx%d%s", op->shape.size, op->shape.size,
-                 op->shape.stride_x, op->shape.groups, op->shape.in_c, op->shape.in_h, op->shape.in_w,
-                 op->shape.out_c, op->shape.out_h, op->shape.out_w, op->residual >= 0 ? " +residual" : "");
-    else if (layer->out_c)
-        snprintf(shape, sizeof shape, "-> %dx%dx%d", layer->out_c, layer->out_h, layer->out_w);
-    else
-        snprintf(shape, sizeof shape, "-> %zu", layer->outputs);
-    snprintf(session->line, sizeof session->line, "%4d  layer %3d  %-5s %-12s %-48s at %zu", step, op->layer,
-             kinds[op->kind], how, shape, offset * sizeof(float));
-    return session->line;
-}
-
-dn_status dn_session_profile(dn_session *session, int on) {
-    if (!session) return dn_fail(DN_ERROR_ARGUMENT, "no session");
-    DN_TRY(prepare(session));
-    session->profiled = on != 0;
-    return new_times(session);
-}
-
-dn_status dn_session_plan_step(dn_plan_step *out, dn_session *session, int step) {
-    if (!out || !session) return dn_fail(DN_ERROR_ARGUMENT, "dn_session_plan_step needs a session");
-    if (out->struct_size != sizeof *out) return dn_fail(DN_ERROR_ARGUMENT, "struct_size was not set");
-    DN_TRY(prepare(session));
-    *out = (dn_plan_step){.struct_size = sizeof *out, .layer = -1, .conv = -1};
-    if (step < 0 || step >= session->plan->op_count) return DN_OK;
-    dn_plan_step_cost(out, session->plan, step);
-    if (session->seconds) out->seconds = session->seconds[step];
     return DN_OK;
 }

@@ -64,18 +64,25 @@ int dn_cpu_conv_choices(const dn_conv_shape *shape, dn_conv_choice choices[DN_CO
 
 /* ---- preparation ---- */
 
+static bool keeps_weights(algorithm kind) {
+    return kind == VECTOR || kind == DEPTHWISE;
+}
+
+static size_t group_weights_of(const dn_conv_prepared *prepared) {
+    const int m = prepared->shape.out_c / prepared->shape.groups, k = depth_of(&prepared->shape);
+    return keeps_weights(prepared->algorithm) ? (size_t)m * (size_t)k
+                                              : dn_gemm_packed_size(prepared->kernels, m, k);
+}
+
 static dn_status pack(dn_conv_prepared *prepared, const float *weights) {
     const dn_conv_shape *shape = &prepared->shape;
     const int m = shape->out_c / shape->groups, k = depth_of(shape);
-    if (prepared->algorithm == VECTOR || prepared->algorithm == DEPTHWISE) {
-        prepared->group_weights = (size_t)m * (size_t)k;
-        DN_TRY(dn_new_floats(&prepared->weights, prepared->group_weights * (size_t)shape->groups, "weights"));
-        memcpy(prepared->weights, weights, prepared->group_weights * (size_t)shape->groups * sizeof *weights);
+    const size_t count = prepared->group_weights * (size_t)shape->groups;
+    DN_TRY(dn_new_floats(&prepared->weights, count, "packed weights"));
+    if (keeps_weights(prepared->algorithm)) {
+        memcpy(prepared->weights, weights, count * sizeof *weights);
         return DN_OK;
     }
-    prepared->group_weights = dn_gemm_packed_size(prepared->kernels, m, k);
-    DN_TRY(
-        dn_new_floats(&prepared->weights, prepared->group_weights * (size_t)shape->groups, "packed weights"));
     for (int group = 0; group < shape->groups; ++group) {
         const dn_operand left = {.layout = DN_LAYOUT_COLUMNS,
                                  .p = weights + (size_t)group * (size_t)m * (size_t)k,
@@ -100,15 +107,21 @@ dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *ke
     dn_status status;
     prepared->algorithm = choose(kernels, shape, most_floats, &m);
     if (prepared->algorithm == WINOGRAD)
+        prepared->winograd = dn_winograd_describe(kernels, shape, m);
+    else
+        prepared->group_weights = group_weights_of(prepared);
+    *out = prepared;
+    if (!weights) return DN_OK;
+    if (prepared->algorithm == WINOGRAD)
         DN_TRY_GOTO(dn_winograd_prepare(&prepared->winograd, kernels, shape, m, weights));
     else
         DN_TRY_GOTO(pack(prepared, weights));
     DN_TRY_GOTO(dn_new_floats(&prepared->bias, (size_t)shape->out_c, "biases"));
     if (bias) memcpy(prepared->bias, bias, (size_t)shape->out_c * sizeof *bias);
-    *out = prepared;
     return DN_OK;
 fail:
     dn_cpu_conv_prepared_free(prepared);
+    *out = NULL;
     return status;
 }
 

@@ -1,0 +1,40 @@
+/* session.h - what a session consists of, for session.c, which runs it, and inspect.c, which tells about it.
+ */
+#ifndef DN_SESSION_H
+#define DN_SESSION_H
+
+#include "plan.h"
+
+struct dn_session {
+    dn_network *network;
+    dn_device *device;
+    int threads;
+    dn_plan *plan;
+    uint64_t plan_version;
+    dn_plan *described; /* of described_version, for who asks before there is a plan */
+    uint64_t described_version;
+    float *arena, *scratch;
+    float **pointers; /* run.output of the planned path */
+    float *cost;
+    bool profiled;
+    double *seconds;     /* of each step, if profiled */
+    dn_run run;          /* planned path, one image */
+    float **outputs;     /* per network output: [capacity][count] */
+    int capacity, batch; /* images the outputs have room for, images of the last predict */
+    dn_runner runner;    /* unfused path */
+    uint64_t runner_version;
+    int last_activated;
+    dn_states states;  /* of recurrent layers: carried from call to call */
+    float **row_state; /* run.state of the planned path: one stream's */
+    uint64_t resizes;  /* network->resizes at the last predict or activate */
+    char line[256];
+};
+
+/* Makes sure of the plan of the network's present parameters, and of buffers for it. */
+dn_status dn_session_prepare(dn_session *session);
+/* Floats of scratch that steps of a plan need at most. */
+size_t dn_session_scratch(const dn_session *session, const dn_plan *plan);
+/* New times, from 0, if the session is profiled. */
+dn_status dn_session_new_times(dn_session *session);
+
+#endif
