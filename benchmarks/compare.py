@@ -1,13 +1,14 @@
 """Inference speed of darknet_py beside other engines, in turns in one run, for docs/performance.md.
 
     python benchmarks/compare.py [--networks NAME ...] [--engines NAME ...] [--threads 1 2] [--runs 20]
-                                 [--parts engines load start] [--level avx2] [--torch-python PYTHON]
-                                 [--json FILE] [--write PAGE] [--list]
+                                 [--parts engines throughput start] [--level avx2] [--torch-python PYTHON]
+                                 [--opencv-python PYTHON] [--json FILE] [--write PAGE] [--list]
 
 float32, batch 1, outputs compared before anything is timed. Networks are those of cfg/ with calibrated random
 weights, and trained ones where DARKNET_SHARED has them. The work is done by darknet_py.benching, which
-`darknet_py bench` runs on any network. --level avx2 holds the engines that can be held to it. The part `load`
-measures batches and sessions side by side, `start` processes from their start to the first detection.
+`darknet_py bench` runs on any network. --level avx2 holds the engines that can be held to it. The part
+`throughput` measures batches and sessions side by side, `start` processes from their start to the first
+detection.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from darknet_py.network import Network
 REPOSITORY = Path(__file__).resolve().parent.parent
 TRAINED = Path(os.environ.get("DARKNET_SHARED", "/nowhere")) / "real" / "weights"
 
-PARTS = ("engines", "load", "start")
+PARTS = ("engines", "throughput", "start")
 
 
 def network(cfg: str, size: int) -> benching.Model:
@@ -106,8 +107,19 @@ def measure_engines(options: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
+def write_onnx(cfg: Path, weights: Path) -> None:
+    """For engines that read nothing else."""
+    from darknet_py.export import export_onnx
+
+    try:
+        with Network(cfg, weights) as net:
+            export_onnx(net, weights.with_suffix(".onnx"))
+    except DarknetError as error:
+        print(error, file=sys.stderr)
+
+
 def measure_serving(options: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
-    """The parts `load` and `start`: their texts and numbers."""
+    """The parts `throughput` and `start`: their texts and numbers."""
     texts: list[str] = []
     document: dict[str, Any] = {}
     threads = max(options.threads)
@@ -120,14 +132,17 @@ def measure_serving(options: argparse.Namespace) -> tuple[list[str], dict[str, A
                 benching.calibrate(net)
                 quiet_heads(net)
                 net.save_weights(weights)
-            if "load" in options.parts and name == "yolov3-tiny":
+            if "throughput" in options.parts and name == "yolov3-tiny":
                 with Network(cfg, weights) as net:
                     load = measure_load(net, threads, runs=options.runs)
                 texts.append(load_text(f"{name}-416", load))
-                document["load"] = {"network": f"{name}-416", **load.to_dict()}
+                document["throughput"] = {"network": f"{name}-416", **load.to_dict()}
             if "start" in options.parts:
                 picture = REPOSITORY / "data" / "scene.png"
-                start = measure_start(cfg, weights, picture, 416, threads, max(1, options.runs // 4))
+                write_onnx(cfg, weights)
+                start = measure_start(
+                    cfg, weights, picture, 416, threads, max(1, options.runs // 4), options.opencv_python
+                )
                 texts.append(start_text(f"{name}-416", threads, start))
                 document.setdefault("start", {})[f"{name}-416"] = [one.to_dict() for one in start]
     return texts, document
@@ -159,6 +174,13 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--level", choices=["avx2"])
     parser.add_argument("--torch-python", default=sys.executable, metavar="PYTHON")
+    parser.add_argument(
+        "--opencv-python",
+        nargs="*",
+        default=[sys.executable],
+        metavar="PYTHON",
+        help="those whose OpenCV the part `start` compares with (default: this one)",
+    )
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--write", metavar="PAGE", type=Path, help="put the rows into this page")
     parser.add_argument("--list", action="store_true", help="networks and engines")
@@ -170,7 +192,7 @@ def main() -> None:
     document = header(options.threads)
     document["networks"] = measure_engines(options) if "engines" in options.parts else []
     texts: list[str] = []
-    if {"load", "start"} & set(options.parts):
+    if {"throughput", "start"} & set(options.parts):
         texts, serving = measure_serving(options)
         document.update(serving)
     if document["networks"]:

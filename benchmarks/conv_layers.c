@@ -87,12 +87,13 @@ static bool make_layer(layer *l, int in_c, int out_c, int map, int size, int thr
     if (dn_cpu_conv_prepare(&l->prepared, &l->shape, l->weights, l->bias, DN_ACTIVATION_LEAKY, false,
                             SIZE_MAX) != DN_OK)
         return false;
-    l->scratch = dn_alloc((dn_cpu_conv_prepared_scratch(l->prepared, threads) + 16) * sizeof(float));
+    l->scratch = dn_alloc((dn_cpu_conv_prepared_scratch(l->prepared, threads, 1) + 16) * sizeof(float));
     return l->weights && l->bias && l->x && l->y && l->scratch;
 }
 
 static void run(dn_device *device, layer *l) {
-    dn_cpu_conv_run(device, l->prepared, l->x, NULL, l->y, l->scratch);
+    const dn_conv_images images = {.count = 1, .x = l->x, .y = l->y};
+    dn_cpu_conv_run(device, l->prepared, &images, l->scratch);
 }
 
 /* The register tile with operands in the first-level cache: GFLOP/s. */

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -95,6 +94,8 @@ def make_folder(folder: PathLike) -> None:
 
 def check_folder(folder: Path) -> None:
     """Raises DataFileError if no file can be written into a folder."""
+    import tempfile
+
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -239,9 +239,7 @@ def test_starts_are_processes_of_their_own(cfg: Path, tmp_path: Path) -> None:
         assert len(net.detect(np.zeros((32, 32, 3), np.uint8), thresh=0.1)) == 0
         net.save_weights(weights)
     picture = ROOT / "data" / "scene.png"
-    found = {
-        one.what: one for one in benching.measure_start(cfg, weights, picture, 32, 1, runs=1, opencv=False)
-    }
+    found = {one.what: one for one in benching.measure_start(cfg, weights, picture, 32, 1, runs=1, opencv=())}
     assert [one.error for one in found.values()] == [None] * 5
     bare, imported = found["python, doing nothing"], found["import darknet_py"]
     assert 0 < bare.bytes < imported.bytes < found["darknet_py, memory=fast"].bytes
@@ -251,7 +249,7 @@ def test_starts_are_processes_of_their_own(cfg: Path, tmp_path: Path) -> None:
 
 def test_a_start_that_fails_says_why(cfg: Path, tmp_path: Path) -> None:
     nowhere = tmp_path / "none.weights"
-    found = benching.measure_start(cfg, nowhere, ROOT / "data" / "scene.png", 32, 1, runs=1, opencv=False)
+    found = benching.measure_start(cfg, nowhere, ROOT / "data" / "scene.png", 32, 1, runs=1, opencv=())
     assert found[-1].error and "none.weights" in found[-1].error and found[0].error is None
 
 

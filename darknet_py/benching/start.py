@@ -1,5 +1,5 @@
-"""From the start of a process to its first detection, and the most memory it had; beside OpenCV's Darknet
-importer. Each measurement is a new process.
+"""From the start of a process to its first detection, and the most memory it had; beside OpenCV. Each
+measurement is a new process.
 """
 
 from __future__ import annotations
@@ -27,11 +27,17 @@ darknet_py.Network(sys.argv[1], sys.argv[2], memory=sys.argv[4], threads=int(sys
 OPENCV = """
 import sys, cv2, numpy
 cv2.setNumThreads(int(sys.argv[5]))
-net = cv2.dnn.readNetFromDarknet(sys.argv[1], sys.argv[2])
 size = int(sys.argv[4])
 picture = cv2.imread(sys.argv[3])
+if hasattr(cv2.dnn, "readNetFromDarknet"):
+    net = cv2.dnn.readNetFromDarknet(sys.argv[1], sys.argv[2])
+else:
+    net = cv2.dnn.readNetFromONNX(sys.argv[6])
 net.setInput(cv2.dnn.blobFromImage(picture, 1 / 255, (size, size), swapRB=True))
-rows = numpy.concatenate(net.forward(net.getUnconnectedOutLayersNames()))
+outputs = net.forward(net.getUnconnectedOutLayersNames())
+if not hasattr(cv2.dnn, "readNetFromDarknet"):
+    sys.exit()
+rows = numpy.concatenate(outputs)
 scores = rows[:, 5:].max(1)
 kept = rows[scores > 0.5]
 cv2.dnn.NMSBoxes(kept[:, :4].tolist(), scores[scores > 0.5].tolist(), 0.5, 0.45)
@@ -87,10 +93,28 @@ def quiet_heads(net: Network) -> None:
             net.set_param(before.index, "biases", np.full_like(before.params["biases"], -8))
 
 
+def _opencv(python: str) -> str:
+    """The OpenCV of a Python, and how it reads networks: from version 5 on it has no importer for Darknet's
+    files, reads ONNX, and leaves what enters the heads as it is."""
+    code = "import cv2; print(cv2.__version__, hasattr(cv2.dnn, 'readNetFromDarknet'))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    if done.returncode:
+        return f"OpenCV of {python}"
+    version, darknet = done.stdout.split()
+    return f"OpenCV {version}, {'Darknet importer' if darknet == 'True' else 'ONNX, no boxes'}"
+
+
 def measure_start(
-    cfg: Path, weights: Path, image: Path, size: int, threads: int, runs: int = 5, opencv: bool = True
+    cfg: Path,
+    weights: Path,
+    image: Path,
+    size: int,
+    threads: int,
+    runs: int = 5,
+    opencv: Sequence[str] = (sys.executable,),
 ) -> list[Start]:
-    """Times the kinds of process in turns: the interpreter, the import, the command, the library, OpenCV."""
+    """Times the kinds of process in turns: the interpreter, the import, the command, the library, and OpenCV
+    of some Pythons."""
     files = [str(path.resolve()) for path in (cfg, weights, image)]
     python = sys.executable
     detect = ["-m", "darknet_py", "detect", *files[:2], files[2], "-threads", str(threads), "-out", "found"]
@@ -101,8 +125,9 @@ def measure_start(
         "darknet_py, memory=fast": [python, "-c", OURS, *files, "fast", str(threads)],
         "darknet_py, memory=lean": [python, "-c", OURS, *files, "lean", str(threads)],
     }
-    if opencv:
-        kinds["OpenCV, Darknet importer"] = [python, "-c", OPENCV, *files, str(size), str(threads)]
+    onnx = str(weights.resolve().with_suffix(".onnx"))
+    for other in opencv:
+        kinds[_opencv(other)] = [other, "-c", OPENCV, *files, str(size), str(threads), onnx]
     environment = dict(os.environ)
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has byte code
     root = str(Path(__file__).resolve().parent.parent.parent)

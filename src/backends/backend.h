@@ -33,6 +33,15 @@ typedef struct dn_conv_choice {
 } dn_conv_choice;
 enum { DN_CONV_CHOICES = 6 }; /* at most */
 
+/* What a prepared convolution reads and writes: images one by one, y_apart also between residuals. */
+typedef struct dn_conv_images {
+    int count;
+    const float *x;          /* [in_c][in_h*in_w] */
+    const float *residual;   /* [out_c][out_h*out_w], or NULL: none */
+    float *y;                /* [out_c][out_h*out_w] */
+    size_t x_apart, y_apart; /* floats from one image to the next */
+} dn_conv_images;
+
 typedef struct dn_pool_shape {
     int c, h, w, out_h, out_w;
     int size, stride_y, stride_x, offset_y, offset_x; /* offset of the first window, <= 0 */
@@ -83,8 +92,9 @@ typedef struct dn_ops {
     void (*conv_weight_gradient)(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                                  const float *dy, float *dw, float *scratch);
 
-    /* ---- convolution, planned: y = activation(x * weights + bias) (+ residual), one image; with
-     * activate_sum the activation is that of the sum with the residual ---- */
+    /* ---- convolution, planned: y = activation(x * weights + bias) (+ residual); with activate_sum the
+     * activation is that of the sum with the residual. An image's result doesn't depend on how many others
+     * there are. ---- */
     int (*conv_choices)(const dn_conv_shape *shape, dn_conv_choice choices[DN_CONV_CHOICES]);
     /* most_floats: Winograd, which rounds differently from direct summation and needs larger weights, only if
      * they take no more than this; 0: never. weights NULL: nothing is packed, and the result can be asked,
@@ -95,10 +105,10 @@ typedef struct dn_ops {
     void (*conv_prepared_free)(dn_conv_prepared *prepared);
     size_t (*conv_prepared_bytes)(const dn_conv_prepared *prepared);
     const char *(*conv_prepared_algorithm)(const dn_conv_prepared *prepared); /* "winograd4", "gemm", ... */
-    size_t (*conv_prepared_scratch)(const dn_conv_prepared *prepared, int threads); /* floats */
-    /* residual[out_c][out_h*out_w] or NULL */
-    void (*conv_run)(dn_device *device, const dn_conv_prepared *prepared, const float *x,
-                     const float *residual, float *y, float *scratch);
+    /* floats, for up to so many images */
+    size_t (*conv_prepared_scratch)(const dn_conv_prepared *prepared, int threads, int images);
+    void (*conv_run)(dn_device *device, const dn_conv_prepared *prepared, const dn_conv_images *images,
+                     float *scratch);
 
     /* ---- matrix product: c[m][n] (adds if accumulate) op(a) op(b), row-major; ta: a is stored [k][m]; tb: b
      * is stored [n][k]. scratch: matmul_scratch floats. ---- */

@@ -25,7 +25,9 @@ static dn_status look(dn_session *session, const dn_plan **out) {
 
 void dn_session_memory(const dn_session *session, size_t *own, size_t *shared) {
     size_t floats = 0;
-    if (session->plan) floats += session->plan->arena + dn_session_scratch(session, session->plan);
+    if (session->plan)
+        floats += (size_t)session->images * session->plan->arena +
+                  dn_session_scratch(session, session->plan, session->images);
     for (int k = 0; k < session->network->output_count; ++k)
         floats += (size_t)session->capacity * session->network->layers[session->network->outputs[k]].outputs;
     floats += session->states.floats;
@@ -46,6 +48,7 @@ dn_status dn_session_footprint(dn_footprint *out, dn_session *session, int batch
     const dn_network *network = session->network;
     const dn_plan *plan;
     DN_TRY(look(session, &plan));
+    const int images = dn_session_images(session, plan, batch);
     size_t outputs = 0, state = 0;
     for (int k = 0; k < network->output_count; ++k) outputs += network->layers[network->outputs[k]].outputs;
     for (int i = 0; i < network->count; ++i) state += network->layers[i].state_per_stream;
@@ -54,8 +57,8 @@ dn_status dn_session_footprint(dn_footprint *out, dn_session *session, int batch
                           .weights = kept_floats(network, plan) * sizeof(float),
                           .packed = plan->packed_bytes,
                           .plain = plan->plain_floats * sizeof(float),
-                          .activations = (plan->arena + state) * sizeof(float),
-                          .scratch = dn_session_scratch(session, plan) * sizeof(float),
+                          .activations = ((size_t)images * plan->arena + state) * sizeof(float),
+                          .scratch = dn_session_scratch(session, plan, images) * sizeof(float),
                           .packing = plan->working_floats * sizeof(float)};
     if (!dn_mul(&out->outputs, (size_t)batch, outputs * sizeof(float)))
         return dn_fail(DN_ERROR_NO_MEMORY, "outputs of %d images are too large", batch);
@@ -96,7 +99,7 @@ const char *dn_session_plan_line(dn_session *session, int step) {
 
 dn_status dn_session_profile(dn_session *session, int on) {
     if (!session) return dn_fail(DN_ERROR_ARGUMENT, "no session");
-    DN_TRY(dn_session_prepare(session));
+    DN_TRY(dn_session_prepare(session, 1));
     session->profiled = on != 0;
     return dn_session_new_times(session);
 }

@@ -229,9 +229,15 @@ static dn_status prepare_convs(builder *b, int threads) {
     DN_TRY(dn_plan_share_memory(b->plan));
     DN_TRY(count_floats(b, threads));
     DN_TRY(b->plan->described ? describe_convs(b) : pack_convs(b, threads));
-    for (int k = 0; k < b->plan->op_count; ++k)
-        if (b->plan->ops[k].kind == DN_PLAN_CONV)
-            b->plan->packed_bytes += b->network->ops->conv_prepared_bytes(b->plan->ops[k].conv);
+    for (int k = 0; k < b->plan->op_count; ++k) {
+        dn_plan_op *op = &b->plan->ops[k];
+        dn_plan_step cost = {0};
+        if (op->kind != DN_PLAN_CONV) continue;
+        b->plan->packed_bytes += b->network->ops->conv_prepared_bytes(op->conv);
+        dn_plan_step_cost(&cost, b->plan, k);
+        op->together = cost.weight_bytes > cost.activation_bytes;
+        b->plan->together = b->plan->together || op->together;
+    }
     return DN_OK;
 }
 

@@ -30,6 +30,7 @@ typedef struct dn_plan_op {
     dn_conv_prepared *conv;
     dn_conv_shape shape;
     size_t most_floats; /* that Winograd may take for the weights; 0: no Winograd */
+    bool together; /* several images at a time: its weights are more than what an image reads and writes */
 } dn_plan_op;
 
 struct dn_plan {
@@ -44,6 +45,7 @@ struct dn_plan {
     size_t plain_floats;   /* of the weights that were packed, as the network has them */
     size_t working_floats; /* that were needed to pack them */
     bool described;        /* nothing is packed: to look at only */
+    bool together;         /* some operation takes several images */
 };
 
 /* Gives each convolution its most_floats (budget.c). */

@@ -9,7 +9,7 @@
 /* ---- life ---- */
 
 static void free_plan_buffers(dn_session *session) {
-    dn_free(session->arena);
+    dn_free(session->arenas);
     dn_free(session->scratch);
     dn_free(session->pointers);
     dn_free(session->cost);
@@ -17,7 +17,8 @@ static void free_plan_buffers(dn_session *session) {
     dn_free(session->seconds);
     session->row_state = NULL;
     session->seconds = NULL;
-    session->arena = session->scratch = session->cost = NULL;
+    session->arenas = session->scratch = session->cost = NULL;
+    session->images = 0;
     session->pointers = NULL;
     dn_plan_release(session->plan);
     dn_plan_release(session->described);
@@ -77,14 +78,23 @@ static void forget_old_sizes(dn_session *session) {
 
 /* ---- planned path ---- */
 
-size_t dn_session_scratch(const dn_session *session, const dn_plan *plan) {
+int dn_session_images(const dn_session *session, const dn_plan *plan, int batch) {
+    enum { MOST = 8, MOST_FLOATS = 1 << 26 };
+    const dn_network *network = session->network;
+    if (!plan->together || network->recurrent || network->options.memory == DN_MEMORY_LEAN) return 1;
+    const size_t fit = MOST_FLOATS / dn_max_size(plan->arena, 1);
+    return dn_min_int(batch, dn_max_int(1, (int)dn_min_size(fit, MOST)));
+}
+
+size_t dn_session_scratch(const dn_session *session, const dn_plan *plan, int images) {
     const dn_ops *ops = session->network->ops;
     size_t most = 0;
     for (int k = 0; k < plan->op_count; ++k) {
         const dn_plan_op *op = &plan->ops[k];
         const dn_layer *layer = &session->network->layers[op->layer];
+        const int count = op->together ? images : 1;
         if (op->kind == DN_PLAN_CONV)
-            most = dn_max_size(most, ops->conv_prepared_scratch(op->conv, session->threads));
+            most = dn_max_size(most, ops->conv_prepared_scratch(op->conv, session->threads, count));
         else if (op->kind == DN_PLAN_FORWARD && layer->type->scratch)
             most = dn_max_size(most, layer->type->scratch(layer, ops, session->device, 1, false));
     }
@@ -98,29 +108,45 @@ dn_status dn_session_new_times(dn_session *session) {
     return dn_new(&session->seconds, (size_t)session->plan->op_count, sizeof *session->seconds, "times");
 }
 
-dn_status dn_session_prepare(dn_session *session) {
+/* Buffers for so many images: arenas, where their layers' outputs are in them, scratch. */
+static dn_status reserve_images(dn_session *session, int images) {
+    const dn_network *network = session->network;
+    const dn_plan *plan = session->plan;
+    if (session->images >= images) return DN_OK;
+    const size_t count = (size_t)images, scratch = dn_session_scratch(session, plan, images);
+    session->images = 0;
+    dn_free(session->arenas);
+    dn_free(session->scratch);
+    dn_free(session->pointers);
+    session->arenas = session->scratch = NULL;
+    session->pointers = NULL;
+    if (scratch > network->options.memory_limit / sizeof(float))
+        return dn_fail(DN_ERROR_NO_MEMORY,
+                       "%s: a layer needs %zu bytes of memory for intermediate results, more "
+                       "than the limit of %llu",
+                       network->config->file, scratch * sizeof(float),
+                       (unsigned long long)network->options.memory_limit);
+    DN_TRY(dn_new_floats(&session->arenas, count * plan->arena, "activations"));
+    DN_TRY(dn_new_floats(&session->scratch, scratch, "scratch"));
+    DN_TRY(dn_new(&session->pointers, count * (size_t)network->count, sizeof *session->pointers, "session"));
+    for (size_t k = 0; k < count * (size_t)network->count; ++k) {
+        const dn_plan_value *value = &plan->values[k % (size_t)network->count];
+        if (value->root >= 0)
+            session->pointers[k] = session->arenas + k / (size_t)network->count * plan->arena + value->offset;
+    }
+    session->run.scratch = session->scratch;
+    session->images = images;
+    return DN_OK;
+}
+
+dn_status dn_session_prepare(dn_session *session, int batch) {
     dn_network *network = session->network;
-    if (session->plan && session->plan_version == atomic_load(&network->version)) return DN_OK;
+    if (session->plan && session->plan_version == atomic_load(&network->version))
+        return reserve_images(session, dn_session_images(session, session->plan, batch));
     free_plan_buffers(session);
     free_outputs(session); /* a resized network has other counts */
     DN_TRY(dn_plan_acquire(&session->plan, network, session->threads, &session->plan_version));
     dn_status status;
-    size_t scratch = dn_session_scratch(session, session->plan);
-    if (scratch > network->options.memory_limit / sizeof(float))
-        DN_TRY_GOTO(dn_fail(DN_ERROR_NO_MEMORY,
-                            "%s: a layer needs %zu bytes of memory for intermediate results, more "
-                            "than the limit of %llu",
-                            network->config->file, scratch * sizeof(float),
-                            (unsigned long long)network->options.memory_limit));
-    DN_TRY_GOTO(dn_new_floats(&session->arena, session->plan->arena, "activations"));
-    DN_TRY_GOTO(dn_new_floats(&session->scratch, scratch, "scratch"));
-    DN_TRY_GOTO(dn_new_floats(&session->cost, (size_t)network->count, "session"));
-    DN_TRY_GOTO(dn_new(&session->pointers, (size_t)network->count, sizeof *session->pointers, "session"));
-    DN_TRY_GOTO(dn_new(&session->row_state, (size_t)network->count, sizeof *session->row_state, "session"));
-    DN_TRY_GOTO(dn_session_new_times(session));
-    for (int i = 0; i < network->count; ++i)
-        if (session->plan->values[i].root >= 0)
-            session->pointers[i] = session->arena + session->plan->values[i].offset;
     session->run = (dn_run){.ops = network->ops,
                             .device = session->device,
                             .layers = network->layers,
@@ -128,11 +154,13 @@ dn_status dn_session_prepare(dn_session *session) {
                             .batch = 1,
                             .steps = 1,
                             .pjreddie_cpu = network->options.numerics == DN_NUMERICS_PJREDDIE_CPU,
-                            .params = network->params,
-                            .output = session->pointers,
-                            .state = session->row_state,
-                            .scratch = session->scratch,
-                            .cost = session->cost};
+                            .params = network->params};
+    DN_TRY_GOTO(reserve_images(session, dn_session_images(session, session->plan, batch)));
+    DN_TRY_GOTO(dn_new_floats(&session->cost, (size_t)network->count, "session"));
+    DN_TRY_GOTO(dn_new(&session->row_state, (size_t)network->count, sizeof *session->row_state, "session"));
+    DN_TRY_GOTO(dn_session_new_times(session));
+    session->run.cost = session->cost;
+    session->run.state = session->row_state;
     return DN_OK;
 fail:
     free_plan_buffers(session);
@@ -154,43 +182,79 @@ static dn_status reserve_outputs(dn_session *session, int batch) {
     return DN_OK;
 }
 
-static const float *value(const dn_session *session, int layer) {
-    return layer < 0 ? session->run.input : session->pointers[layer];
+/* What a step reads and writes of one image. */
+static float *value_of(const dn_session *session, int image, int layer) {
+    return session->pointers[(size_t)image * (size_t)session->network->count + (size_t)layer];
 }
 
-static dn_status run_op(dn_session *session, const dn_plan_op *op) {
+/* Of images first .. first + count - 1 of those that have an arena. */
+static void run_conv(dn_session *session, const dn_plan_op *op, const float *input, int first, int count) {
+    const dn_network *network = session->network;
+    dn_conv_images images = {.count = count, .y_apart = session->plan->arena};
+    if (op->input < 0) {
+        images.x = input + (size_t)first * network->net.inputs;
+        images.x_apart = network->net.inputs;
+    } else {
+        images.x = value_of(session, first, op->input);
+        images.x_apart = session->plan->arena;
+    }
+    if (op->residual >= 0) images.residual = value_of(session, first, op->residual);
+    images.y = value_of(session, first, op->layer);
+    network->ops->conv_run(session->device, op->conv, &images, session->scratch);
+}
+
+static dn_status run_op(dn_session *session, const dn_plan_op *op, const float *input, int image) {
     const dn_network *network = session->network;
     const dn_layer *layer = &network->layers[op->layer];
-    float *output = session->pointers[op->layer];
     switch (op->kind) {
     case DN_PLAN_CONV:
-        network->ops->conv_run(session->device, op->conv, value(session, op->input),
-                               op->residual >= 0 ? value(session, op->residual) : NULL, output,
-                               session->scratch);
+        run_conv(session, op, input, image, 1);
         break;
     case DN_PLAN_FORWARD:
+        session->run.input = input + (size_t)image * network->net.inputs;
+        session->run.output = session->pointers + (size_t)image * (size_t)network->count;
         return layer->type->forward(layer, &session->run);
     case DN_PLAN_COPY:
-        network->ops->copy(session->device, output + op->offset, value(session, op->input),
+        network->ops->copy(session->device, value_of(session, image, op->layer) + op->offset,
+                           op->input < 0 ? input + (size_t)image * network->net.inputs
+                                         : value_of(session, image, op->input),
                            network->layers[op->input].outputs);
         break;
     case DN_PLAN_CLEAR:
-        network->ops->fill(session->device, output, 0, layer->outputs);
+        network->ops->fill(session->device, value_of(session, image, op->layer), 0, layer->outputs);
         break;
     }
     return DN_OK;
 }
 
-static dn_status run_plan(dn_session *session) {
-    for (int k = 0; k < session->plan->op_count; ++k) {
+/* The steps first .. last - 1 of one image. */
+static dn_status run_steps(dn_session *session, const float *input, int image, int first, int last) {
+    for (int k = first; k < last; ++k) {
         const double begin = session->seconds ? dn_platform_seconds() : 0;
-        DN_TRY(run_op(session, &session->plan->ops[k]));
+        DN_TRY(run_op(session, &session->plan->ops[k], input, image));
         if (session->seconds) session->seconds[k] += dn_platform_seconds() - begin;
     }
     return DN_OK;
 }
 
-/* Rows go through the plan one after the other, steps outermost, so each finds the state its stream left. */
+/* Steps whose weights are large read them once for all images; those between, whose activations are large,
+ * go from one to the next while they are in caches. */
+static dn_status run_plan(dn_session *session, const float *input, int images) {
+    const dn_plan *plan = session->plan;
+    for (int k = 0, last; k < plan->op_count; k = last) {
+        for (last = k; last < plan->op_count && (images == 1 || !plan->ops[last].together);) ++last;
+        for (int image = 0; image < images; ++image) DN_TRY(run_steps(session, input, image, k, last));
+        if (last == plan->op_count) break;
+        const double begin = session->seconds ? dn_platform_seconds() : 0;
+        run_conv(session, &plan->ops[last], input, 0, images);
+        if (session->seconds) session->seconds[last] += dn_platform_seconds() - begin;
+        ++last;
+    }
+    return DN_OK;
+}
+
+/* Rows of recurrent networks go through the plan one after the other, steps outermost, so each finds the
+ * state its stream left. */
 static void choose_stream(dn_session *session, int row) {
     const dn_states *states = &session->states;
     if (!states->values) return;
@@ -199,26 +263,31 @@ static void choose_stream(dn_session *session, int row) {
         session->row_state[i] = states->layers[i] + stream * session->network->layers[i].state_per_stream;
 }
 
+static void download_outputs(dn_session *session, int image, int row) {
+    const dn_network *network = session->network;
+    for (int k = 0; k < network->output_count; ++k) {
+        const size_t count = network->layers[network->outputs[k]].outputs;
+        network->ops->download(session->device, session->outputs[k] + (size_t)row * count,
+                               value_of(session, image, network->outputs[k]), count);
+    }
+}
+
 dn_status dn_session_predict(dn_session *session, const float *input, int batch) {
     if (!session) return dn_fail(DN_ERROR_ARGUMENT, "no session");
     DN_TRY(dn_check_input(input, batch));
     session->batch = 0;
-    DN_TRY(dn_session_prepare(session));
+    DN_TRY(dn_session_prepare(session, batch));
     forget_old_sizes(session);
     DN_TRY(reserve_outputs(session, batch));
     const dn_network *network = session->network;
     DN_TRY(dn_check_steps(network, batch));
     DN_TRY(dn_states_reserve(&session->states, network, session->device, batch / network->net.time_steps));
     session->states.carried = true;
-    for (int b = 0; b < batch; ++b) {
+    for (int b = 0, images; b < batch; b += images) {
+        images = dn_min_int(dn_session_images(session, session->plan, batch), batch - b);
         choose_stream(session, b);
-        session->run.input = input + (size_t)b * network->net.inputs;
-        DN_TRY(run_plan(session));
-        for (int k = 0; k < network->output_count; ++k) {
-            size_t count = network->layers[network->outputs[k]].outputs;
-            network->ops->download(session->device, session->outputs[k] + (size_t)b * count,
-                                   value(session, network->outputs[k]), count);
-        }
+        DN_TRY(run_plan(session, input + (size_t)b * network->net.inputs, images));
+        for (int i = 0; i < images; ++i) download_outputs(session, i, b + i);
     }
     DN_TRY(network->ops->synchronize(session->device));
     session->batch = batch;

@@ -13,8 +13,9 @@ struct dn_session {
     uint64_t plan_version;
     dn_plan *described; /* of described_version, for who asks before there is a plan */
     uint64_t described_version;
-    float *arena, *scratch;
-    float **pointers; /* run.output of the planned path */
+    int images;              /* that have an arena, and are computed step by step */
+    float *arenas, *scratch; /* [images][plan->arena] */
+    float **pointers;        /* [images]: run.output of the planned path */
     float *cost;
     bool profiled;
     double *seconds;     /* of each step, if profiled */
@@ -30,10 +31,12 @@ struct dn_session {
     char line[256];
 };
 
-/* Makes sure of the plan of the network's present parameters, and of buffers for it. */
-dn_status dn_session_prepare(dn_session *session);
-/* Floats of scratch that steps of a plan need at most. */
-size_t dn_session_scratch(const dn_session *session, const dn_plan *plan);
+/* Makes sure of the plan of the network's present parameters, and of buffers for a batch of such a size. */
+dn_status dn_session_prepare(dn_session *session, int batch);
+/* How many images of a batch are computed step by step. */
+int dn_session_images(const dn_session *session, const dn_plan *plan, int batch);
+/* Floats of scratch that steps of a plan need at most, with so many images. */
+size_t dn_session_scratch(const dn_session *session, const dn_plan *plan, int images);
 /* New times, from 0, if the session is profiled. */
 dn_status dn_session_new_times(dn_session *session);
 

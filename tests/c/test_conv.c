@@ -139,9 +139,11 @@ static void check_planned(const dn_conv_shape *s, const char *text, const plain 
             bool same = true;
             for (int t = 0; t < MOST_THREADS; ++t) {
                 dn_device device = {pools[t], kernels};
-                float *scratch = dn_alloc(dn_cpu_conv_prepared_scratch(prepared, t + 1) * sizeof *scratch);
+                float *scratch = dn_alloc(dn_cpu_conv_prepared_scratch(prepared, t + 1, 1) * sizeof *scratch);
                 got[t] = random_floats(n.y, 10);
-                dn_cpu_conv_run(&device, prepared, p->x, with_residual ? residual : NULL, got[t], scratch);
+                const dn_conv_images one = {
+                    .count = 1, .x = p->x, .residual = with_residual ? residual : NULL, .y = got[t]};
+                dn_cpu_conv_run(&device, prepared, &one, scratch);
                 dn_free(scratch);
                 same = same && memcmp(got[t], got[0], n.y * sizeof(float)) == 0;
             }
@@ -154,6 +156,31 @@ static void check_planned(const dn_conv_shape *s, const char *text, const plain 
     dn_free(bias);
     dn_free(residual);
     dn_free(expected);
+}
+
+/* Images some way apart, all at once or one by one: the same bits, and nothing between them. */
+static void check_planned_images(const dn_conv_shape *s, const char *text, const float *w, sizes n) {
+    enum { IMAGES = 3, GAP = 5 };
+    const size_t x_apart = n.x + GAP, y_apart = n.y + GAP, all = IMAGES * y_apart;
+    for (int level = 0; dn_kernels_available(level); ++level) {
+        dn_device device = {pools[1], dn_kernels_available(level)};
+        dn_conv_prepared *prepared;
+        if (dn_cpu_conv_prepare_level(&prepared, device.kernels, s, w, NULL, 0, level % 2, SIZE_MAX))
+            continue;
+        float *x = random_floats(IMAGES * x_apart, 20), *residual = random_floats(all, 21);
+        float *together = random_floats(all, 22), *alone = random_floats(all, 22);
+        float *scratch = dn_alloc(dn_cpu_conv_prepared_scratch(prepared, 2, IMAGES) * sizeof *scratch);
+        dn_conv_images images = {IMAGES, x, residual, together, x_apart, y_apart};
+        dn_cpu_conv_run(&device, prepared, &images, scratch);
+        for (size_t i = 0; i < IMAGES; ++i) {
+            images = (dn_conv_images){1, x + i * x_apart, residual + i * y_apart, alone + i * y_apart, 0, 0};
+            dn_cpu_conv_run(&device, prepared, &images, scratch);
+        }
+        report("images", device.kernels->level, text, 0, 1, !memcmp(together, alone, all * sizeof *alone));
+        void *owned[] = {x, residual, together, alone, scratch};
+        for (size_t i = 0; i < DN_COUNT(owned); ++i) dn_free(owned[i]);
+        dn_cpu_conv_prepared_free(prepared);
+    }
 }
 
 static void check_conv(dn_conv_shape s, int batch) {
@@ -182,6 +209,7 @@ static void check_conv(dn_conv_shape s, int batch) {
     }
     const plain p = {x, w, dy, y, dx, dw};
     check_slots(&s, batch, text, &p, all);
+    check_planned_images(&s, text, w, one);
     s.exact = true;
     check_slots(&s, batch, text, &p, all);
     check_planned(&s, text, &p, one);
@@ -381,9 +409,10 @@ static void check_winograd(int m, int stride, dn_conv_shape s) {
         bool same = true;
         for (int t = 0; t < MOST_THREADS; ++t) {
             dn_device device = {pools[t], dn_kernels_available(level)};
-            float *scratch = dn_alloc(dn_winograd_scratch(&winograd, t + 1) * sizeof *scratch);
+            float *scratch = dn_alloc(dn_winograd_scratch(&winograd, t + 1, 1) * sizeof *scratch);
             got[t] = random_floats(n.y, 10);
-            dn_winograd_run(&device, &winograd, x, &epilogue, got[t], scratch);
+            dn_winograd_run(&device, &winograd, &(dn_conv_images){.count = 1, .x = x, .y = got[t]}, &epilogue,
+                            scratch);
             dn_free(scratch);
             same = same && memcmp(got[t], got[0], n.y * sizeof(float)) == 0;
         }

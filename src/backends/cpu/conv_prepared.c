@@ -175,11 +175,11 @@ const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared) {
 
 /* ---- running ---- */
 
-size_t dn_cpu_conv_prepared_scratch(const dn_conv_prepared *prepared, int threads) {
+size_t dn_cpu_conv_prepared_scratch(const dn_conv_prepared *prepared, int threads, int images) {
     const dn_conv_shape *shape = &prepared->shape;
     switch (prepared->algorithm) {
     case WINOGRAD:
-        return dn_winograd_scratch(&prepared->winograd, threads);
+        return dn_winograd_scratch(&prepared->winograd, threads, images);
     case DEPTHWISE:
         return dn_depthwise_scratch(shape, threads);
     case DIRECT:
@@ -220,13 +220,12 @@ static void run_gemm(dn_device *device, const dn_conv_prepared *prepared, const 
     }
 }
 
-void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const float *x,
-                     const float *residual, float *y, float *scratch) {
+static void run_image(dn_device *device, const dn_conv_prepared *prepared, const float *x,
+                      const float *residual, float *y, float *scratch) {
     const dn_conv_shape *shape = &prepared->shape;
     const dn_epilogue epilogue = {prepared->bias, residual, prepared->activation, prepared->activate_sum};
     switch (prepared->algorithm) {
-    case WINOGRAD:
-        dn_winograd_run(device, &prepared->winograd, x, &epilogue, y, scratch);
+    case WINOGRAD: /* all images at the same time */
         break;
     case DIRECT:
         dn_direct_run(device, shape, x, prepared->weights, &epilogue, y, scratch);
@@ -245,5 +244,19 @@ void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const 
     case IM2COL:
         run_gemm(device, prepared, x, residual, y, scratch);
         break;
+    }
+}
+
+void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const dn_conv_images *images,
+                     float *scratch) {
+    const dn_epilogue epilogue = {prepared->bias, NULL, prepared->activation, prepared->activate_sum};
+    if (prepared->algorithm == WINOGRAD) {
+        dn_winograd_run(device, &prepared->winograd, images, &epilogue, scratch);
+        return;
+    }
+    for (int i = 0; i < images->count; ++i) {
+        const size_t y = (size_t)i * images->y_apart;
+        run_image(device, prepared, images->x + (size_t)i * images->x_apart,
+                  images->residual ? images->residual + y : NULL, images->y + y, scratch);
     }
 }

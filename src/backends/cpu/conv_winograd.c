@@ -82,6 +82,7 @@ typedef struct winograd_job {
     const dn_epilogue *epilogue; /* NULL: none */
     const float *x;
     float *y, *scratch;
+    size_t x_apart, y_apart; /* floats from one image to the next */
     int batch;
     int block_tiles;                            /* most */
     int rows_per_block, blocks_per_row, blocks; /* blocks end with a row, or rows with a block */
@@ -151,7 +152,7 @@ size_t dn_winograd_stage(const dn_winograd *winograd) {
     return (size_t)(winograd->n * DN_WINOGRAD_PIXELS * winograd->kernels->lanes);
 }
 
-void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const float *x, int batch,
+void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const float *x, size_t apart,
                            dn_tile_block block, int channel_block, size_t points_apart, float *stage,
                            float *v) {
     const dn_conv_shape *shape = &winograd->shape;
@@ -160,7 +161,6 @@ void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const flo
     dn_winograd_row row = {.h = gradient ? shape->out_h : shape->in_h,
                            .w = gradient ? shape->out_w : shape->in_w};
     row.plane = (size_t)row.h * (size_t)row.w;
-    row.x_end = x + (size_t)batch * (size_t)channels * row.plane;
     row.channels = dn_min_int(lanes, channels - channel_block * lanes);
     row.panel_tiles = block.panel_tiles;
     row.point_stride = points_apart;
@@ -169,7 +169,8 @@ void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const flo
     for (int y = block.first / winograd->tiles_x; y * winograd->tiles_x < block.first + block.count; ++y) {
         const int image = y / winograd->tiles_y;
         int column;
-        row.x = x + ((size_t)image * (size_t)channels + (size_t)(channel_block * lanes)) * row.plane;
+        row.x = x + (size_t)image * apart + (size_t)(channel_block * lanes) * row.plane;
+        row.x_end = x + (size_t)image * apart + (size_t)channels * row.plane;
         row.tiles = segment_of(winograd, block, y, &column);
         row.first = y * winograd->tiles_x + column - block.first;
         row.y = y % winograd->tiles_y * m * winograd->stride - pad;
@@ -268,7 +269,7 @@ static void transform_output(const winograd_job *job, dn_tile_block block, int c
         const int image = row / winograd->tiles_y, y = row % winograd->tiles_y * m;
         const int rows = dn_min_int(m, shape->out_h - y),
                   width = dn_min_int(tiles * m, shape->out_w - column * m);
-        const size_t at = ((size_t)image * (size_t)shape->out_c + (size_t)channel) * plane +
+        const size_t at = (size_t)image * job->y_apart + (size_t)channel * plane +
                           (size_t)y * (size_t)shape->out_w + (size_t)(column * m);
         const size_t tile = (size_t)(row * winograd->tiles_x + column - block.first);
         dn_epilogue epilogue = {0};
@@ -363,10 +364,14 @@ static float *own_stage(const winograd_job *job, int part) {
     return own_scratch(job, part) + own_size(job) - job->stage_size;
 }
 
-size_t dn_winograd_scratch(const dn_winograd *winograd, int threads) {
-    winograd_job job = {.winograd = winograd, .batch = 1};
-    lay_out(&job, threads, false);
-    return shared_size(&job) + (size_t)threads * own_size(&job);
+size_t dn_winograd_scratch(const dn_winograd *winograd, int threads, int images) {
+    size_t most = 0;
+    for (int batch = 1; batch <= images; ++batch) { /* fewer images may be divided in another way */
+        winograd_job job = {.winograd = winograd, .batch = batch};
+        lay_out(&job, threads, false);
+        most = dn_max_size(most, shared_size(&job) + (size_t)threads * own_size(&job));
+    }
+    return most;
 }
 
 size_t dn_winograd_batch_scratch(const dn_winograd *winograd, int batch, int threads) {
@@ -377,7 +382,7 @@ size_t dn_winograd_batch_scratch(const dn_winograd *winograd, int batch, int thr
 
 static void transform_input(const winograd_job *job, dn_tile_block block, int channel_block, float *stage,
                             float *v) {
-    dn_winograd_transform(job->winograd, false, job->x, job->batch, block, channel_block,
+    dn_winograd_transform(job->winograd, false, job->x, job->x_apart, block, channel_block,
                           point_stride(job->winograd, block), stage, v);
 }
 
@@ -437,10 +442,15 @@ static void run(dn_device *device, winograd_job *job) {
     }
 }
 
-void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float *x,
-                     const dn_epilogue *epilogue, float *y, float *scratch) {
-    winograd_job job = {
-        .winograd = winograd, .epilogue = epilogue, .x = x, .y = y, .scratch = scratch, .batch = 1};
+void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const dn_conv_images *images,
+                     const dn_epilogue *epilogue, float *scratch) {
+    dn_epilogue own = *epilogue;
+    own.residual = images->residual;
+    winograd_job job = {.winograd = winograd, .epilogue = &own, .scratch = scratch, .batch = images->count};
+    job.x = images->x;
+    job.x_apart = images->x_apart;
+    job.y = images->y;
+    job.y_apart = images->y_apart;
     lay_out(&job, dn_pool_threads(device->pool), false);
     run(device, &job);
 }
@@ -448,7 +458,10 @@ void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float
 void dn_winograd_batch_run(dn_device *device, const dn_winograd *winograd, int batch, const float *x,
                            const float *weights, bool back, float *y, bool accumulate, float *scratch) {
     dn_winograd own = *winograd;
+    const dn_conv_shape *shape = &winograd->shape;
     winograd_job job = {.winograd = &own, .x = x, .y = y, .scratch = scratch, .batch = batch};
+    job.x_apart = (size_t)shape->in_c * (size_t)shape->in_h * (size_t)shape->in_w;
+    job.y_apart = (size_t)shape->out_c * (size_t)shape->out_h * (size_t)shape->out_w;
     job.weights = weights;
     job.back = back;
     job.accumulate = accumulate;

@@ -71,11 +71,14 @@ static size_t points_apart(const gradient_job *job, int channel_blocks, int tile
 /* Channel block `i` of the input, or, from winograd->blocks on, of the output. */
 static void transform(const gradient_job *job, dn_tile_block block, int i, float *stage, float *v, float *e) {
     const dn_winograd *winograd = job->winograd;
+    const dn_conv_shape *shape = &winograd->shape;
+    const size_t x_apart = (size_t)shape->in_c * (size_t)shape->in_h * (size_t)shape->in_w;
+    const size_t dy_apart = (size_t)shape->out_c * (size_t)shape->out_h * (size_t)shape->out_w;
     if (i < winograd->blocks)
-        dn_winograd_transform(winograd, false, job->x, job->batch, block, i,
+        dn_winograd_transform(winograd, false, job->x, x_apart, block, i,
                               points_apart(job, winograd->blocks, block.count), stage, v);
     else
-        dn_winograd_transform(winograd, true, job->dy, job->batch, block, i - winograd->blocks,
+        dn_winograd_transform(winograd, true, job->dy, dy_apart, block, i - winograd->blocks,
                               points_apart(job, job->out_blocks, block.count), stage, e);
 }
 

@@ -112,9 +112,10 @@ int dn_winograd_points(int m, int stride); /* per axis */
 dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
                               int m, const float *weights);
 size_t dn_winograd_u_size(const dn_winograd *winograd); /* floats */
-size_t dn_winograd_scratch(const dn_winograd *winograd, int threads);
-void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const float *x,
-                     const dn_epilogue *epilogue, float *y, float *scratch);
+size_t dn_winograd_scratch(const dn_winograd *winograd, int threads, int images);
+/* The residual is that of images, not of the epilogue. */
+void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const dn_conv_images *images,
+                     const dn_epilogue *epilogue, float *scratch);
 
 /* The same over a batch, with weights as they are: they change at every step. back: the gradient of the
  * input; the shape is that of the convolution from dy to dx, the weights those of the forward one; y adds if
@@ -136,8 +137,8 @@ typedef struct dn_tile_block {
 
 void dn_winograd_table(int m, float g[18]);            /* G[m + 2][3] */
 size_t dn_winograd_stage(const dn_winograd *winograd); /* floats */
-/* v[panel][point][channel block][tile][lanes] of x[batch], or, if gradient, of dy[batch]. */
-void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const float *x, int batch,
+/* v[panel][point][channel block][tile][lanes] of images x, or, if gradient, dy, so many floats apart. */
+void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const float *x, size_t apart,
                            dn_tile_block block, int channel_block, size_t points_apart, float *stage,
                            float *v);
 
@@ -162,9 +163,9 @@ dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *ke
 void dn_cpu_conv_prepared_free(dn_conv_prepared *prepared);
 size_t dn_cpu_conv_prepared_bytes(const dn_conv_prepared *prepared);
 const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared);
-size_t dn_cpu_conv_prepared_scratch(const dn_conv_prepared *prepared, int threads);
-void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const float *x,
-                     const float *residual, float *y, float *scratch);
+size_t dn_cpu_conv_prepared_scratch(const dn_conv_prepared *prepared, int threads, int images);
+void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const dn_conv_images *images,
+                     float *scratch);
 
 /* ---- matrix product (matmul.c) ---- */
 size_t dn_cpu_matmul_scratch(dn_device *device, int m, int n, int k);
