@@ -181,7 +181,7 @@ class Session:
     """
 
     def __init__(self, network: Network, threads: int | None = None) -> None:
-        if threads is not None and threads < 0:
+        if threads is not None and not 0 <= threads < 1 << 31:
             raise ArgumentError(f"expected threads >= 0, found {threads}")
         out = ffi.new("dn_session **")
         check(lib.dn_session_create(out, network._use(), threads or 0))

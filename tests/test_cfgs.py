@@ -55,13 +55,16 @@ OFFICIAL = {
     "tiny-darknet": "pjreddie/tiny",
 }
 
-#: Sizes to run at; 97 x 131 for most. Where maps of several strides meet, 32 must divide both sides.
-PLAIN = ((64, 96), (97, 131))
-JOINED = ((64, 96), (96, 160))
+#: Sizes to run at, which no stride divides where layers allow it. Where maps of several strides meet, 32 must
+#: divide both sides; blocks of ResNets need sizes that their strides round alike.
+PLAIN = ((64, 96), (97, 131), (33, 47), (97, 416))
+RESIDUAL = ((64, 96), (97, 131), (35, 99))
+JOINED = ((64, 96), (96, 160), (32, 288))
 SIZES = {
     **dict.fromkeys(("synth", "yolov2", "yolov2-voc", "yolov3", "yolov3-spp", "yolov3-tiny"), JOINED),
     **dict.fromkeys(("yolov4", "yolov4-tiny", "yolov4-csp", "yolov7-tiny"), JOINED),
     **dict.fromkeys(("bccd-tiny",), JOINED),
+    **dict.fromkeys((name for name in FILES if name.startswith("resnet")), RESIDUAL),
     "alexnet": ((97, 131), (131, 97)),
     "alexnet-xnor": ((227, 227), (227, 259)),
     "alexnet-bwn": ((227, 227), (227, 259)),
@@ -173,6 +176,17 @@ def test_the_plan_agrees_with_the_layers_one_by_one(name: str) -> None:
         with dn.Network.from_string(text, width=width, height=height, time_steps=steps, threads=1) as net:
             steady(net)
             assert disagreement(net) < 1e-4
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_exact_plan_has_no_winograd(name: str) -> None:
+    found = {}
+    for exact in (False, True):
+        with dn.Network(CFG / f"{name}.cfg", initialize=False, exact=exact) as net, net.session() as session:
+            found[exact] = {step.algorithm for step in session.steps() if step.conv is not None}
+    assert not any(algorithm.startswith("winograd") for algorithm in found[True])
+    if name in ("yolov3", "yolov4", "darknet19", "vgg-16"):
+        assert any(algorithm.startswith("winograd") for algorithm in found[False])
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != "dcgan-generator"])

@@ -116,6 +116,8 @@ def test_what_can_not_be_written_leaves_nothing(tmp_path: Path) -> None:
             export_onnx(net, tmp_path / "no" / "x.onnx")
         with pytest.raises(dn.UnsupportedError, match="batch of 1 or more"):
             export_onnx(net, tmp_path / "x.onnx", batch=0)
+        with pytest.raises(dn.UnsupportedError, match="batch of at most 1048576, or None, found 1000000000"):
+            export_onnx(net, tmp_path / "x.onnx", batch=10**9)
         with pytest.raises(dn.UnsupportedError, match="decoding needs detection heads"):
             export_onnx(net, tmp_path / "x.onnx", decode=True)
     assert not list(tmp_path.iterdir())

@@ -121,3 +121,24 @@ def test_the_commands_say_where_memory_goes(capsys: pytest.CaptureFixture[str]) 
     assert main(["summary", str(TINY)]) == 0
     text = capsys.readouterr().out
     assert "memory=fast: " in text and "memory=lean: " in text
+
+
+@pytest.mark.parametrize("threads", [-1, 1 << 31, 10**12])
+def test_absurd_numbers_of_threads_are_refused(threads: int) -> None:
+    with dn.Network(TINY, initialize=False) as net, pytest.raises(dn.ArgumentError, match="threads"):
+        net.session(threads)
+    with pytest.raises(dn.ArgumentError, match="threads"):
+        dn.Network(TINY, initialize=False, threads=threads)
+
+
+def test_the_commands_refuse_absurd_numbers_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, status in (
+        (["summary", str(TINY), "-threads", "5000"], 1),
+        (["plan", str(TINY), "-threads", "0"], 2),
+        (["plan", str(TINY), "-threads", "-1"], 2),
+        (["plan", str(TINY), "-memory", "huge"], 2),
+        (["plan", str(TINY), "-width", "1000000"], 1),
+    ):
+        assert main(arguments) == status
+        written = capsys.readouterr()
+        assert written.out == "" and written.err.count("\n") == 1, written

@@ -27,6 +27,7 @@ PathLike = str | os.PathLike[str]
 OPSET = 17
 INPUT = "input"
 MOST_BYTES = (1 << 31) - (1 << 20)  # a protocol buffer's limit, less the graph itself
+MOST_BATCH = 1 << 20  # as in a cfg
 
 
 def _needs(module: str) -> Any:
@@ -94,6 +95,8 @@ def export_onnx(
 
     if batch is not None and batch < 1:
         raise UnsupportedError(f"expected a batch of 1 or more, or None, found {batch}")
+    if batch is not None and batch > MOST_BATCH:
+        raise UnsupportedError(f"expected a batch of at most {MOST_BATCH}, or None, found {batch}")
     parameters = sum(values.size for layer in net.layers for values in layer.params.values())
     if 4 * parameters > MOST_BYTES:
         raise UnsupportedError(f"{4 * parameters} bytes of parameters are more than an ONNX file can hold")
