@@ -88,13 +88,27 @@ DN_INLINE void maximum_of_neighbours(const float *row, int size, float *out, int
     if (left > 0 && left < LEVEL_LANES) vstore_partial(out + j, maximum_of_shifts(row + j, size), left);
 }
 
+/* The same for stride 2 and sizes 2 and 3: even and odd columns apart. Reads 2 lanes + 2 past the row. */
+DN_INLINE void maximum_of_pairs(const float *row, const int size, float *out, int count) {
+    for (int j = 0; j < count; j += LEVEL_LANES) {
+        const float *at = row + 2 * j;
+        const vfloat a = vload(at), b = vload(at + LEVEL_LANES);
+        vfloat best = vmax(TAKE_EVEN(a, b), TAKE_ODD(a, b));
+        if (size == 3) best = vmax(TAKE_EVEN(vload(at + 2), vload(at + 2 + LEVEL_LANES)), best);
+        if (count - j >= LEVEL_LANES)
+            vstore(out + j, best);
+        else
+            vstore_partial(out + j, best, count - j);
+    }
+}
+
 enum { POOL_ROW = 1024 };
 
 /* One row of outputs: the rows' maximum into a buffer with -infinity beyond the sides, then the columns'
  * maximum. */
 static void maxpool_row(const float *in, int w, int rows, float *out, int out_w, int size, int stride,
                         int offset) {
-    float buffer[POOL_ROW + LEVEL_LANES]; /* a vector that starts inside may end beyond */
+    float buffer[POOL_ROW + 2 * LEVEL_LANES + 2]; /* a vector that starts inside may end beyond */
     int most = (POOL_ROW - size) / stride + 1;
     for (int first = 0; first < out_w; first += most) {
         int count = dn_min_int(most, out_w - first), left = first * stride + offset;
@@ -104,13 +118,13 @@ static void maxpool_row(const float *in, int w, int rows, float *out, int out_w,
         for (int i = 0; i < begin; ++i) buffer[i] = -__builtin_inff();
         if (end > begin) maximum_of_rows(in + (left + begin), w, rows, buffer + begin, end - begin);
         for (int i = end; i < span; ++i) buffer[i] = -__builtin_inff();
-        for (int i = span; i < span + LEVEL_LANES; ++i) buffer[i] = 0;
+        for (int i = span; i < span + 2 * LEVEL_LANES + 2; ++i) buffer[i] = 0;
         if (stride == 1)
             maximum_of_neighbours(buffer, size, out + first, count);
         else if (stride == 2 && size == 2)
-            maximum_of_columns(buffer, 2, 2, out + first, count);
+            maximum_of_pairs(buffer, 2, out + first, count);
         else if (stride == 2 && size == 3)
-            maximum_of_columns(buffer, 2, 3, out + first, count);
+            maximum_of_pairs(buffer, 3, out + first, count);
         else
             maximum_of_columns(buffer, stride, size, out + first, count);
     }
