@@ -49,11 +49,9 @@ enum { DN_CHAINS = 12 };         /* vectors of multiply_add_chains */
 enum { DN_PATCH_COLUMNS = 256 }; /* most columns per call of pack_patches */
 
 /* Winograd interpolation points besides 0 and infinity (template/winograd_transforms.h): */
-#define DN_WINOGRAD_A 0.75f /* up to F(4 x 4) and at stride 2 */
-#define DN_WINOGRAD_B 1.5f
-#define DN_WINOGRAD_C 0.5f /* from F(5 x 5) on */
-#define DN_WINOGRAD_D 1.0f
-#define DN_WINOGRAD_E 2.0f /* at stride 2, too */
+#define DN_WINOGRAD_P 1.0f
+#define DN_WINOGRAD_Q 2.0f
+#define DN_WINOGRAD_R 0.5f
 
 enum { DN_WINOGRAD_PIXELS = 64 }; /* staged at a time: n * 64 * lanes floats */
 
@@ -65,6 +63,7 @@ typedef struct dn_winograd_row {
     int h, w;
     int y, left;                   /* corner of the first tile in the input, outside if negative */
     int tiles, first, panel_tiles; /* first: number of the first tile in its block of panels */
+    bool small_y, small_x;         /* tiles of m - 1 outputs along this axis, for weights of m */
     size_t point_stride, panel_stride, channel_offset;
 } dn_winograd_row;
 
@@ -82,6 +81,21 @@ typedef struct dn_epilogue {
     dn_activation activation;
     bool activate_sum;
 } dn_epilogue;
+
+/* y[channels][rows][columns] = (accumulate ? y : 0) + A^T p A of one row of tiles of one block of channels;
+ * then, without accumulate, the epilogue if not NULL, whose pointers are those of this part; activate_sum is
+ * not done here. */
+typedef struct dn_winograd_result {
+    int m, stride;
+    bool small_y, small_x, accumulate;
+    const float *in; /* [tile][point], so many floats apart */
+    size_t tile_stride, point_stride;
+    int tiles, channels;
+    float *y;
+    size_t plane;
+    int w, rows, columns;
+    const dn_epilogue *epilogue;
+} dn_winograd_result;
 
 /* Planes of a depthwise convolution: y[planes][out_h][out_w] of x[planes / multiplier][h][w], padded by size
  * / 2.
@@ -156,15 +170,10 @@ typedef struct dn_kernels {
      * 2 m + 1 at stride 2; stage: n DN_WINOGRAD_PIXELS lanes */
     void (*winograd_input)(int m, int stride, const dn_winograd_row *row, float *stage, float *v);
     /* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: fetched meanwhile, a line
-     * per k */
+     * per k, and another so many floats further */
     void (*winograd_multiply)(int tiles, int blocks, size_t block_stride, const float *v, const float *u,
-                              float *out, size_t out_stride, const float *next);
-    /* y[channels][rows][columns] = (accumulate ? y : 0) + A^T p A of one row of tiles of one block of
-     * channels; then, without accumulate, the epilogue if not NULL, whose pointers are those of this part;
-     * activate_sum is not done here */
-    void (*winograd_output)(int m, int stride, const float *in, size_t tile_stride, size_t point_stride,
-                            int tiles, int channels, float *y, size_t plane, int w, int rows, int columns,
-                            bool accumulate, const dn_epilogue *epilogue);
+                              float *out, size_t out_stride, const float *next, size_t next_apart);
+    void (*winograd_output)(const dn_winograd_result *result);
     /* Training. g: the table G[m + 2][3], whose first row is (g, 0, 0) and last (0, 0, 1).
      * u[point][channels][2 lanes] = G w G^T of w[channels][9][2 lanes], the taps in reverse if asked */
     void (*winograd_weights)(int m, int channels, const float *g, bool reverse, const float *w, float *u,

@@ -107,7 +107,7 @@ dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *ke
     dn_status status;
     prepared->algorithm = choose(kernels, shape, most_floats, &m);
     if (prepared->algorithm == WINOGRAD)
-        prepared->winograd = dn_winograd_describe(kernels, shape, m);
+        prepared->winograd = dn_winograd_describe(kernels, shape, m, true);
     else
         prepared->group_weights = group_weights_of(prepared);
     *out = prepared;

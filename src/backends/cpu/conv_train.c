@@ -49,7 +49,7 @@ static bool choose_winograd(const dn_kernels *kernels, const dn_conv_shape *shap
                             dn_winograd *winograd) {
     const int m =
         shape->exact || !is_stride_one(shape) ? 0 : dn_winograd_choose(kernels, shape, batch, true, SIZE_MAX);
-    if (m) *winograd = dn_winograd_describe(kernels, shape, m);
+    if (m) *winograd = dn_winograd_describe(kernels, shape, m, false);
     return m > 0;
 }
 

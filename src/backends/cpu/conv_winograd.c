@@ -20,62 +20,7 @@ enum {
     POINT_PADDING = 16     /* floats; else points are a power of two apart and fall into the same cache set */
 };
 
-/* ---- choice ---- */
-
-/* The time of F(m x m, 3 x 3), or of the direct product if m is 0, in multiply-adds at the peak rate. A
- * weight costs at least its way from memory, FETCH_COST, or a little if caches hold all weights; those from
- * memory are waited for, too. The transforms cost TRANSFORM_COST per value read or written. Fitted to times
- * measured on Zen 4 with one and two threads (benchmarks/conv_layers.c). */
-static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, int m) {
-    enum { FETCH_COST = 14, WAIT_COST = 4, TRANSFORM_COST = 36, CACHED_BYTES = 8 << 20 };
-    if (m == 0) {
-        const double uses = 1.3 * batch * shape->out_h * shape->out_w;
-        return 9.0 * shape->in_c * shape->out_c * ((uses > FETCH_COST ? uses : FETCH_COST) + 1);
-    }
-    const dn_winograd winograd = dn_winograd_describe(kernels, shape, m);
-    const double tiles = (double)batch * winograd.tiles_x * winograd.tiles_y;
-    const double weights = (double)dn_winograd_u_size(&winograd);
-    const double uses = 1.07 * tiles * winograd.points / (winograd.weight_n * winograd.weight_n);
-    const bool cached = weights * sizeof(float) <= CACHED_BYTES;
-    const double use = cached || uses > FETCH_COST ? uses : FETCH_COST;
-    const double values = tiles * m * m * (winograd.stride * winograd.stride * shape->in_c + shape->out_c);
-    return weights * (use + (cached ? 1 : WAIT_COST)) + TRANSFORM_COST * values;
-}
-
-/* Larger tiles take more memory, so they must gain. */
-static const double WORTH_MEMORY = 0.985;
-
-int dn_winograd_choices(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
-                        dn_conv_choice choices[DN_CONV_CHOICES], int tiles[DN_CONV_CHOICES]) {
-    const size_t products = (size_t)shape->in_c * (size_t)shape->out_c;
-    const bool strided = shape->stride_x == 2;
-    int count = 1;
-    choices[0] = (dn_conv_choice){products / (size_t)shape->groups * (size_t)(shape->size * shape->size),
-                                  cost_of(kernels, shape, batch, 0)};
-    tiles[0] = 0;
-    if (shape->size != 3 || shape->stride_x > 2 || shape->stride_y != shape->stride_x ||
-        shape->dilation != 1 || shape->groups != 1 || shape->in_c < kernels->lanes / 2 ||
-        shape->out_c < kernels->lanes / 2)
-        return count;
-    for (int m = 2; m <= (training || strided ? 4 : 6); m += strided ? 2 : 1) {
-        const double cost = cost_of(kernels, shape, batch, m);
-        if (cost >= WORTH_MEMORY * choices[count - 1].cost) continue;
-        choices[count] = (dn_conv_choice){(size_t)((m + 2) * (m + 2)) * products, cost};
-        tiles[count++] = m;
-    }
-    return count;
-}
-
-int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
-                       size_t most_floats) {
-    dn_conv_choice choices[DN_CONV_CHOICES];
-    int tiles[DN_CONV_CHOICES],
-        best = dn_winograd_choices(kernels, shape, batch, training, choices, tiles) - 1;
-    while (best > 0 && choices[best].floats > most_floats) --best;
-    return tiles[best];
-}
-
-/* ---- blocks of tiles: consecutive ones in raster order, image after image ---- */
+/* ---- blocks of tiles: whole rows of tiles, image after image, or parts of one row ---- */
 
 typedef struct winograd_job {
     const dn_winograd *winograd;
@@ -140,12 +85,78 @@ static size_t point_stride(const dn_winograd *winograd, dn_tile_block block) {
            POINT_PADDING;
 }
 
-/* The part of tile row `row` inside the block; returns its number of tiles. */
-static int segment_of(const dn_winograd *winograd, dn_tile_block block, int row, int *column) {
-    const int start = dn_max_int(block.first, row * winograd->tiles_x);
-    const int end = dn_min_int(block.first + block.count, (row + 1) * winograd->tiles_x);
-    *column = start - row * winograd->tiles_x;
-    return end - start;
+/* Tiles of a block are numbered by kind, so that those that have a point are consecutive: only large tiles
+ * have the last finite one. Four kinds, by the sizes of rows and of columns: small rows of large columns,
+ * large of large, large of small, small of small. Where all tiles are alike, that is raster order. */
+typedef struct tile_kinds {
+    int row, column; /* first */
+    int big_rows, small_rows, big_columns, small_columns;
+} tile_kinds;
+
+static bool is_mixed(const dn_winograd *winograd) {
+    return winograd->big_x < winograd->tiles_x || winograd->big_y < winograd->tiles_y;
+}
+
+static int big_rows_before(const dn_winograd *winograd, int row) {
+    return row / winograd->tiles_y * winograd->big_y + dn_min_int(row % winograd->tiles_y, winograd->big_y);
+}
+
+static tile_kinds kinds_of(const dn_winograd *winograd, dn_tile_block block) {
+    const int wide = winograd->tiles_x, row = block.first / wide,
+              end = (block.first + block.count - 1) / wide + 1;
+    const bool part = end == row + 1;
+    const int columns = part ? block.count : wide;
+    tile_kinds kinds = {.row = row, .column = part ? block.first % wide : 0};
+    kinds.big_rows = big_rows_before(winograd, end) - big_rows_before(winograd, row);
+    kinds.small_rows = end - row - kinds.big_rows;
+    kinds.big_columns = dn_min_int(columns, dn_max_int(0, winograd->big_x - kinds.column));
+    kinds.small_columns = columns - kinds.big_columns;
+    return kinds;
+}
+
+static int tile_number(const dn_winograd *winograd, const tile_kinds *kinds, dn_tile_block block, int row,
+                       int column) {
+    if (!is_mixed(winograd)) return row * winograd->tiles_x + column - block.first;
+    const bool big = row % winograd->tiles_y < winograd->big_y;
+    const int big_before = big_rows_before(winograd, row) - big_rows_before(winograd, kinds->row);
+    const int small_before = row - kinds->row - big_before, across = column - kinds->column;
+    if (across < kinds->big_columns)
+        return (big ? kinds->small_rows + big_before : small_before) * kinds->big_columns + across;
+    return (kinds->small_rows + kinds->big_rows) * kinds->big_columns +
+           (big ? big_before : kinds->big_rows + small_before) * kinds->small_columns + across -
+           kinds->big_columns;
+}
+
+/* The tiles that have a point. */
+static void tiles_with(const dn_winograd *winograd, const tile_kinds *kinds, int count, int point, int *begin,
+                       int *end) {
+    const int last = winograd->m, large = (kinds->small_rows + kinds->big_rows) * kinds->big_columns;
+    const bool of_big_rows = is_mixed(winograd) && point / winograd->n == last;
+    const bool of_big_columns = is_mixed(winograd) && point % winograd->n == last;
+    *begin = of_big_rows ? kinds->small_rows * kinds->big_columns : 0;
+    *end = of_big_columns ? large : of_big_rows ? large + kinds->big_rows * kinds->small_columns : count;
+}
+
+/* Neighbours in a row of tiles, inside a block and of one kind. */
+typedef struct tile_run {
+    int row, column, tiles, number;
+    bool small_y, small_x;
+} tile_run;
+
+/* The next run after one of the block, which begins as {.row = -1}; false after the last. */
+static bool next_run(const dn_winograd *winograd, const tile_kinds *kinds, dn_tile_block block,
+                     tile_run *run) {
+    const int wide = winograd->tiles_x, end = block.first + block.count;
+    int at = run->row < 0 ? block.first : run->row * wide + run->column + run->tiles;
+    if (at >= end) return false;
+    run->row = at / wide;
+    run->column = at % wide;
+    run->small_y = run->row % winograd->tiles_y >= winograd->big_y;
+    run->small_x = run->column >= winograd->big_x;
+    const int stop = dn_min_int(end, run->row * wide + (run->small_x ? wide : winograd->big_x));
+    run->tiles = stop - at;
+    run->number = tile_number(winograd, kinds, block, run->row, run->column);
+    return true;
 }
 
 size_t dn_winograd_stage(const dn_winograd *winograd) {
@@ -166,15 +177,19 @@ void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const flo
     row.point_stride = points_apart;
     row.panel_stride = row.point_stride * (size_t)winograd->points;
     row.channel_offset = (size_t)(channel_block * block.panel_tiles * lanes);
-    for (int y = block.first / winograd->tiles_x; y * winograd->tiles_x < block.first + block.count; ++y) {
-        const int image = y / winograd->tiles_y;
-        int column;
+    const tile_kinds kinds = kinds_of(winograd, block);
+    tile_run run = {.row = -1};
+    while (next_run(winograd, &kinds, block, &run)) {
+        const int image = run.row / winograd->tiles_y;
         row.x = x + (size_t)image * apart + (size_t)(channel_block * lanes) * row.plane;
         row.x_end = x + (size_t)image * apart + (size_t)channels * row.plane;
-        row.tiles = segment_of(winograd, block, y, &column);
-        row.first = y * winograd->tiles_x + column - block.first;
-        row.y = y % winograd->tiles_y * m * winograd->stride - pad;
-        row.left = column * m * winograd->stride - pad;
+        row.tiles = run.tiles;
+        row.first = run.number;
+        row.small_y = run.small_y;
+        row.small_x = run.small_x;
+        row.y = dn_winograd_start(winograd, run.row % winograd->tiles_y, winograd->big_y) * winograd->stride -
+                pad;
+        row.left = dn_winograd_start(winograd, run.column, winograd->big_x) * winograd->stride - pad;
         if (gradient)
             winograd->kernels->winograd_input_gradient(m, &row, stage, v);
         else
@@ -220,7 +235,12 @@ static void multiply(const winograd_job *job, dn_tile_block block, const float *
                  tile_stride = columns * (size_t)winograd->points;
     const size_t block_stride = (size_t)(block.panel_tiles * kernels->lanes),
                  points_apart = point_stride(winograd, block);
-    for (int point = 0; point < winograd->points; ++point)
+    const tile_kinds kinds = kinds_of(winograd, block);
+    for (int point = 0; point < winograd->points; ++point) {
+        int first, last;
+        tiles_with(winograd, &kinds, block.count, point, &first, &last);
+        if (first >= last) continue;
+        const bool once = first / block.panel_tiles == (last - 1) / block.panel_tiles;
         for (int panel = begin; panel < end; ++panel) {
             const float *u = weights + (size_t)weight_point(winograd, point) * weight_points_apart +
                              (size_t)(panel - begin) * winograd->panel_floats;
@@ -232,16 +252,22 @@ static void multiply(const winograd_job *job, dn_tile_block block, const float *
                 next = weights + (size_t)weight_point(winograd, point + 1) * weight_points_apart;
             float *to = products + (size_t)(panel - begin) * (size_t)block.count * tile_stride +
                         (size_t)point * columns;
-            const float *from = v + (size_t)point * points_apart;
-            for (int tile = 0; tile < block.count; tile += block.panel_tiles) {
-                kernels->winograd_multiply(dn_min_int(block.panel_tiles, block.count - tile),
-                                           winograd->blocks, block_stride, from, u,
-                                           to + (size_t)tile * tile_stride, tile_stride,
-                                           fetched < winograd->panel_floats ? next + fetched : u);
+            for (int tile = first, tiles; tile < last; tile += tiles) {
+                const int inside = tile % block.panel_tiles;
+                tiles = dn_min_int(block.panel_tiles - inside, last - tile);
+                kernels->winograd_multiply(
+                    tiles, winograd->blocks, block_stride,
+                    v +
+                        ((size_t)(tile / block.panel_tiles) * (size_t)winograd->points + (size_t)point) *
+                            points_apart +
+                        (size_t)(inside * kernels->lanes),
+                    u, to + (size_t)tile * tile_stride, tile_stride,
+                    fetched < winograd->panel_floats ? next + fetched : u,
+                    once ? winograd->panel_floats / 2 : 0);
                 fetched += (size_t)(winograd->blocks * kernels->lanes) * FETCH;
-                from += points_apart * (size_t)winograd->points;
             }
         }
+    }
 }
 
 /* Activations of sums with residuals come after the kernel, row by row. */
@@ -262,28 +288,37 @@ static void transform_output(const winograd_job *job, dn_tile_block block, int c
     const size_t plane = (size_t)shape->out_h * (size_t)shape->out_w;
     const size_t columns = (size_t)winograd->kernels->winograd_columns;
     const bool later = job->epilogue && job->epilogue->activate_sum && job->epilogue->residual;
-    for (int row = block.first / winograd->tiles_x; row * winograd->tiles_x < block.first + block.count;
-         ++row) {
-        int column;
-        const int tiles = segment_of(winograd, block, row, &column);
-        const int image = row / winograd->tiles_y, y = row % winograd->tiles_y * m;
-        const int rows = dn_min_int(m, shape->out_h - y),
-                  width = dn_min_int(tiles * m, shape->out_w - column * m);
+    const tile_kinds kinds = kinds_of(winograd, block);
+    tile_run run = {.row = -1};
+    while (next_run(winograd, &kinds, block, &run)) {
+        const int image = run.row / winograd->tiles_y,
+                  left = dn_winograd_start(winograd, run.column, winograd->big_x);
+        const int y = dn_winograd_start(winograd, run.row % winograd->tiles_y, winograd->big_y);
         const size_t at = (size_t)image * job->y_apart + (size_t)channel * plane +
-                          (size_t)y * (size_t)shape->out_w + (size_t)(column * m);
-        const size_t tile = (size_t)(row * winograd->tiles_x + column - block.first);
+                          (size_t)y * (size_t)shape->out_w + (size_t)left;
         dn_epilogue epilogue = {0};
         if (job->epilogue) {
             epilogue = *job->epilogue;
             if (epilogue.bias) epilogue.bias += channel;
             if (epilogue.residual) epilogue.residual += at;
         }
-        winograd->kernels->winograd_output(
-            m, winograd->stride, products + tile * columns * (size_t)winograd->points,
-            columns * (size_t)winograd->points, columns, tiles, channels, job->y + at, plane, shape->out_w,
-            rows, width, job->accumulate, job->epilogue && !later ? &epilogue : NULL);
+        dn_winograd_result result = {.m = m, .stride = winograd->stride, .channels = channels};
+        result.small_y = run.small_y;
+        result.small_x = run.small_x;
+        result.accumulate = job->accumulate;
+        result.in = products + (size_t)run.number * columns * (size_t)winograd->points;
+        result.tile_stride = columns * (size_t)winograd->points;
+        result.point_stride = columns;
+        result.tiles = run.tiles;
+        result.y = job->y + at;
+        result.plane = plane;
+        result.w = shape->out_w;
+        result.rows = dn_min_int(m - run.small_y, shape->out_h - y);
+        result.columns = dn_min_int(run.tiles * (m - run.small_x), shape->out_w - left);
+        result.epilogue = job->epilogue && !later ? &epilogue : NULL;
+        winograd->kernels->winograd_output(&result);
         for (int c = 0; c < channels && later; ++c)
-            finish_rows(job, channel + c, at + (size_t)c * plane, rows, width);
+            finish_rows(job, channel + c, at + (size_t)c * plane, result.rows, result.columns);
     }
 }
 

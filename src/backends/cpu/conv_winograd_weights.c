@@ -21,18 +21,16 @@ static void fill_rows(const double *points, int count, int step, double g[][3]) 
 }
 
 static void weight_transform(int m, double g[][3]) {
-    const double a = (double)DN_WINOGRAD_A, b = (double)DN_WINOGRAD_B, c = (double)DN_WINOGRAD_C,
-                 d = (double)DN_WINOGRAD_D, e = (double)DN_WINOGRAD_E;
-    const double points[5][7] = {
-        {0, 1, -1}, {0, a, -a, -b}, {0, a, -a, b, -b}, {0, c, -c, d, -d, e}, {0, c, -c, d, -d, e, -e}};
-    fill_rows(points[m - 2], m + 1, 1, g);
+    const double p = (double)DN_WINOGRAD_P, q = (double)DN_WINOGRAD_Q, r = (double)DN_WINOGRAD_R;
+    const double points[7] = {0, p, -p, q, -q, r, -r};
+    fill_rows(points, m + 1, 1, g);
 }
 
 /* At stride 2: the outer taps, then the middle one, which all middle points share. m = 2: by Karatsuba's
  * rule. */
 static void weight_transform_strided(int m, double g[][3]) {
     static const double karatsuba[3][3] = {{1, 0, 0}, {1, 0, 1}, {0, 0, 1}};
-    const double points[4] = {0, (double)DN_WINOGRAD_A, -(double)DN_WINOGRAD_A, (double)DN_WINOGRAD_E};
+    const double points[4] = {0, (double)DN_WINOGRAD_P, -(double)DN_WINOGRAD_P, (double)DN_WINOGRAD_R};
     const double middle[3] = {0, 1, 0};
     if (m == 2)
         memcpy(g, karatsuba, sizeof karatsuba);
@@ -62,13 +60,24 @@ int dn_winograd_points(int m, int stride) {
     return stride == 2 ? 2 * m + 1 : m + 2;
 }
 
-dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape *shape, int m) {
+/* As few tiles as m allows: all of m, or if mixed, of m and m - 1, those of m first. */
+static void cut_axis(int size, int m, bool mixed, int *tiles, int *big) {
+    *tiles = (size + m - 1) / m;
+    *big = mixed ? dn_max_int(0, size - *tiles * (m - 1)) : *tiles;
+}
+
+int dn_winograd_start(const dn_winograd *winograd, int tile, int big) {
+    return tile * winograd->m - dn_max_int(0, tile - big);
+}
+
+dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape *shape, int m, bool mixed) {
     const int stride = shape->stride_x, n = dn_winograd_points(m, stride), width = kernels->winograd_columns;
     dn_winograd winograd = {
         .kernels = kernels, .shape = *shape, .m = m, .stride = stride, .n = n, .points = n * n};
     winograd.weight_n = stride == 2 ? m + 2 : n;
-    winograd.tiles_x = (shape->out_w + m - 1) / m;
-    winograd.tiles_y = (shape->out_h + m - 1) / m;
+    mixed = mixed && stride == 1 && m > 2;
+    cut_axis(shape->out_w, m, mixed, &winograd.tiles_x, &winograd.big_x);
+    cut_axis(shape->out_h, m, mixed, &winograd.tiles_y, &winograd.big_y);
     winograd.blocks = (shape->in_c + kernels->lanes - 1) / kernels->lanes;
     winograd.panels = (shape->out_c + width - 1) / width;
     winograd.panel_floats = (size_t)winograd.blocks * (size_t)kernels->lanes * (size_t)width;
@@ -84,7 +93,7 @@ void dn_winograd_table(int m, float g[18]) {
 dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
                               int m, const float *weights) {
     const int width = kernels->winograd_columns;
-    *winograd = dn_winograd_describe(kernels, shape, m);
+    *winograd = dn_winograd_describe(kernels, shape, m, true);
     DN_TRY(dn_new_floats(&winograd->u, dn_winograd_u_size(winograd), "transformed weights"));
 
     double g[MOST_ROWS][3];

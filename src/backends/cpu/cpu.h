@@ -94,7 +94,8 @@ void dn_depthwise_weight_gradient(dn_device *device, const dn_conv_shape *shape,
 typedef struct dn_winograd {
     const dn_kernels *kernels;
     dn_conv_shape shape;
-    int m, stride, n, points, tiles_x, tiles_y; /* n: points per axis */
+    int m, stride, n, points;           /* n: points per axis */
+    int tiles_x, tiles_y, big_x, big_y; /* big: with m outputs; those after them have m - 1 */
     int weight_n;        /* the same of the weights: point (i, j) has those of (min(i, last), min(j, last)) */
     int blocks, panels;  /* of input and output channels */
     size_t panel_floats; /* of u */
@@ -109,6 +110,8 @@ int dn_winograd_choices(const dn_kernels *kernels, const dn_conv_shape *shape, i
 int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
                        size_t most_floats);
 int dn_winograd_points(int m, int stride); /* per axis */
+/* The first output of a tile along an axis with so many big ones. */
+int dn_winograd_start(const dn_winograd *winograd, int tile, int big);
 dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
                               int m, const float *weights);
 size_t dn_winograd_u_size(const dn_winograd *winograd); /* floats */
@@ -120,7 +123,7 @@ void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const dn_co
 /* The same over a batch, with weights as they are: they change at every step. back: the gradient of the
  * input; the shape is that of the convolution from dy to dx, the weights those of the forward one; y adds if
  * accumulate. */
-dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape *shape, int m);
+dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape *shape, int m, bool mixed);
 size_t dn_winograd_batch_scratch(const dn_winograd *winograd, int batch, int threads);
 void dn_winograd_batch_run(dn_device *device, const dn_winograd *winograd, int batch, const float *x,
                            const float *weights, bool back, float *y, bool accumulate, float *scratch);

@@ -7,6 +7,15 @@
 
 enum { WINOGRAD_PIXELS = DN_WINOGRAD_PIXELS };
 
+/* All kinds of tiles: m, stride, small along y, small along x. */
+#define WINOGRAD_SIZES(CASE, m)                                                                              \
+    CASE(m, 1, false, false) CASE(m, 1, false, true) CASE(m, 1, true, false) CASE(m, 1, true, true)
+#define WINOGRAD_CASES(CASE)                                                                                 \
+    WINOGRAD_SIZES(CASE, 6)                                                                                  \
+    WINOGRAD_SIZES(CASE, 5)                                                                                  \
+    WINOGRAD_SIZES(CASE, 4)                                                                                  \
+    WINOGRAD_SIZES(CASE, 3) CASE(2, 1, false, false) CASE(2, 2, false, false) CASE(4, 2, false, false)
+
 /* `pixels` of an image row from `left` on, as [pixel][lanes], zero outside the image; ahead: floats to the
  * row to fetch meanwhile. */
 static void winograd_stage_row(const dn_winograd_row *row, int y, int left, int pixels, size_t ahead,
@@ -54,76 +63,79 @@ static void winograd_stage_row(const dn_winograd_row *row, int y, int left, int 
 
 /* Transforms `tiles` of a row from its tile `first` on. Tiles of inputs are n pixels wide and overlap by 2,
  * or by 1 at stride 2; those of gradients don't, and are m pixels wide. */
-DN_INLINE void winograd_strip(const int m, const int stride, const bool gradient, const dn_winograd_row *row,
-                              int first, int tiles, float *stage, float *v) {
-    const int n = winograd_points_of(m, stride), wide = gradient ? m : n, step = m * stride;
+DN_INLINE void winograd_strip(const int m, const int stride, const bool gradient, const bool small_y,
+                              const bool small_x, const dn_winograd_row *row, int first, int tiles,
+                              float *stage, float *v) {
+    const int points = winograd_points_of(m, stride), my = m - small_y, mx = m - small_x;
+    const int ny = winograd_points_of(my, stride), nx = winograd_points_of(mx, stride);
+    const int high = gradient ? my : ny, wide = gradient ? mx : nx, step = mx * stride;
     const int pixels = tiles * step + wide - step;
     const size_t pitch = (size_t)pixels * LEVEL_LANES;
-    for (int i = 0; i < wide; ++i)
+    for (int i = 0; i < high; ++i)
         winograd_stage_row(row, row->y + i, row->left + first * step, pixels,
-                           row->y + i + step < row->h ? (size_t)(step * row->w) : 0,
+                           row->y + i + my * stride < row->h ? (size_t)(my * stride * row->w) : 0,
                            stage + (size_t)i * pitch);
     for (size_t at = 0; at < pitch; at += LEVEL_LANES) {
         vfloat d[WINOGRAD_MOST_POINTS], t[WINOGRAD_MOST_POINTS];
         DN_UNROLL
-        for (int i = 0; i < wide; ++i) d[i] = vload(stage + (size_t)i * pitch + at);
+        for (int i = 0; i < high; ++i) d[i] = vload(stage + (size_t)i * pitch + at);
         if (gradient)
-            winograd_spread(m, d, t);
+            winograd_spread(my, d, t);
         else
-            winograd_in(m, stride, d, t);
+            winograd_in(my, stride, d, t);
+        if (small_y) winograd_rescale(my, t);
         DN_UNROLL
-        for (int i = 0; i < n; ++i) vstore(stage + (size_t)i * pitch + at, t[i]);
+        for (int i = 0; i < ny; ++i) vstore(stage + (size_t)i * pitch + at, t[i]);
     }
     for (int tile = 0; tile < tiles; ++tile) {
         const int number = row->first + first + tile;
         float *to = v + (size_t)(number / row->panel_tiles) * row->panel_stride + row->channel_offset +
                     (size_t)(number % row->panel_tiles) * LEVEL_LANES;
         const float *from = stage + (size_t)(tile * step) * LEVEL_LANES;
-        for (int i = 0; i < n; ++i, from += pitch) {
+        for (int i = 0; i < ny; ++i, from += pitch) {
+            float *line = to + (size_t)(winograd_point(my, small_y, i) * points) * row->point_stride;
             vfloat d[WINOGRAD_MOST_POINTS], t[WINOGRAD_MOST_POINTS];
             DN_UNROLL
             for (int j = 0; j < wide; ++j) d[j] = vload(from + j * LEVEL_LANES);
             if (gradient)
-                winograd_spread(m, d, t);
+                winograd_spread(mx, d, t);
             else
-                winograd_in(m, stride, d, t);
+                winograd_in(mx, stride, d, t);
+            if (small_x) winograd_rescale(mx, t);
             DN_UNROLL
-            for (int j = 0; j < n; ++j, to += row->point_stride) vstore(to, t[j]);
+            for (int j = 0; j < nx; ++j)
+                vstore(line + (size_t)winograd_point(mx, small_x, j) * row->point_stride, t[j]);
         }
     }
 }
 
-DN_INLINE void winograd_input_of(const int m, const int stride, const bool gradient,
-                                 const dn_winograd_row *row, float *stage, float *v) {
-    const int step = m * stride, wide = gradient ? m : winograd_points_of(m, stride);
+DN_INLINE void winograd_input_of(const int m, const int stride, const bool gradient, const bool small_y,
+                                 const bool small_x, const dn_winograd_row *row, float *stage, float *v) {
+    const int mx = m - small_x, step = mx * stride, wide = gradient ? mx : winograd_points_of(mx, stride);
     const int most = (WINOGRAD_PIXELS - (wide - step)) / step;
     for (int first = 0; first < row->tiles; first += most)
-        winograd_strip(m, stride, gradient, row, first, row->tiles - first < most ? row->tiles - first : most,
-                       stage, v);
+        winograd_strip(m, stride, gradient, small_y, small_x, row, first,
+                       row->tiles - first < most ? row->tiles - first : most, stage, v);
 }
 
 /* Transforms one row of tiles into v, at panel, point, channel block and tile. */
 static void winograd_input(int m, int stride, const dn_winograd_row *row, float *stage, float *v) {
-    if (stride == 2) {
-        if (m == 4) winograd_input_of(4, 2, false, row, stage, v);
-        if (m == 2) winograd_input_of(2, 2, false, row, stage, v);
-        return;
-    }
-    if (m == 6) winograd_input_of(6, 1, false, row, stage, v);
-    if (m == 5) winograd_input_of(5, 1, false, row, stage, v);
-    if (m == 4) winograd_input_of(4, 1, false, row, stage, v);
-    if (m == 3) winograd_input_of(3, 1, false, row, stage, v);
-    if (m == 2) winograd_input_of(2, 1, false, row, stage, v);
+#define INPUT_CASE(m_, stride_, small_y_, small_x_)                                                          \
+    if (m == (m_) && stride == (stride_) && row->small_y == (small_y_) && row->small_x == (small_x_))        \
+        winograd_input_of(m_, stride_, false, small_y_, small_x_, row, stage, v);
+    WINOGRAD_CASES(INPUT_CASE)
+#undef INPUT_CASE
 }
 
 static void winograd_input_gradient(int m, const dn_winograd_row *row, float *stage, float *v) {
-    if (m == 4) winograd_input_of(4, 1, true, row, stage, v);
-    if (m == 3) winograd_input_of(3, 1, true, row, stage, v);
-    if (m == 2) winograd_input_of(2, 1, true, row, stage, v);
+    if (m == 4) winograd_input_of(4, 1, true, false, false, row, stage, v);
+    if (m == 3) winograd_input_of(3, 1, true, false, false, row, stage, v);
+    if (m == 2) winograd_input_of(2, 1, true, false, false, row, stage, v);
 }
 
 DN_INLINE void winograd_multiply_of(const int tiles, int blocks, size_t block_stride, const float *v,
-                                    const float *u, float *out, size_t out_stride, const float *next) {
+                                    const float *u, float *out, size_t out_stride, const float *next,
+                                    size_t next_apart) {
     vfloat sum[WINOGRAD_TILES][2];
     DN_UNROLL
     for (int i = 0; i < tiles; ++i) sum[i][0] = sum[i][1] = (vfloat){0};
@@ -132,6 +144,7 @@ DN_INLINE void winograd_multiply_of(const int tiles, int blocks, size_t block_st
         for (int k = 0; k < LEVEL_LANES; ++k, ++lane) {
             const vfloat u0 = vload(u), u1 = vload(u + LEVEL_LANES);
             __builtin_prefetch(next, 0, 2);
+            if (tiles <= WINOGRAD_TILES / 2 || tiles < 10) __builtin_prefetch(next + next_apart, 0, 2);
             DN_UNROLL
             for (int i = 0; i < tiles; ++i) {
                 const vfloat value = vset(lane[i * LEVEL_LANES]);
@@ -150,14 +163,14 @@ DN_INLINE void winograd_multiply_of(const int tiles, int blocks, size_t block_st
 }
 
 /* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: what to fetch meanwhile, a
- * cache line per k, which is as fast as memory can follow. */
+ * cache line per k, which is as fast as memory can follow beside many tiles, and two beside few. */
 static void winograd_multiply(int tiles, int blocks, size_t block_stride, const float *v, const float *u,
-                              float *out, size_t out_stride, const float *next) {
+                              float *out, size_t out_stride, const float *next, size_t next_apart) {
     switch (tiles) {
 #define TILES_CASE(t)                                                                                        \
     case t:                                                                                                  \
         winograd_multiply_of((t) <= WINOGRAD_TILES ? (t) : 1, blocks, block_stride, v, u, out, out_stride,   \
-                             next);                                                                          \
+                             next, next_apart);                                                              \
         break;
         TILES_CASE(1)
         TILES_CASE(2)
@@ -199,111 +212,117 @@ DN_INLINE winograd_finish winograd_finish_of(const dn_epilogue *epilogue, int ch
     return finish;
 }
 
-/* The inverse transform of one tile, finished, as [m][pitch] pixels of lanes. */
-DN_INLINE void winograd_tile_out(const int m, const int stride, const float *in, size_t point_stride,
-                                 winograd_finish finish, float *stage, size_t pitch) {
-    const int n = winograd_points_of(m, stride);
+/* The inverse transform of one tile, finished, as [my][pitch] pixels of lanes. */
+DN_INLINE void winograd_tile_of(const int m, const int stride, const bool small_y, const bool small_x,
+                                const float *in, size_t point_stride, const winograd_finish *finish,
+                                float *stage, size_t pitch) {
+    const int points = winograd_points_of(m, stride), my = m - small_y, mx = m - small_x;
+    const int ny = winograd_points_of(my, stride), nx = winograd_points_of(mx, stride);
     vfloat half[WINOGRAD_MOST_OUTPUTS][WINOGRAD_MOST_POINTS];
     DN_UNROLL
-    for (int j = 0; j < n; ++j) {
-        vfloat p[WINOGRAD_MOST_POINTS], y[WINOGRAD_MOST_OUTPUTS];
+    for (int j = 0; j < nx; ++j) {
+        const float *column = in + (size_t)winograd_point(mx, small_x, j) * point_stride;
+        vfloat t[WINOGRAD_MOST_POINTS], y[WINOGRAD_MOST_OUTPUTS];
         DN_UNROLL
-        for (int i = 0; i < n; ++i) p[i] = vload(in + (size_t)(i * n + j) * point_stride);
-        winograd_out(m, stride, p, y);
+        for (int i = 0; i < ny; ++i)
+            t[i] = vload(column + (size_t)(winograd_point(my, small_y, i) * points) * point_stride);
+        winograd_out(my, stride, t, y);
         DN_UNROLL
-        for (int i = 0; i < m; ++i) half[i][j] = y[i];
+        for (int i = 0; i < my; ++i) half[i][j] = y[i];
     }
+    const winograd_finish last = *finish;
     DN_UNROLL
-    for (int i = 0; i < m; ++i) {
+    for (int i = 0; i < my; ++i) {
         vfloat y[WINOGRAD_MOST_OUTPUTS];
-        winograd_out(m, stride, half[i], y);
+        winograd_out(mx, stride, half[i], y);
         DN_UNROLL
-        for (int j = 0; j < m; ++j) {
-            const vfloat x = y[j] + finish.bias;
+        for (int j = 0; j < mx; ++j) {
+            const vfloat x = y[j] + last.bias;
             vstore(stage + (size_t)i * pitch + j * LEVEL_LANES,
-                   vselect(x <= 0.0f, (vfloat)((vint)(x * finish.slope) & finish.keep), x));
+                   vselect(x <= 0.0f, (vfloat)((vint)(x * last.slope) & last.keep), x));
         }
     }
 }
 
-DN_INLINE void winograd_output_of(const int m, const int stride, const float *in, size_t tile_stride,
-                                  size_t point_stride, int tiles, int channels, float *y, size_t plane, int w,
-                                  int rows, int columns, bool accumulate, const dn_epilogue *epilogue) {
+static void winograd_tile(const dn_winograd_result *result, const float *in, const winograd_finish *finish,
+                          float *stage, size_t pitch) {
+#define TILE_OUT_CASE(m_, stride_, small_y_, small_x_)                                                       \
+    if (result->m == (m_) && result->stride == (stride_) && result->small_y == (small_y_) &&                 \
+        result->small_x == (small_x_))                                                                       \
+        winograd_tile_of(m_, stride_, small_y_, small_x_, in, result->point_stride, finish, stage, pitch);
+    WINOGRAD_CASES(TILE_OUT_CASE)
+#undef TILE_OUT_CASE
+}
+
+/* rows x pixels of `lanes` channels, from [row][pitch] pixels of lanes, to `at` floats from the first pixel.
+ */
+static void winograd_store(const dn_winograd_result *result, const float *residual, const float *stage,
+                           size_t pitch, int rows, int pixels, size_t at) {
+    const int channels = result->channels;
+    const size_t plane = result->plane;
+    for (int i = 0; i < rows; ++i)
+        for (int x = 0; x < pixels; x += LEVEL_LANES) {
+            const int count = pixels - x < LEVEL_LANES ? pixels - x : LEVEL_LANES;
+            const size_t offset = at + (size_t)i * (size_t)result->w + (size_t)x;
+            const float *from = stage + (size_t)i * pitch + (size_t)x * LEVEL_LANES;
+            float *to = result->y + offset;
+            const float *add = result->accumulate ? to : residual ? residual + offset : NULL;
+            vfloat square[LEVEL_LANES];
+            DN_UNROLL
+            for (int l = 0; l < LEVEL_LANES; ++l)
+                square[l] = l < count ? vload(from + l * LEVEL_LANES) : (vfloat){0};
+            vtranspose(square);
+            if (count == LEVEL_LANES && channels == LEVEL_LANES) {
+                DN_UNROLL
+                for (int l = 0; l < LEVEL_LANES; ++l) {
+                    const size_t apart = (size_t)l * plane;
+                    vstore(to + apart, add ? vload(add + apart) + square[l] : square[l]);
+                }
+                continue;
+            }
+            DN_UNROLL
+            for (int l = 0; l < LEVEL_LANES; ++l) {
+                const size_t apart = (size_t)l * plane;
+                if (l >= channels) continue;
+                if (count == LEVEL_LANES)
+                    vstore(to + apart, add ? vload(add + apart) + square[l] : square[l]);
+                else
+                    vstore_partial(to + apart,
+                                   add ? vload_partial(add + apart, count) + square[l] : square[l], count);
+            }
+        }
+}
+
+/* The inverse transform of one row of tiles, in groups that end with whole vectors. */
+static void winograd_output(const dn_winograd_result *result) {
+    const dn_epilogue *epilogue = result->epilogue;
     const float *residual = epilogue ? epilogue->residual : NULL;
-    const winograd_finish finish = winograd_finish_of(epilogue, channels);
+    const winograd_finish finish = winograd_finish_of(epilogue, result->channels);
     const bool simple = !epilogue || winograd_is_simple(epilogue->activation);
-    /* A group of tiles ends with a whole vector; m = 5 has the largest. */
-    const int most = m == 6 ? LEVEL_LANES / 2 : LEVEL_LANES;
-    float stage[5 * 5 * LEVEL_LANES * LEVEL_LANES];
-    const size_t pitch = (size_t)(m * most) * LEVEL_LANES;
-    for (int tile = 0; tile < tiles; tile += most) {
-        const int group = tiles - tile < most ? tiles - tile : most;
-        const int units = (group * m + LEVEL_LANES - 1) / LEVEL_LANES; /* vectors of a row */
+    const int my = result->m - result->small_y, mx = result->m - result->small_x;
+    const int most = mx == 6 ? LEVEL_LANES / 2 : LEVEL_LANES;
+    const size_t w = (size_t)result->w, pitch = (size_t)(mx * most) * LEVEL_LANES;
+    float stage[6 * 5 * LEVEL_LANES * LEVEL_LANES]; /* my <= 6, mx * most <= 5 lanes */
+    for (int tile = 0; tile < result->tiles; tile += most) {
+        const int group = result->tiles - tile < most ? result->tiles - tile : most, first = tile * mx;
+        const int units = (group * mx + LEVEL_LANES - 1) / LEVEL_LANES; /* vectors of a row */
         for (int t = 0; t < group; ++t) {
             /* Lines about to be written, and added, are fetched meanwhile: 16 planes are too many streams. */
-            for (int unit = t; unit < m * units; unit += group) {
-                const size_t at =
-                    (size_t)(unit / units) * (size_t)w + (size_t)(tile * m + unit % units * LEVEL_LANES);
-                for (int l = 0; l < channels; ++l) __builtin_prefetch(y + (size_t)l * plane + at, 0, 2);
-                for (int l = 0; l < channels && residual; ++l)
-                    __builtin_prefetch(residual + (size_t)l * plane + at, 0, 2);
+            for (int unit = t; unit < my * units; unit += group) {
+                const size_t at = (size_t)(unit / units) * w + (size_t)(first + unit % units * LEVEL_LANES);
+                for (int l = 0; l < result->channels; ++l)
+                    __builtin_prefetch(result->y + (size_t)l * result->plane + at, 0, 2);
+                for (int l = 0; l < result->channels && residual; ++l)
+                    __builtin_prefetch(residual + (size_t)l * result->plane + at, 0, 2);
             }
-            winograd_tile_out(m, stride, in + (size_t)(tile + t) * tile_stride, point_stride, finish,
-                              stage + (size_t)(t * m) * LEVEL_LANES, pitch);
+            winograd_tile(result, result->in + (size_t)(tile + t) * result->tile_stride, &finish,
+                          stage + (size_t)(t * mx) * LEVEL_LANES, pitch);
         }
         if (!simple) /* lanes of channels: no row has an end to treat apart */
-            for (int i = 0; i < m; ++i)
-                activate(epilogue->activation, stage + (size_t)i * pitch, (size_t)(group * m) * LEVEL_LANES);
-        const int first = tile * m;
-        const int pixels = columns - first < group * m ? columns - first : group * m;
-        for (int i = 0; i < rows; ++i)
-            for (int x = 0; x < pixels; x += LEVEL_LANES) {
-                const int count = pixels - x < LEVEL_LANES ? pixels - x : LEVEL_LANES;
-                const float *from = stage + (size_t)i * pitch + (size_t)x * LEVEL_LANES;
-                float *to = y + (size_t)i * (size_t)w + (size_t)(first + x);
-                const float *add = accumulate ? to : residual ? residual + (to - y) : NULL;
-                vfloat square[LEVEL_LANES];
-                DN_UNROLL
-                for (int l = 0; l < LEVEL_LANES; ++l)
-                    square[l] = l < count ? vload(from + l * LEVEL_LANES) : (vfloat){0};
-                vtranspose(square);
-                if (count == LEVEL_LANES && channels == LEVEL_LANES) {
-                    DN_UNROLL
-                    for (int l = 0; l < LEVEL_LANES; ++l) {
-                        const size_t at = (size_t)l * plane;
-                        vstore(to + at, add ? vload(add + at) + square[l] : square[l]);
-                    }
-                } else {
-                    DN_UNROLL
-                    for (int l = 0; l < LEVEL_LANES; ++l)
-                        if (l < channels) {
-                            const size_t at = (size_t)l * plane;
-                            if (count == LEVEL_LANES)
-                                vstore(to + at, add ? vload(add + at) + square[l] : square[l]);
-                            else
-                                vstore_partial(to + at,
-                                               add ? vload_partial(add + at, count) + square[l] : square[l],
-                                               count);
-                        }
-                }
-            }
+            for (int i = 0; i < my; ++i)
+                activate(epilogue->activation, stage + (size_t)i * pitch, (size_t)(group * mx) * LEVEL_LANES);
+        winograd_store(result, residual, stage, pitch, result->rows,
+                       result->columns - first < group * mx ? result->columns - first : group * mx,
+                       (size_t)first);
     }
-}
-
-/* The inverse transform of one row of tiles of one block of channels, cut to rows x columns pixels of y. */
-static void winograd_output(int m, int stride, const float *in, size_t tile_stride, size_t point_stride,
-                            int tiles, int channels, float *y, size_t plane, int w, int rows, int columns,
-                            bool accumulate, const dn_epilogue *epilogue) {
-#define OUTPUT_CASE(m_, stride_)                                                                             \
-    if (m == (m_) && stride == (stride_))                                                                    \
-        winograd_output_of(m_, stride_, in, tile_stride, point_stride, tiles, channels, y, plane, w, rows,   \
-                           columns, accumulate, epilogue);
-    OUTPUT_CASE(6, 1)
-    OUTPUT_CASE(5, 1)
-    OUTPUT_CASE(4, 1)
-    OUTPUT_CASE(3, 1)
-    OUTPUT_CASE(2, 1)
-    OUTPUT_CASE(2, 2)
-    OUTPUT_CASE(4, 2)
-#undef OUTPUT_CASE
 }

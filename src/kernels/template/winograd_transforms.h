@@ -1,22 +1,22 @@
-/* The one-dimensional Winograd transforms on vectors of channels, F(m, 3) with n = m + 2 points: 0, finite
- * points in pairs, then infinity (Lavin and Gray, "Fast algorithms for convolutional neural networks", 2015).
- * The row of B^T for a point p holds the coefficients of the product of (x - q) over the other points q; the
- * two points of a pair share their even and odd halves. A^T holds the powers of the points. Points are sums
- * of few powers of two; of those, the ones that round least: 3/4 and 3/2 up to m = 4, else 1/2, 1 and 2,
- * which round two (m = 5) and three times (m = 6) as much as these.
+/* The one-dimensional Winograd transforms on vectors of channels, F(m, 3) with n = m + 2 points: the first m
+ * + 1 of 0, p, -p, q, -q, r, -r, then infinity (Lavin and Gray, "Fast algorithms for convolutional neural
+ * networks", 2015). The row of B^T for a point x holds the coefficients of the product of (x - y) over the
+ * other points y; the two points of a pair share their even and odd halves. A^T holds the powers of the
+ * points. 1, 2, 1/2 round little, and each m has the points of the one before, and another.
  *
- * m: 2: 0, 1, -1        3: 0, a, -a, -b        4: 0, a, -a, b, -b
- *    5: 0, c, -c, d, -d, e                     6: 0, c, -c, d, -d, e, -e
+ * So tiles of m and of m - 1 outputs can have the same weights, and maps be cut without waste: 13 = 4 + 3 + 3
+ * + 3, where four tiles of 4 would stick out by 3. The weights' rows are divided by the product of (x - y)
+ * over all points y of F(m, 3); a small tile lacks one of them, z, and multiplies its row for x by (x - z)
+ * instead.
  *
  * Stride 2: along an axis the outer taps meet every other pixel, which is a convolution of 2 taps, F(m, 2);
  * the middle tap meets the pixels between, m products. m = 2: 25 products replace 36, and no transform
- * multiplies; m = 4, by 0, a, -a, e and infinity: 81 replace 144. The m middle points have the same weights.
+ * multiplies; m = 4, by 0, p, -p, r and infinity: 81 replace 144. The m middle points have the same weights.
  */
 
 enum { WINOGRAD_MOST_POINTS = 9, WINOGRAD_MOST_OUTPUTS = 6 }; /* per axis */
 
-static const float winograd_a = DN_WINOGRAD_A, winograd_b = DN_WINOGRAD_B;
-static const float winograd_c = DN_WINOGRAD_C, winograd_d = DN_WINOGRAD_D, winograd_e = DN_WINOGRAD_E;
+static const float winograd_p = DN_WINOGRAD_P, winograd_q = DN_WINOGRAD_Q, winograd_r = DN_WINOGRAD_R;
 
 DN_INLINE int winograd_points_of(const int m, const int stride) {
     return stride == 2 ? 2 * m + 1 : m + 2;
@@ -55,19 +55,19 @@ DN_INLINE void winograd_in_three_pairs(float p, float q, float r, const vfloat *
 }
 
 DN_INLINE void winograd_in_strided(const int m, const vfloat *d, vfloat *t) {
-    const float a = winograd_a, e = winograd_e, a2 = a * a;
+    const float p = winograd_p, r = winograd_r;
     if (m == 2) {
         t[0] = d[0] - d[2];
         t[1] = d[2];
         t[2] = d[4] - d[2];
     } else {
-        vfloat g[4]; /* times (x - e) */
+        vfloat g[4]; /* times (x - r) */
         DN_UNROLL
-        for (int i = 0; i < 4; ++i) g[i] = d[2 * i + 2] - e * d[2 * i];
-        t[0] = g[2] - a2 * g[0];
-        winograd_pair(a, g[2], g[1], t + 1);
-        t[3] = d[6] - a2 * d[2];
-        t[4] = g[3] - a2 * g[1];
+        for (int i = 0; i < 4; ++i) g[i] = d[2 * i + 2] - r * d[2 * i];
+        t[0] = g[2] - (p * p) * g[0];
+        winograd_pair(p, g[2], g[1], t + 1);
+        t[3] = d[6] - (p * p) * d[2];
+        t[4] = g[3] - (p * p) * g[1];
     }
     DN_UNROLL
     for (int i = 0; i < m; ++i) t[m + 1 + i] = d[2 * i + 1];
@@ -75,109 +75,109 @@ DN_INLINE void winograd_in_strided(const int m, const vfloat *d, vfloat *t) {
 
 /* t = B^T d */
 DN_INLINE void winograd_in(const int m, const int stride, const vfloat *d, vfloat *t) {
-    const float a = winograd_a, b = winograd_b, c = winograd_c, f = winograd_d, e = winograd_e;
+    const float p = winograd_p, q = winograd_q, r = winograd_r;
     if (stride == 2) {
         winograd_in_strided(m, d, t);
     } else if (m == 6) {
-        winograd_in_three_pairs(c, f, e, d, t);
+        winograd_in_three_pairs(p, q, r, d, t);
     } else if (m == 5) {
-        vfloat g[6]; /* times (x - e) */
+        vfloat g[6]; /* times (x - r) */
         DN_UNROLL
-        for (int i = 0; i < 6; ++i) g[i] = d[i + 1] - e * d[i];
-        winograd_in_two_pairs(c, f, g, t, t + 6);
-        t[5] = winograd_two_pairs(c, f, d[1], d[3], d[5]);
+        for (int i = 0; i < 6; ++i) g[i] = d[i + 1] - r * d[i];
+        winograd_in_two_pairs(p, q, g, t, t + 6);
+        t[5] = winograd_two_pairs(p, q, d[1], d[3], d[5]);
     } else if (m == 4) {
-        winograd_in_two_pairs(a, b, d, t, t + 5);
+        winograd_in_two_pairs(p, q, d, t, t + 5);
     } else if (m == 3) {
-        vfloat g[4]; /* times (x + b) */
+        vfloat g[4]; /* times (x - q) */
         DN_UNROLL
-        for (int i = 0; i < 4; ++i) g[i] = d[i + 1] + b * d[i];
-        t[0] = g[2] - (a * a) * g[0];
-        winograd_pair(a, g[2], g[1], t + 1);
-        t[3] = d[3] - (a * a) * d[1];
-        t[4] = g[3] - (a * a) * g[1];
-    } else { /* points 0, 1, -1 */
-        t[0] = d[2] - d[0];
-        t[1] = d[2] + d[1];
-        t[2] = d[2] - d[1];
-        t[3] = d[3] - d[1];
+        for (int i = 0; i < 4; ++i) g[i] = d[i + 1] - q * d[i];
+        t[0] = g[2] - (p * p) * g[0];
+        winograd_pair(p, g[2], g[1], t + 1);
+        t[3] = d[3] - (p * p) * d[1];
+        t[4] = g[3] - (p * p) * g[1];
+    } else {
+        t[0] = d[2] - (p * p) * d[0];
+        winograd_pair(p, d[2], d[1], t + 1);
+        t[3] = d[3] - (p * p) * d[1];
     }
 }
 
-DN_INLINE void winograd_out_strided(const int m, const vfloat *p, vfloat *y) {
-    const float a = winograd_a, e = winograd_e;
-    const vfloat sum = p[1] + p[2], difference = p[1] - p[2];
+/* The rows of a tile of m outputs for weights of m + 1: times (x - z), all but infinity's. */
+DN_INLINE void winograd_rescale(const int m, vfloat *t) {
+    const float points[7] = {0, winograd_p, -winograd_p, winograd_q, -winograd_q, winograd_r, -winograd_r};
+    DN_UNROLL
+    for (int i = 0; i <= m; ++i) t[i] *= points[i] - points[m + 1];
+}
+
+/* Where point i of a tile of m outputs is among those of its weights. */
+DN_INLINE int winograd_point(const int m, const bool small, const int i) {
+    return small && i > m ? i + 1 : i;
+}
+
+DN_INLINE void winograd_out_strided(const int m, const vfloat *t, vfloat *y) {
+    const float p = winograd_p, r = winograd_r;
+    const vfloat sum = t[1] + t[2], difference = t[1] - t[2];
     if (m == 2) {
-        y[0] = p[0] + p[1];
+        y[0] = t[0] + t[1];
         y[1] = sum;
     } else {
-        y[0] = p[0] + sum + p[3];
-        y[1] = a * difference + e * p[3];
-        y[2] = (a * a) * sum + (e * e) * p[3];
-        y[3] = (a * a * a) * difference + ((e * e * e) * p[3] + p[4]);
+        y[0] = t[0] + sum + t[3];
+        y[1] = p * difference + r * t[3];
+        y[2] = (p * p) * sum + (r * r) * t[3];
+        y[3] = (p * p * p) * difference + ((r * r * r) * t[3] + t[4]);
     }
     DN_UNROLL
-    for (int i = 0; i < m; ++i) y[i] += p[m + 1 + i];
+    for (int i = 0; i < m; ++i) y[i] += t[m + 1 + i];
 }
 
-/* y = A^T p */
-DN_INLINE void winograd_out(const int m, const int stride, const vfloat *p, vfloat *y) {
-    const float a = winograd_a, b = winograd_b, c = winograd_c, d = winograd_d, e = winograd_e;
-    const vfloat sum = p[1] + p[2], difference = p[1] - p[2];
+/* y = A^T t */
+DN_INLINE void winograd_out(const int m, const int stride, const vfloat *t, vfloat *y) {
+    const float p = winograd_p, q = winograd_q, r = winograd_r;
+    const float q2 = q * q, q3 = q2 * q, q4 = q2 * q2, r2 = r * r, r3 = r2 * r, r4 = r2 * r2;
+    const vfloat sum = t[1] + t[2], difference = p * (t[1] - t[2]);
     if (stride == 2) {
-        winograd_out_strided(m, p, y);
-    } else if (m == 6) {
-        const vfloat sum_d = p[3] + p[4], difference_d = p[3] - p[4];
-        const vfloat sum_e = p[5] + p[6], difference_e = p[5] - p[6];
-        y[0] = (p[0] + sum) + (sum_d + sum_e);
-        y[1] = c * difference + (d * difference_d + e * difference_e);
-        y[2] = (c * c) * sum + ((d * d) * sum_d + (e * e) * sum_e);
-        y[3] = (c * c * c) * difference + ((d * d * d) * difference_d + (e * e * e) * difference_e);
-        y[4] = (c * c * c * c) * sum + ((d * d * d * d) * sum_d + (e * e * e * e) * sum_e);
-        y[5] = ((c * c * c * c * c) * difference + (d * d * d * d * d) * difference_d) +
-               ((e * e * e * e * e) * difference_e + p[7]);
-    } else if (m == 5) {
-        const vfloat sum_d = p[3] + p[4], difference_d = p[3] - p[4];
-        y[0] = (p[0] + sum) + (sum_d + p[5]);
-        y[1] = c * difference + (d * difference_d + e * p[5]);
-        y[2] = (c * c) * sum + ((d * d) * sum_d + (e * e) * p[5]);
-        y[3] = (c * c * c) * difference + ((d * d * d) * difference_d + (e * e * e) * p[5]);
-        y[4] = ((c * c * c * c) * sum + (d * d * d * d) * sum_d) + ((e * e * e * e) * p[5] + p[6]);
-    } else if (m == 4) {
-        const vfloat sum_b = p[3] + p[4], difference_b = p[3] - p[4];
-        y[0] = p[0] + sum + sum_b;
-        y[1] = a * difference + b * difference_b;
-        y[2] = (a * a) * sum + (b * b) * sum_b;
-        y[3] = (a * a * a) * difference + ((b * b * b) * difference_b + p[5]);
-    } else if (m == 3) {
-        y[0] = p[0] + sum + p[3];
-        y[1] = a * difference - b * p[3];
-        y[2] = (a * a) * sum + ((b * b) * p[3] + p[4]);
-    } else {
-        y[0] = p[0] + sum;
-        y[1] = difference + p[3];
+        winograd_out_strided(m, t, y);
+        return;
     }
+    /* the others' sums of even and of odd powers, as far as there are any */
+    const vfloat sum_q = m >= 4 ? t[3] + t[4] : t[3], difference_q = m >= 4 ? t[3] - t[4] : t[3];
+    const vfloat sum_r = m == 6 ? t[5] + t[6] : m == 5 ? t[5] : sum;
+    const vfloat difference_r = m == 6 ? t[5] - t[6] : m == 5 ? t[5] : sum;
+    if (m >= 5) {
+        y[0] = (t[0] + sum) + (sum_q + sum_r);
+        y[1] = difference + (q * difference_q + r * difference_r);
+        y[2] = (p * p) * sum + (q2 * sum_q + r2 * sum_r);
+        y[3] = (p * p) * difference + (q3 * difference_q + r3 * difference_r);
+        y[4] = (p * p * p * p) * sum + (q4 * sum_q + r4 * sum_r);
+        if (m == 6) y[5] = (p * p * p * p) * difference + ((q4 * q) * difference_q + (r4 * r) * difference_r);
+    } else if (m >= 3) {
+        y[0] = (t[0] + sum) + sum_q;
+        y[1] = difference + q * difference_q;
+        y[2] = (p * p) * sum + q2 * sum_q;
+        if (m == 4) y[3] = (p * p) * difference + q3 * difference_q;
+    } else {
+        y[0] = t[0] + sum;
+        y[1] = difference;
+    }
+    y[m - 1] += t[m + 1];
 }
 
-/* t = A e, the transpose of winograd_out: n points from the m gradients of a tile's outputs. */
+/* t = A e, the transpose of winograd_out: n points from the m gradients of a tile's outputs; m = 2, 3, 4. */
 DN_INLINE void winograd_spread(const int m, const vfloat *e, vfloat *t) {
-    const float a = winograd_a, b = winograd_b;
+    const float p = winograd_p, q = winograd_q;
+    vfloat even_p = e[0], odd_p = e[1], even_q = e[0], odd_q = e[1];
+    if (m >= 3) {
+        even_p += (p * p) * e[2];
+        even_q += (q * q) * e[2];
+    }
     if (m == 4) {
-        const vfloat even_a = e[0] + (a * a) * e[2], odd_a = a * e[1] + (a * a * a) * e[3];
-        const vfloat even_b = e[0] + (b * b) * e[2], odd_b = b * e[1] + (b * b * b) * e[3];
-        t[1] = even_a + odd_a;
-        t[2] = even_a - odd_a;
-        t[3] = even_b + odd_b;
-        t[4] = even_b - odd_b;
-    } else if (m == 3) {
-        const vfloat even = e[0] + (a * a) * e[2], odd = a * e[1];
-        t[1] = even + odd;
-        t[2] = even - odd;
-        t[3] = (e[0] + (b * b) * e[2]) - b * e[1];
-    } else {
-        t[1] = e[0] + e[1];
-        t[2] = e[0] - e[1];
+        odd_p += (p * p) * e[3];
+        odd_q += (q * q) * e[3];
     }
     t[0] = e[0];
+    winograd_pair(p, even_p, odd_p, t + 1);
+    if (m >= 3) t[3] = even_q + q * odd_q;
+    if (m == 4) t[4] = even_q - q * odd_q;
     t[m + 1] = e[m - 1];
 }
