@@ -304,7 +304,7 @@ def test_memory_does_not_grow_with_the_list(tmp_path: Path) -> None:
         return int(done.stdout)  # KiB
 
     small = peak(600)
-    assert peak(30_000) - small < 2000  # as Python objects they would take 10 MiB
+    assert peak(30_000) - small < 5000  # the check before takes 3 MiB; as objects, lines would take 10
 
 
 def test_a_coco_file_that_is_wrong_in_places_trains_with_the_rest(drawn: Path) -> None:
