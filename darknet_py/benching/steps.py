@@ -83,11 +83,20 @@ def _operations(net: Network, step: Step) -> float:
     winograd = re.fullmatch(r"winograd(\d+)(/2)?", step.algorithm)
     if step.conv is None or winograd is None:
         return step.flops
-    m = int(winograd[1])
-    points = 2 * m + 1 if winograd[2] else m + 2
+    m, strided = int(winograd[1]), winograd[2] is not None
     _, height, width = net.layers[step.conv].out_shape
-    tiles = -(-height // m) * -(-width // m)
-    return net.layers[step.conv].flops * points**2 * tiles / (9 * height * width)
+    points = _points(height, m, strided) * _points(width, m, strided)
+    return net.layers[step.conv].flops * points / (9 * height * width)
+
+
+def _points(size: int, m: int, strided: bool) -> int:
+    """Points of the tiles along an axis: m + 2 for m outputs, at stride 2 2 m + 1. At stride 1, tiles that
+    would stick out are of m - 1 instead (`cut_axis` in conv_winograd_weights.c)."""
+    tiles = -(-size // m)
+    if strided:
+        return tiles * (2 * m + 1)
+    small = 0 if m == 2 else min(tiles, tiles * m - size)
+    return tiles * (m + 2) - small
 
 
 def _size(net: Network, step: Step) -> str:
