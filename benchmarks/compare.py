@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from darknet_py import benching
+from darknet_py import __version__, benching
 from darknet_py.benching.bench import bench, header, write_json
 from darknet_py.benching.load import load_text, measure_load
 from darknet_py.benching.start import measure_start, quiet_heads, start_text
@@ -149,15 +149,17 @@ def measure_serving(options: argparse.Namespace) -> tuple[list[str], dict[str, A
 
 
 def write_page(page: Path, document: dict[str, Any], texts: list[str]) -> None:
-    """Puts the rows, and how they were made, between the marks of a page."""
+    """Puts the rows, and how they were made, between the marks of a page: without our version, which stands
+    in dn.h alone, and without paths of this machine."""
     text = page.read_text("utf-8")
     before, begin, rest = text.partition("<!-- figures of benchmarks/compare.py -->\n")
     _, end, after = rest.partition("<!-- end of the figures -->\n")
     if not begin or not end:
         sys.exit(f"{page}: the marks around the figures are missing")
-    lines = [f"{document['date']}, {document['machine']}; `{document['command']}`", ""]
+    command = re.sub(r"(?<= )(\S*/)", "", document["command"])
+    lines = [f"{document['date']}, {document['machine']}; `{command}`", ""]
     if document["networks"]:
-        lines += [summary(document["networks"]), ""]
+        lines += [summary(document["networks"]).replace(f"darknet_py {__version__}", "darknet_py"), ""]
     if texts:
         lines += ["```", *texts, "```", ""]
     page.write_text(before + begin + "\n".join(lines) + end + after, "utf-8")
