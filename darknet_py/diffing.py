@@ -392,14 +392,17 @@ def _trace_onnx(path: str, source: Any, seed: int) -> Trace:
         raise DataNotFoundError(f"{path}: no such file")
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        given = session.get_inputs()[0]
+        given, *states = session.get_inputs()
         shape = tuple(n if isinstance(n, int) and n > 0 else 1 for n in given.shape)
         if source is None:
             source = np.random.default_rng(seed).random(shape, np.float32)
         elif isinstance(source, (str, os.PathLike)) and Path(source).suffix.lower() != ".npy":
             raise ArgumentError(f"{path}: two ONNX files can't be fed with a picture: give an .npy")
         x = _array(source)
-        results = session.run(None, {given.name: x.reshape(len(x), *shape[1:]) if x.ndim == 1 else x})
+        zeros = {one.name: np.zeros((len(x), *one.shape[1:]), np.float32) for one in states}
+        results = session.run(
+            None, {given.name: x.reshape(len(x), *shape[1:]) if x.ndim == 1 else x, **zeros}
+        )
         names = [output.name for output in session.get_outputs()]
     except DarknetError:
         raise
@@ -407,6 +410,8 @@ def _trace_onnx(path: str, source: Any, seed: int) -> Trace:
         raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
     found = Trace(input=x)
     for name, values in zip(names, results, strict=True):
+        if name.removesuffix("_next") in zeros:
+            continue  # a state after the first step
         array = np.ascontiguousarray(values, np.float32)
         index = _layer_of(name)
         if index is None:

@@ -298,3 +298,11 @@ def test_the_comparison_of_the_documentation_lists_its_networks() -> None:
     run = subprocess.run([sys.executable, script, "--list"], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0, run.stderr
     assert "yolov3-608" in run.stdout and "openvino" in run.stdout
+
+
+@pytest.mark.skipif(not find_spec("onnx"), reason="onnx is not installed")
+def test_engines_that_would_need_a_state_are_not_compared(tmp_path: Path) -> None:
+    cfg = tmp_path / "rnn.cfg"
+    cfg.write_text("[net]\ninputs=4\n[rnn]\noutput=4\n")
+    files = running.prepare(running.Model("rnn", cfg), ["onnxruntime"], tmp_path)
+    assert "state" in files.missing["onnxruntime"] or "not installed" in files.missing["onnxruntime"]

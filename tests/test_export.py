@@ -19,7 +19,8 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from darknet_py.export import export_onnx, verify
-from darknet_py.export.layers import LAYERS, RECURRENT
+from darknet_py.export.layers import LAYERS
+from darknet_py.export.recurrent import RECURRENT
 
 NET = "[net]\nwidth=11\nheight=9\nchannels=4\n"
 CONV = "[convolutional]\nfilters=6\nsize=3\npad=1\nactivation=leaky\n"
@@ -98,16 +99,46 @@ def test_every_layer_type_is_exported_or_refused() -> None:
     assert set(registry_types()) - set(LAYERS) - set(RECURRENT) == {"history"} & set(registry_types())
 
 
-@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
-def test_recurrent_layers_are_refused_by_name(kind: str, tmp_path: Path) -> None:
-    with (
-        dn.Network.from_string(f"[net]\ninputs=4\n[connected]\noutput=3\n[{kind}]\noutput=3\n") as net,
-        pytest.raises(
-            dn.UnsupportedError, match=rf"layer 1 \[{kind}\] can't be exported: it carries a state"
-        ),
-    ):
-        export_onnx(net, tmp_path / "x.onnx")
-    assert not list(tmp_path.iterdir())
+STREAMS = "[net]\ninputs=7\nbatch=1\n"
+MAPS = "[net]\nwidth=6\nheight=5\nchannels=3\nbatch=1\n"
+CELLS = {
+    "rnn": f"{STREAMS}[connected]\noutput=5\n[rnn]\noutput=4\nbatch_normalize=1\n[softmax]\n",
+    "rnn shortcut": f"{STREAMS}[rnn]\noutput=4\nactivation=tanh\nshortcut=1\n"
+    "[rnn]\noutput=3\nactivation=leaky\n",
+    "gru": f"{STREAMS}[gru]\noutput=4\nbatch_normalize=1\n[connected]\noutput=3\nactivation=linear\n",
+    "gru tanh": f"{STREAMS}[gru]\noutput=4\ntanh=1\n",
+    "lstm": f"{STREAMS}[lstm]\noutput=4\nbatch_normalize=1\n[connected]\noutput=3\nactivation=linear\n",
+    "crnn": f"{MAPS}[crnn]\noutput_filters=4\nhidden_filters=5\n"
+    "activation=leaky\nbatch_normalize=1\nshortcut=1\n",
+    "crnn xnor": f"{MAPS}[crnn]\noutput=4\nhidden=5\nactivation=leaky\nbatch_normalize=1\nxnor=1\n",
+    "conv_lstm": f"{MAPS}[conv_lstm]\noutput=4\npeephole=1\n"
+    "batch_normalize=1\nstate_constrain=.3\nactivation=leaky\n",
+    "conv_lstm dilated": f"{MAPS}[conv_lstm]\noutput=4\ndilation=2\nlstm_activation=relu\nsize=3\n",
+}
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("name", CELLS)
+def test_recurrent_layers_take_their_state_and_give_it(name: str, steps: int, tmp_path: Path) -> None:
+    import onnxruntime
+
+    cfg = CELLS[name].replace("batch=1", f"batch=1\ntime_steps={steps}")
+    with dn.Network.from_string(cfg, dialect="alexeyab") as net:
+        give_parameters(net, 1)
+        check(net, tmp_path / "x.onnx", batch=None)
+        file = onnxruntime.InferenceSession(str(tmp_path / "x.onnx"))
+        assert {one.name for one in file.get_inputs()} > {"input"}
+        # The state matters: without it the second step is another one.
+        x = np.random.default_rng(0).random((2 * steps, *net.input_shape[1:]), np.float32)
+        zero = {
+            one.name: np.zeros((1, *one.shape[1:]), np.float32)
+            for one in file.get_inputs()
+            if one.name != "input"
+        }
+        alone = file.run(None, {"input": x[-1:], **zero})[0]
+        with net.session() as session:
+            after = [session.predict(part)[0] for part in (x[:steps], x[steps:])][1]
+        assert np.abs(after[-1:] - alone).max() > 1e-3
 
 
 def test_what_can_not_be_written_leaves_nothing(tmp_path: Path) -> None:
@@ -182,3 +213,42 @@ def test_real_networks_are_exported(name: str, tmp_path: Path) -> None:
         if net.layers[-1].head:
             check(net, tmp_path / "x.onnx", limit=1e-3, decode=True)
         assert np.isfinite(net.predict(np.zeros((1, *net.input_shape[1:]), np.float32))[0]).all()
+
+
+def test_the_page_on_exports_tells_how_to_find_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(__file__).resolve().parent.parent
+    page = (root / "docs" / "export.md").read_text("utf-8")
+    program = page.split("```python\n")[1].split("```")[0]
+    assert "boxes, scores = " in program
+    for folder in ("cfg", "weights", "data"):
+        (tmp_path / folder).symlink_to(root / folder)
+    monkeypatch.chdir(tmp_path)
+    with dn.Network("cfg/synth.cfg", "weights/synth.weights") as net:
+        export_onnx(net, "synth.onnx", decode=True)
+        detections = net.detect("data/scene.png", thresh=0.5)
+    found: dict[str, Any] = {}
+    exec(program, found)
+    # Without suppression there are at least as many.
+    assert len(found["boxes"][0][found["best"]]) >= len(detections) > 3
+    centres = found["boxes"][0][found["best"]][:, :2]
+    for one in detections:
+        left, top, right, bottom = one.xyxy
+        centre = np.array([(left + right) / 2, (top + bottom) / 2]) / found["picture"].shape[1]
+        assert np.abs(centres - centre).max(1).min() < 0.01
+
+
+def test_an_exported_recurrent_network_can_be_compared_with_diff(tmp_path: Path) -> None:
+    cfg, weights = tmp_path / "x.cfg", tmp_path / "x.weights"
+    cfg.write_text(CELLS["gru"])
+    with dn.Network(cfg) as net:
+        give_parameters(net, 1)
+        net.save_weights(weights)
+        export_onnx(net, tmp_path / "x.onnx")
+    done = subprocess.run(
+        [sys.executable, "-m", "darknet_py", "diff", f"{cfg},{weights}", str(tmp_path / "x.onnx")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError, DarknetError
+from ..errors import ArgumentError, DarknetError, UnsupportedError
 from ..network import Network
 from .calibration import write_weights
 from .machine import Limits, excluded
@@ -115,7 +115,10 @@ def _export(
     net: Network, job: dict[str, Any], folder: Path, engines: Sequence[str], missing: dict[str, str]
 ) -> None:
     from ..export import export_onnx
+    from ..export.recurrent import RECURRENT
 
+    if any(layer.type in RECURRENT for layer in net.layers):
+        raise UnsupportedError("networks with a state are not compared: an engine would have to be given it")
     job["onnx"] = str(folder / "model.onnx")
     export_onnx(net, job["onnx"])
     if "torch" in engines:

@@ -102,7 +102,11 @@ ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
 }
 
 
+def named(name: str) -> Callable[[Graph, str], str]:
+    """An activation; an unknown one is relu, as in the core."""
+    return ACTIVATIONS.get(name, ACTIVATIONS["relu"])
+
+
 def activate(graph: Graph, layer: Layer, x: str, default: str) -> str:
-    """x through the layer's activation; an unknown one is relu, as in the core."""
-    name = text(layer, "activation", default)
-    return ACTIVATIONS.get(name, ACTIVATIONS["relu"])(graph, x)
+    """x through the layer's activation."""
+    return named(text(layer, "activation", default))(graph, x)

@@ -74,11 +74,21 @@ class Graph:
         return total
 
 
+def state_name(layer: Layer, part: str) -> str:
+    """The input of the graph that holds a layer's state."""
+    return f"state_{layer.index:03d}{part}"
+
+
 class Exporter:
-    """What the translation of one layer needs: the network, the graph, the layers before it."""
+    """What the translation of one layer needs: the network, the graph, the layers before it.
+
+    states: of recurrent layers, inputs of the graph; carried: their values after the step.
+    """
 
     def __init__(self, net: Network, source: str) -> None:
         self.net, self.graph = net, Graph()
+        self.states: dict[str, tuple[int, ...]] = {}
+        self.carried: dict[str, str] = {}
         self._source = source
         self._values: list[str] = []
 
@@ -97,6 +107,16 @@ class Exporter:
     def shape(self, index: int) -> tuple[int, ...]:
         """(c, h, w) or (n,) of the same, without the batch."""
         return self.net.input_shape[1:] if index < 0 else self.net.layers[index].out_shape
+
+    def state(self, layer: Layer, part: str, shape: tuple[int, ...]) -> str:
+        """A state of a layer before this step, by its part's name; shape: without the batch."""
+        name = state_name(layer, part)
+        self.states[name] = shape
+        return name
+
+    def carry(self, layer: Layer, part: str, value: str) -> None:
+        """The same after this step."""
+        self.carried[state_name(layer, part)] = value
 
     def vector(self, index: int) -> str:
         """The same, flat: (batch, n)."""

@@ -28,12 +28,8 @@ def _slopes(x: Exporter, params: dict[str, Floats]) -> npt.NDArray[np.float64]:
     )
 
 
-def _folded(x: Exporter, layer: Layer, filters_axis: int) -> tuple[Floats, Floats]:
-    """Weights and biases with batch normalisation folded in (compat.md 10.7), binary if the layer says so."""
-    owner = layer
-    while owner.option("share_index") is not None:  # parameters of another layer
-        owner = x.net.layers[references(owner, "share_index")[0]]
-    p = owner.params
+def folded(x: Exporter, layer: Layer, p: dict[str, Floats], filters_axis: int) -> tuple[Floats, Floats]:
+    """Weights and biases of p, batch normalisation folded in (compat.md 10.7), binary if the layer is."""
     weights, biases = p["weights"].astype(np.float64), p["biases"].astype(np.float64)
     if whole(layer, "binary", 0) or whole(layer, "xnor", 0):
         mean = np.abs(weights).reshape(len(weights), -1).mean(1).reshape(-1, *[1] * (weights.ndim - 1))
@@ -43,6 +39,20 @@ def _folded(x: Exporter, layer: Layer, filters_axis: int) -> tuple[Floats, Float
         biases = biases - p["rolling_mean"] * factor
         weights = weights * factor.reshape([-1 if k == filters_axis else 1 for k in range(weights.ndim)])
     return weights.astype(np.float32), biases.astype(np.float32)
+
+
+def _folded(x: Exporter, layer: Layer, filters_axis: int) -> tuple[Floats, Floats]:
+    """Those of a layer with one set of them."""
+    owner = layer
+    while owner.option("share_index") is not None:  # parameters of another layer
+        owner = x.net.layers[references(owner, "share_index")[0]]
+    return folded(x, layer, owner.params, filters_axis)
+
+
+def binarised(x: Exporter, value: str) -> str:
+    """1 where it is positive, else -1."""
+    g = x.graph
+    return str(g.add("Where", g.add("Greater", value, g.constant(0.0)), g.constant(1.0), g.constant(-1.0)))
 
 
 def _blur(x: Exporter, value: str, kind: int, channels: int, strides: list[int]) -> str:
@@ -79,8 +89,7 @@ def convolutional(x: Exporter, layer: Layer) -> str:
         pads_behind.append(max(0, (out - 1) * step + reach - extent - front))
     source = x.value(layer.index - 1)
     if whole(layer, "xnor", 0):
-        positive = g.add("Greater", source, g.constant(0.0))
-        source = g.add("Where", positive, g.constant(1.0), g.constant(-1.0))
+        source = binarised(x, source)
     y = g.add(
         "Conv",
         source,
@@ -453,15 +462,3 @@ LAYERS: dict[str, Callable[[Exporter, Layer], str]] = {
     "upsample": upsample,
     **HEADS,
 }
-
-#: Types that carry a state from call to call.
-RECURRENT = ("rnn", "gru", "lstm", "crnn", "conv_lstm")
-
-
-def translate(x: Exporter, layer: Layer) -> str:
-    """The output of one layer. Raises UnsupportedError."""
-    if layer.type in RECURRENT:
-        raise refuse(layer, "it carries a state from call to call, which an ONNX graph does not")
-    if layer.type not in LAYERS:
-        raise refuse(layer, "ONNX has no words for it")
-    return LAYERS[layer.type](x, layer)
