@@ -11,6 +11,7 @@ from random import Random
 import numpy as np
 import pytest
 from conftest import CLASSIFIER_CFG, TINY_CFG
+from data_sets import CFG as TWO_HEADS
 
 pytest.importorskip("darknet_py._native", reason="the core is not built")
 
@@ -23,44 +24,6 @@ ROOT = Path(__file__).resolve().parent.parent
 REAL = Path(os.environ.get("DARKNET_SHARED", ROOT.parent / "shared")) / "real"
 
 TINY = TINY_CFG.replace("batch=2", "batch=4")
-
-TWO_HEADS = """[net]
-width=96
-height=96
-channels=3
-batch=4
-max_batches=100
-policy=steps
-steps=80,90
-scales=.1,.1
-[convolutional]
-filters=8
-size=3
-stride=8
-pad=1
-batch_normalize=1
-activation=leaky
-[convolutional]
-filters=14
-activation=linear
-[yolo]
-mask=2,3
-anchors=4,5, 10,12, 30,32, 60,61
-num=4
-classes=2
-[route]
-layers=-3
-[upsample]
-stride=2
-[convolutional]
-filters=14
-activation=linear
-[yolo]
-mask=0,1
-anchors=4,5, 10,12, 30,32, 60,61
-num=4
-classes=2
-"""
 
 V1 = """[net]
 width=24

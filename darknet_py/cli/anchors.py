@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from .arguments import Parser, natural, positive
+from .arguments import Parser, add_list, listed_images, natural, positive
 
 DEFAULT_CLUSTERS, DEFAULT_SIDE = 9, 416
 
@@ -39,7 +39,7 @@ def configure_calc(parser: Parser) -> None:
     parser.flag("sweep", help="print the average IoU of 1 to 15 anchors, too")
     parser.option("from", dest="source", metavar="CFG", help="a .cfg to take sizes and heads from")
     parser.option("write", metavar="CFG", help="write the .cfg of -from with these anchors")
-    parser.option("list", metavar="FILE", help="image list, instead of the .data file's train")
+    add_list(parser, "train")
     parser.flag("json", help="print one JSON document and nothing else")
 
 
@@ -47,12 +47,11 @@ def run_calc(options: argparse.Namespace) -> int:
     """Writes anchors.txt, counters_per_class.txt and the new .cfg, and prints what they say."""
     from ..anchor_cfg import write_anchor_cfg
     from ..anchors import box_sizes, fit_anchors, sweep_clusters, write_anchors
-    from ..data import read_list
     from ..sources import open_data
 
     clusters, width, height = _frame(options)
     info = open_data(options.data)
-    images = read_list(options.list) if options.list else info.images("train")
+    images = listed_images(options, info, "train")
     if not options.quiet:
         print(f"num_of_clusters = {clusters}, width = {width}, height = {height}", file=sys.stderr)
     sizes, counts = box_sizes(images, info.classes)

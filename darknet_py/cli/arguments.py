@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from ..data import DataFile
     from ..network import Network
 
 
@@ -137,6 +138,11 @@ def fit_of(options: argparse.Namespace) -> str | None:
     return "letterbox" if options.letter_box else options.preprocess
 
 
+def add_overlap(parser: Parser, what: str = "overlap that counts") -> None:
+    """From which overlap on a box is right."""
+    parser.option("iou_thresh", type=part, default=0.5, metavar="IOU", help=f"{what} (default .5)")
+
+
 def add_tree(parser: Parser) -> None:
     """How far to descend a word tree."""
     parser.option("hier", type=part, default=0.5, metavar="P", help="threshold of class trees (default .5)")
@@ -154,6 +160,18 @@ def add_images(parser: Parser) -> None:
         "images", metavar="IMAGE", nargs="*", help="pictures, folders or patterns; none: asks for paths"
     )
     parser.option("list", metavar="FILE", help="a text file with one picture per line")
+
+
+def add_list(parser: Parser, key: str = "valid") -> None:
+    """The list that a command goes through: listed_images gives it."""
+    parser.option("list", metavar="FILE", help=f"image list, instead of the .data file's {key}")
+
+
+def listed_images(options: argparse.Namespace, info: DataFile, key: str = "valid") -> Sequence[str]:
+    """The pictures of -list, else of a key of the .data file."""
+    from ..data import read_list
+
+    return read_list(options.list) if options.list else info.images(key)
 
 
 def image_paths(options: argparse.Namespace) -> Iterator[str]:

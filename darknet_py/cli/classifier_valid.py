@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..json_text import json_text
-from .arguments import Parser, add_network, load_network, positive
+from .arguments import Parser, add_list, add_network, listed_images, load_network, positive
 from .classifier import configure_fit, configure_prediction, open_classifier
 
 if TYPE_CHECKING:
@@ -26,11 +26,7 @@ def configure_valid(parser: Parser) -> None:
     """DATA CFG WEIGHTS"""
     add_network(parser, data=True)
     configure_prediction(parser)
-    _configure_list(parser, "valid")
-
-
-def _configure_list(parser: Parser, key: str) -> None:
-    parser.option("list", metavar="FILE", help=f"image list, instead of the .data file's {key}")
+    add_list(parser)
 
 
 def _configure_views(parser: Parser) -> None:
@@ -39,7 +35,7 @@ def _configure_views(parser: Parser) -> None:
         "t", "top", type=positive, metavar="N", help="how many classes (default `top` of DATA, else 1)"
     )
     parser.flag("json", help="print one JSON document and nothing else")
-    _configure_list(parser, "valid")
+    add_list(parser)
 
 
 configure_valid10 = configure_validmulti = configure_validfull = configure_validcrop = _configure_views
@@ -53,7 +49,7 @@ class _Run:
 
         self.options = options
         self.info = open_data(options.data)
-        self.images = _images(options, self.info, "valid")
+        self.images = listed_images(options, self.info)
         self.top = options.t or self.info.top
 
     def arguments(self) -> dict[str, Any]:
@@ -87,12 +83,6 @@ class _Run:
             labels, arguments = self.info.labels, self.arguments()
             result = evaluate_resized(net, resized, self.images, labels, views(net), **arguments)
         return self.end(result)
-
-
-def _images(options: argparse.Namespace, info: DataFile, key: str) -> Sequence[str]:
-    from ..data import read_list
-
-    return read_list(options.list) if options.list else info.images(key)
 
 
 def run_valid(options: argparse.Namespace) -> int:
@@ -165,7 +155,7 @@ def configure_test(parser: Parser) -> None:
     """DATA CFG WEIGHTS"""
     add_network(parser, data=True)
     configure_fit(parser)
-    _configure_list(parser, "test")
+    add_list(parser, "test")
 
 
 configure_label = configure_test
@@ -195,7 +185,7 @@ def _scores(
     from ..sweep import score_each
 
     info = open_data(options.data)
-    paths = _images(options, info, "test")
+    paths = listed_images(options, info, "test")
     with open_classifier(options, info, options.quiet) as net:
         for index, scores in score_each(net, paths, options.preprocess, quiet=options.quiet):
             if isinstance(scores, ImageError):

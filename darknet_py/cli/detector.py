@@ -7,7 +7,20 @@ import argparse
 from typing import Any
 
 from ..json_text import json_text
-from .arguments import Parser, add_fit, add_network, add_tree, fit_of, load_network, natural, part, positive
+from .arguments import (
+    Parser,
+    add_fit,
+    add_list,
+    add_network,
+    add_overlap,
+    add_tree,
+    fit_of,
+    listed_images,
+    load_network,
+    natural,
+    part,
+    positive,
+)
 from .detect import configure_output, detect
 from .measures import Measures, add_measures, difficult_list
 
@@ -126,13 +139,7 @@ def training_arguments(options: argparse.Namespace) -> dict[str, Any]:
 def configure_train(parser: Parser) -> None:
     """DATA CFG [WEIGHTS]"""
     configure_training(parser, "mAP")
-    parser.option(
-        "iou_thresh",
-        type=part,
-        default=0.5,
-        metavar="IOU",
-        help="overlap that counts for the mAP (default .5)",
-    )
+    add_overlap(parser, "overlap that counts for the mAP")
 
 
 def run_train(options: argparse.Namespace, save_early: int | None = None) -> int:
@@ -160,9 +167,7 @@ def configure_map(parser: Parser) -> None:
         metavar="P",
         help="confidence for precision and recall (default .25)",
     )
-    parser.option(
-        "iou_thresh", type=part, default=0.5, metavar="IOU", help="overlap that counts (default .5)"
-    )
+    add_overlap(parser)
     parser.option(
         "points",
         type=int,
@@ -173,18 +178,18 @@ def configure_map(parser: Parser) -> None:
     add_fit(parser)
     add_tree(parser)
     add_measures(parser)
-    parser.option("list", metavar="FILE", help="image list, instead of the .data file's valid")
+    add_list(parser)
     parser.flag("json", help="print one JSON document and nothing else")
 
 
 def run_map(options: argparse.Namespace) -> int:
     """Prints the lines of `detector map`; unreadable images are left out and make the status 1."""
-    from ..data import labels_of, read_list
+    from ..data import labels_of
     from ..evaluation import class_map_of, evaluate_detector, label_classes
     from ..sources import open_data
 
     info = open_data(options.data)
-    images = read_list(options.list) if options.list else info.images("valid")
+    images = listed_images(options, info)
     hard = difficult_list(options, info, len(images))
     measures = Measures(options)
     with load_network(options, info.names or None) as net:

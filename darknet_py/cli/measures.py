@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..json_text import json_text
-from .arguments import Parser, part
+from .arguments import Parser, add_list, add_overlap, listed_images, part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,23 +124,20 @@ def configure_score(parser: Parser) -> None:
         "results", metavar="RESULTS", help="folder of VOC files, or COCO file, as detector valid writes them"
     )
     parser.option("thresh", type=part, default=0.25, metavar="P", help="for confusions (default .25)")
-    parser.option(
-        "iou_thresh", type=part, default=0.5, metavar="IOU", help="overlap that counts (default .5)"
-    )
+    add_overlap(parser)
     parser.flag("zero_based", help="VOC files count pixels from 0, as yolo valid writes them")
     add_tables(parser)
-    parser.option("list", metavar="FILE", help="image list, instead of the .data file's valid")
+    add_list(parser)
     parser.flag("json", help="print one JSON document and nothing else")
 
 
 def run_score(options: argparse.Namespace) -> int:
     """Prints the figures of result files, whoever wrote them."""
-    from ..data import read_list
     from ..metrics.files import image_boxes
     from ..sources import open_data
 
     info = open_data(options.data)
-    images = read_list(options.list) if options.list else info.images("valid")
+    images = listed_images(options, info)
     hard = difficult_list(options, info, len(images))
     measures = Measures(options, wanted=True)
     names = class_names(info.names, info.classes)

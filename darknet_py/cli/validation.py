@@ -8,7 +8,17 @@ import sys
 from typing import Any
 
 from ..json_text import json_text
-from .arguments import Parser, add_fit, add_network, fit_of, load_network, part
+from .arguments import (
+    Parser,
+    add_fit,
+    add_list,
+    add_network,
+    add_overlap,
+    fit_of,
+    listed_images,
+    load_network,
+    part,
+)
 from .measures import Measures, add_measures, difficult_list
 
 
@@ -26,19 +36,18 @@ def configure_validation(
     )
     add_fit(parser, fit)
     add_measures(parser)
-    parser.option("list", metavar="FILE", help="image list, instead of the .data file's valid")
+    add_list(parser)
     parser.flag("json", help="print one JSON document and nothing else")
 
 
 def validate(options: argparse.Namespace, **settings: Any) -> int:
     """Prints the paths of the files written; settings: for validate_detector, instead of the .data file's."""
-    from ..data import read_list
     from ..evaluation import head_classes
     from ..sources import open_data
     from ..validation import validate_detector, validation_settings
 
     info = open_data(options.data)
-    images = read_list(options.list) if options.list else info.images("valid")
+    images = listed_images(options, info)
 
     def count(index: int) -> None:
         if index % 4 == 0 and not options.quiet:
@@ -107,25 +116,22 @@ def configure_recall(parser: Parser) -> None:
     """DATA CFG WEIGHTS"""
     add_network(parser, data=True)
     parser.option("thresh", type=part, default=0.001, metavar="P", help="least objectness (default .001)")
-    parser.option(
-        "iou_thresh", type=part, default=0.5, metavar="IOU", help="overlap that counts (default .5)"
-    )
+    add_overlap(parser)
     parser.option(
         "nms", type=part, default=0.4, metavar="IOU", help="overlap that suppresses (default .4; 0: none)"
     )
     add_fit(parser, "stretch")
-    parser.option("list", metavar="FILE", help="image list, instead of the .data file's valid")
+    add_list(parser)
     parser.flag("json", help="print one JSON document and nothing else")
 
 
 def run_recall(options: argparse.Namespace) -> int:
     """A line per image on standard error, the figures of all on standard output."""
-    from ..data import read_list
     from ..evaluation import Recall, evaluate_recall
     from ..sources import open_data
 
     info = open_data(options.data)
-    images = read_list(options.list) if options.list else info.images("valid")
+    images = listed_images(options, info)
 
     def report(index: int, so_far: Recall) -> None:
         if not options.quiet:

@@ -216,9 +216,7 @@ static dn_status run_op(dn_session *session, const dn_plan_op *op, const float *
         return layer->type->forward(layer, &session->run);
     case DN_PLAN_COPY:
         network->ops->copy(session->device, value_of(session, image, op->layer) + op->offset,
-                           op->input < 0 ? input + (size_t)image * network->net.inputs
-                                         : value_of(session, image, op->input),
-                           network->layers[op->input].outputs);
+                           value_of(session, image, op->input), network->layers[op->input].outputs);
         break;
     case DN_PLAN_CLEAR:
         network->ops->fill(session->device, value_of(session, image, op->layer), 0, layer->outputs);
