@@ -132,6 +132,9 @@ def test_winograd_at_stride_2_does_25_multiply_adds_for_36() -> None:
         strided = Step(0, 0, "winograd2/2", flops, 0, 0, 0, 0)
         # Of 15 x 16 outputs 8 x 8 tiles of 2 x 2, by 5 x 5 products each.
         assert steps._operations(net, strided) == flops * 25 * 64 / (9 * 15 * 16)
+        # 3 tiles of 4 and one of 3; 4 of 4.
+        strided = strided._replace(algorithm="winograd4/2")
+        assert steps._operations(net, strided) == flops * 34 * 36 / (9 * 15 * 16)
 
 
 def test_the_larger_limit_binds() -> None:

@@ -90,13 +90,11 @@ def _operations(net: Network, step: Step) -> float:
 
 
 def _points(size: int, m: int, strided: bool) -> int:
-    """Points of the tiles along an axis: m + 2 for m outputs, at stride 2 2 m + 1. At stride 1, tiles that
-    would stick out are of m - 1 instead (`cut_axis` in conv_winograd_weights.c)."""
+    """Points of the tiles along an axis: m + 2 for m outputs, at stride 2 2 m + 1. Tiles that would stick
+    out are of m - 1 instead, unless m is 2 (`cut_axis` in conv_winograd_weights.c)."""
     tiles = -(-size // m)
-    if strided:
-        return tiles * (2 * m + 1)
     small = 0 if m == 2 else min(tiles, tiles * m - size)
-    return tiles * (m + 2) - small
+    return tiles * (2 * m + 1) - 2 * small if strided else tiles * (m + 2) - small
 
 
 def _size(net: Network, step: Step) -> str:

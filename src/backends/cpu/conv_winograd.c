@@ -86,8 +86,9 @@ static size_t point_stride(const dn_winograd *winograd, dn_tile_block block) {
 }
 
 /* Tiles of a block are numbered by kind, so that those that have a point are consecutive: only large tiles
- * have the last finite one. Four kinds, by the sizes of rows and of columns: small rows of large columns,
- * large of large, large of small, small of small. Where all tiles are alike, that is raster order. */
+ * have the last finite one and, at stride 2, the last middle one. Four kinds, by the sizes of rows and of
+ * columns: small rows of large columns, large of large, large of small, small of small. Where all tiles are
+ * alike, that is raster order. */
 typedef struct tile_kinds {
     int row, column; /* first */
     int big_rows, small_rows, big_columns, small_columns;
@@ -127,12 +128,18 @@ static int tile_number(const dn_winograd *winograd, const tile_kinds *kinds, dn_
            kinds->big_columns;
 }
 
+static bool small_tiles_lack(const dn_winograd *winograd, int axis_point) {
+    if (!is_mixed(winograd)) return false;
+    if (winograd->stride == 1) return axis_point == winograd->m;
+    return axis_point == winograd->m - 1 || axis_point == winograd->n - 1;
+}
+
 /* The tiles that have a point. */
 static void tiles_with(const dn_winograd *winograd, const tile_kinds *kinds, int count, int point, int *begin,
                        int *end) {
-    const int last = winograd->m, large = (kinds->small_rows + kinds->big_rows) * kinds->big_columns;
-    const bool of_big_rows = is_mixed(winograd) && point / winograd->n == last;
-    const bool of_big_columns = is_mixed(winograd) && point % winograd->n == last;
+    const int large = (kinds->small_rows + kinds->big_rows) * kinds->big_columns;
+    const bool of_big_rows = small_tiles_lack(winograd, point / winograd->n);
+    const bool of_big_columns = small_tiles_lack(winograd, point % winograd->n);
     *begin = of_big_rows ? kinds->small_rows * kinds->big_columns : 0;
     *end = of_big_columns ? large : of_big_rows ? large + kinds->big_rows * kinds->small_columns : count;
 }

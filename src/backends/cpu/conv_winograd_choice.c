@@ -3,7 +3,7 @@
 
 /* Points along an axis, of all tiles. */
 static double axis_points(const dn_winograd *winograd, int tiles, int big) {
-    return (double)tiles * winograd->n - (tiles - big);
+    return (double)tiles * winograd->n - winograd->stride * (tiles - big);
 }
 
 /* The time of F(m x m, 3 x 3), or of the direct product if m is 0, in multiply-adds at the peak rate. A

@@ -75,7 +75,7 @@ dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape 
     dn_winograd winograd = {
         .kernels = kernels, .shape = *shape, .m = m, .stride = stride, .n = n, .points = n * n};
     winograd.weight_n = stride == 2 ? m + 2 : n;
-    mixed = mixed && stride == 1 && m > 2;
+    mixed = mixed && m > 2;
     cut_axis(shape->out_w, m, mixed, &winograd.tiles_x, &winograd.big_x);
     cut_axis(shape->out_h, m, mixed, &winograd.tiles_y, &winograd.big_y);
     winograd.blocks = (shape->in_c + kernels->lanes - 1) / kernels->lanes;

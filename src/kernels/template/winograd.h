@@ -8,13 +8,15 @@
 enum { WINOGRAD_PIXELS = DN_WINOGRAD_PIXELS };
 
 /* All kinds of tiles: m, stride, small along y, small along x. */
-#define WINOGRAD_SIZES(CASE, m)                                                                              \
-    CASE(m, 1, false, false) CASE(m, 1, false, true) CASE(m, 1, true, false) CASE(m, 1, true, true)
+#define WINOGRAD_SIZES(CASE, m, stride)                                                                      \
+    CASE(m, stride, false, false)                                                                            \
+    CASE(m, stride, false, true) CASE(m, stride, true, false) CASE(m, stride, true, true)
 #define WINOGRAD_CASES(CASE)                                                                                 \
-    WINOGRAD_SIZES(CASE, 6)                                                                                  \
-    WINOGRAD_SIZES(CASE, 5)                                                                                  \
-    WINOGRAD_SIZES(CASE, 4)                                                                                  \
-    WINOGRAD_SIZES(CASE, 3) CASE(2, 1, false, false) CASE(2, 2, false, false) CASE(4, 2, false, false)
+    WINOGRAD_SIZES(CASE, 6, 1)                                                                               \
+    WINOGRAD_SIZES(CASE, 5, 1)                                                                               \
+    WINOGRAD_SIZES(CASE, 4, 1)                                                                               \
+    WINOGRAD_SIZES(CASE, 3, 1)                                                                               \
+    WINOGRAD_SIZES(CASE, 4, 2) CASE(2, 1, false, false) CASE(2, 2, false, false)
 
 /* `pixels` of an image row from `left` on, as [pixel][lanes], zero outside the image; ahead: floats to the
  * row to fetch meanwhile. */
@@ -83,7 +85,7 @@ DN_INLINE void winograd_strip(const int m, const int stride, const bool gradient
             winograd_spread(my, d, t);
         else
             winograd_in(my, stride, d, t);
-        if (small_y) winograd_rescale(my, t);
+        if (small_y) winograd_rescale(my, stride, t);
         DN_UNROLL
         for (int i = 0; i < ny; ++i) vstore(stage + (size_t)i * pitch + at, t[i]);
     }
@@ -93,7 +95,7 @@ DN_INLINE void winograd_strip(const int m, const int stride, const bool gradient
                     (size_t)(number % row->panel_tiles) * LEVEL_LANES;
         const float *from = stage + (size_t)(tile * step) * LEVEL_LANES;
         for (int i = 0; i < ny; ++i, from += pitch) {
-            float *line = to + (size_t)(winograd_point(my, small_y, i) * points) * row->point_stride;
+            float *line = to + (size_t)(winograd_point(my, stride, small_y, i) * points) * row->point_stride;
             vfloat d[WINOGRAD_MOST_POINTS], t[WINOGRAD_MOST_POINTS];
             DN_UNROLL
             for (int j = 0; j < wide; ++j) d[j] = vload(from + j * LEVEL_LANES);
@@ -101,10 +103,10 @@ DN_INLINE void winograd_strip(const int m, const int stride, const bool gradient
                 winograd_spread(mx, d, t);
             else
                 winograd_in(mx, stride, d, t);
-            if (small_x) winograd_rescale(mx, t);
+            if (small_x) winograd_rescale(mx, stride, t);
             DN_UNROLL
             for (int j = 0; j < nx; ++j)
-                vstore(line + (size_t)winograd_point(mx, small_x, j) * row->point_stride, t[j]);
+                vstore(line + (size_t)winograd_point(mx, stride, small_x, j) * row->point_stride, t[j]);
         }
     }
 }
@@ -221,11 +223,11 @@ DN_INLINE void winograd_tile_of(const int m, const int stride, const bool small_
     vfloat half[WINOGRAD_MOST_OUTPUTS][WINOGRAD_MOST_POINTS];
     DN_UNROLL
     for (int j = 0; j < nx; ++j) {
-        const float *column = in + (size_t)winograd_point(mx, small_x, j) * point_stride;
+        const float *column = in + (size_t)winograd_point(mx, stride, small_x, j) * point_stride;
         vfloat t[WINOGRAD_MOST_POINTS], y[WINOGRAD_MOST_OUTPUTS];
         DN_UNROLL
         for (int i = 0; i < ny; ++i)
-            t[i] = vload(column + (size_t)(winograd_point(my, small_y, i) * points) * point_stride);
+            t[i] = vload(column + (size_t)(winograd_point(my, stride, small_y, i) * points) * point_stride);
         winograd_out(my, stride, t, y);
         DN_UNROLL
         for (int i = 0; i < my; ++i) half[i][j] = y[i];

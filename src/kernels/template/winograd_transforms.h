@@ -12,6 +12,7 @@
  * Stride 2: along an axis the outer taps meet every other pixel, which is a convolution of 2 taps, F(m, 2);
  * the middle tap meets the pixels between, m products. m = 2: 25 products replace 36, and no transform
  * multiplies; m = 4, by 0, p, -p, r and infinity: 81 replace 144. The m middle points have the same weights.
+ * Small tiles of m = 4 lack r and the last middle point: 13 = 4 + 3 + 3 + 3.
  */
 
 enum { WINOGRAD_MOST_POINTS = 9, WINOGRAD_MOST_OUTPUTS = 6 }; /* per axis */
@@ -60,6 +61,10 @@ DN_INLINE void winograd_in_strided(const int m, const vfloat *d, vfloat *t) {
         t[0] = d[0] - d[2];
         t[1] = d[2];
         t[2] = d[4] - d[2];
+    } else if (m == 3) {
+        t[0] = d[4] - (p * p) * d[0];
+        winograd_pair(p, d[4], d[2], t + 1);
+        t[3] = d[6] - (p * p) * d[2];
     } else {
         vfloat g[4]; /* times (x - r) */
         DN_UNROLL
@@ -103,16 +108,19 @@ DN_INLINE void winograd_in(const int m, const int stride, const vfloat *d, vfloa
     }
 }
 
-/* The rows of a tile of m outputs for weights of m + 1: times (x - z), all but infinity's. */
-DN_INLINE void winograd_rescale(const int m, vfloat *t) {
+/* The rows of a tile of m outputs for weights of m + 1: times (x - z), all but infinity's and, at stride 2,
+ * the middle tap's. */
+DN_INLINE void winograd_rescale(const int m, const int stride, vfloat *t) {
     const float points[7] = {0, winograd_p, -winograd_p, winograd_q, -winograd_q, winograd_r, -winograd_r};
+    const int finite = stride == 2 ? m : m + 1;
+    const float lacking = stride == 2 ? winograd_r : points[finite];
     DN_UNROLL
-    for (int i = 0; i <= m; ++i) t[i] *= points[i] - points[m + 1];
+    for (int i = 0; i < finite; ++i) t[i] *= points[i] - lacking;
 }
 
 /* Where point i of a tile of m outputs is among those of its weights. */
-DN_INLINE int winograd_point(const int m, const bool small, const int i) {
-    return small && i > m ? i + 1 : i;
+DN_INLINE int winograd_point(const int m, const int stride, const bool small, const int i) {
+    return small && i > m + 1 - stride ? i + 1 : i;
 }
 
 DN_INLINE void winograd_out_strided(const int m, const vfloat *t, vfloat *y) {
@@ -121,6 +129,10 @@ DN_INLINE void winograd_out_strided(const int m, const vfloat *t, vfloat *y) {
     if (m == 2) {
         y[0] = t[0] + t[1];
         y[1] = sum;
+    } else if (m == 3) {
+        y[0] = t[0] + sum;
+        y[1] = p * difference;
+        y[2] = (p * p) * sum + t[3];
     } else {
         y[0] = t[0] + sum + t[3];
         y[1] = p * difference + r * t[3];
