@@ -14,8 +14,10 @@ enum {
     DEPTH = 256,   /* of a block: shallower ones write results more often */
     COLUMNS = 480, /* of a block of the right side: 480 KB, half of the second-level cache */
     ROWS = 240,    /* of a block of the left side: 240 KB, a quarter of it */
-    NEAR = 4096,   /* floats: half of the first-level cache */
     FEW = 64,      /* rows of the left side */
+    WIDE = 32,     /* columns of a tile */
+    LINE = 16,     /* floats of a cache line */
+    PAGE = 1024,   /* floats; rows so far apart share a set of the first-level cache */
     STREAMS = 4    /* rows of the right side copied at once */
 };
 
@@ -169,15 +171,13 @@ static void pack_right(const dn_gemm *gemm, const dn_kernels *kernels, int k, in
                        b + (size_t)j * (size_t)depth + (size_t)i * (size_t)width, patches);
 }
 
-/* True if panels of the right side stay in the first-level cache. */
-static bool is_near(const dn_kernels *kernels) {
-    return kernels->gemm_columns * DEPTH <= NEAR;
-}
-
 /* Rows of pixels are read where they are: packing them first took a tenth of the time of 64 filters, and half
- * of that of 8. But more filters find a packed panel in the first-level cache, if it fits. */
+ * of that of 8. But narrow tiles, which take less time per vector they load, repay packing to more filters
+ * where rows begin anywhere in a cache line, or displace each other. */
 static bool is_in_place(const dn_gemm *gemm, const dn_kernels *kernels) {
-    return gemm->right.layout == DN_LAYOUT_ROWS && !gemm->columns && (gemm->m <= FEW || !is_near(kernels));
+    const size_t stride = gemm->right.stride;
+    return gemm->right.layout == DN_LAYOUT_ROWS && !gemm->columns &&
+           (gemm->m <= FEW || kernels->gemm_columns >= WIDE || (stride % LINE == 0 && stride % PAGE != 0));
 }
 
 /* Where the right side of a block is: packed, or, `in_place`, up to the last whole tile where it was. */
@@ -187,22 +187,21 @@ typedef struct right_side {
     int whole; /* columns in place */
 } right_side;
 
-/* Columns first .. first + columns of the block that begins at `column`: one row of tiles. */
+/* All columns of the block that begins at `column`: one row of tiles. */
 static void run_row(const dn_gemm *gemm, const dn_kernels *kernels, dn_tiles tiles, const right_side *b,
-                    int row, int column, int first, int columns, bool last) {
+                    int row, int column, int columns, bool last) {
     const int width = kernels->gemm_columns;
-    const int in_place = dn_max_int(0, dn_min_int(columns, b->whole - first));
-    if (in_place) {
-        tiles.b = b->in_place + first;
+    if (b->whole) {
+        tiles.b = b->in_place;
         tiles.offsets = b->in_place_offsets;
         tiles.panel = width;
         tiles.ahead = row == 0 ? width : 0;
-        tiles.columns = in_place;
-        run_tiles(gemm, kernels, &tiles, row, column + first, last);
+        tiles.columns = b->whole;
+        run_tiles(gemm, kernels, &tiles, row, column, last);
     }
-    first += in_place;
-    columns -= in_place;
-    tiles.b = b->panels + (ptrdiff_t)(first - b->whole) * tiles.depth;
+    int first = b->whole;
+    columns -= first;
+    tiles.b = b->panels;
     tiles.offsets = b->packed_offsets;
     tiles.panel = (ptrdiff_t)tiles.depth * width;
     tiles.ahead = 0;
@@ -216,16 +215,14 @@ static void run_row(const dn_gemm *gemm, const dn_kernels *kernels, dn_tiles til
     }
 }
 
-/* One block of columns and depth. Where a panel of the right side fits in half of the first-level cache, as
- * many as fit are multiplied with a block of rows of the left side before the next ones. */
+/* One block of columns and depth. */
 static void run_block(const gemm_job *job, int k, int depth, int column, int columns, int row_begin,
                       int row_end, float *a, const right_side *b, float *patches) {
     const dn_gemm *gemm = job->gemm;
     const dn_kernels *kernels = job->kernels;
-    const int height = kernels->gemm_rows, width = kernels->gemm_columns;
-    const bool packed = gemm->left.layout == DN_LAYOUT_PACKED, fits = is_near(kernels);
-    const int strip = fits ? NEAR / (depth * width) * width : columns;
-    const int step = packed && !fits ? row_end - row_begin : ROWS / height * height;
+    const int height = kernels->gemm_rows;
+    const bool packed = gemm->left.layout == DN_LAYOUT_PACKED;
+    const int step = packed ? row_end - row_begin : ROWS / height * height;
     const size_t padded = dn_round_up((size_t)gemm->m, (size_t)height);
     for (int row = row_begin; row < row_end; row += step) {
         const int rows = dn_min_int(step, row_end - row);
@@ -233,17 +230,15 @@ static void run_block(const gemm_job *job, int k, int depth, int column, int col
         for (int i = 0; i < rows && !packed; i += height)
             pack_panel(kernels, &gemm->left, k, depth, row + i, dn_min_int(height, rows - i), height,
                        a + (size_t)i * (size_t)depth, patches);
-        for (int j = 0; j < columns; j += strip)
-            for (int i = 0; i < rows; i += height) {
-                const float *panel = panels + (size_t)i * (size_t)depth;
-                const dn_tiles tiles = {.depth = depth,
-                                        .rows = dn_min_int(height, rows - i),
-                                        .a = panel,
-                                        .accumulate = gemm->accumulate || k > 0,
-                                        .next = i + height < rows ? panel + height * depth : NULL};
-                run_row(gemm, kernels, tiles, b, row + i, column, j, dn_min_int(strip, columns - j),
-                        k + depth == gemm->k);
-            }
+        for (int i = 0; i < rows; i += height) {
+            const float *panel = panels + (size_t)i * (size_t)depth;
+            const dn_tiles tiles = {.depth = depth,
+                                    .rows = dn_min_int(height, rows - i),
+                                    .a = panel,
+                                    .accumulate = gemm->accumulate || k > 0,
+                                    .next = i + height < rows ? panel + height * depth : NULL};
+            run_row(gemm, kernels, tiles, b, row + i, column, columns, k + depth == gemm->k);
+        }
     }
 }
 

@@ -178,8 +178,12 @@ DN_INLINE void affine_array(dn_activation kind, bool activate_sum, float *row, f
 }
 
 /* Activations of one piece below zero and one above, with a limit, for results that are still in registers.
- */
+ * The processors that have multiply-adds take minima and maxima in the same units, so the usual kinds do
+ * without those that change nothing. */
+typedef enum clamp_kind { CLAMP_NONE, CLAMP_RELU, CLAMP_LEAKY, CLAMP_ANY } clamp_kind;
+
 typedef struct clamping {
+    clamp_kind kind;
     vfloat slope, most;
     vint keep; /* relu: nothing below zero, not even of -infinity */
     bool sum;
@@ -187,21 +191,28 @@ typedef struct clamping {
 
 DN_INLINE bool clamping_of(const dn_epilogue *epilogue, clamping *clamp) {
     const dn_activation kind = epilogue->activation;
+    clamp->kind = kind == DN_ACTIVATION_LINEAR  ? CLAMP_NONE
+                  : kind == DN_ACTIVATION_RELU  ? CLAMP_RELU
+                  : kind == DN_ACTIVATION_LEAKY ? CLAMP_LEAKY
+                                                : CLAMP_ANY;
     clamp->slope = vset(kind == DN_ACTIVATION_LEAKY ? 0.1f : 1.0f);
     clamp->most = vset(kind == DN_ACTIVATION_RELU6 ? 6.0f : __builtin_inff());
     clamp->keep = vsplat(kind == DN_ACTIVATION_RELU || kind == DN_ACTIVATION_RELU6 ? 0 : -1);
     clamp->sum = epilogue->activate_sum;
-    return kind == DN_ACTIVATION_LINEAR || kind == DN_ACTIVATION_LEAKY || kind == DN_ACTIVATION_RELU ||
-           kind == DN_ACTIVATION_RELU6;
+    return clamp->kind != CLAMP_ANY || kind == DN_ACTIVATION_RELU6;
 }
 
-DN_INLINE vfloat clamp_vector(const clamping *clamp, vfloat x) {
+/* kind: a constant, that of the clamping or CLAMP_ANY; the results are the same bits. */
+DN_INLINE vfloat clamp_vector(const clamp_kind kind, const clamping *clamp, vfloat x) {
+    if (kind == CLAMP_NONE) return x;
+    if (kind == CLAMP_RELU) return vmax((vfloat){0}, x);
+    if (kind == CLAMP_LEAKY) return vmax(x * clamp->slope, x);
     return vmin(clamp->most, vmax((vfloat)((vint)(x * clamp->slope) & clamp->keep), x));
 }
 
 DN_INLINE vfloat clamp_and_add(const clamping *clamp, vfloat x, bool has_residual, vfloat residual) {
     if (has_residual && clamp->sum) x += residual;
-    x = clamp_vector(clamp, x);
+    x = clamp_vector(CLAMP_ANY, clamp, x);
     return has_residual && !clamp->sum ? x + residual : x;
 }
 

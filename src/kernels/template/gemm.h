@@ -4,10 +4,15 @@
  * The tile of AVX-512 is 8 rows x 3 vectors: 24 sums, 3 vectors of the right side and a broadcast in 32
  * registers; 11 loads serve 24 multiply-adds. AVX2: 6 x 2 of 16 registers, 8 loads for 12. */
 
+/* What happens to the sums before they leave the registers, in this order; the residual comes before or after
+ * clamping. */
+enum { STEP_ACCUMULATE = 1, STEP_CLAMP = 2, STEP_RESIDUAL = 4, ALL_STEPS = 7 };
+
 /* What follows the sums of a tile. Bias and clamping are done before they leave the registers: an eighth of
  * the time of a product of depth 64 otherwise. Everything else while the tile is in the first-level cache. */
 typedef struct tile_finish {
-    bool clamps;
+    int steps;
+    clamp_kind kind; /* of clamping without residual */
     clamping clamp;
     const dn_epilogue *rest; /* NULL: nothing */
     const float *bias, *residual;
@@ -26,38 +31,98 @@ DN_INLINE vfloat load_part(const bool whole, const float *p, int count) {
 }
 
 /* The sums to c; unless `whole`, the last vector has only `tail` columns. */
-DN_INLINE void store_tile(const int rows, const int vectors, const bool whole, int tail, float *c, size_t ldc,
-                          bool accumulate, const tile_finish *finish, vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
+DN_INLINE void store_tile(const int rows, const int vectors, const bool whole, const int steps,
+                          const clamp_kind kind, int tail, float *c, size_t ldc, const tile_finish *finish,
+                          vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
+    const float *residual = finish->residual;
     DN_UNROLL
-    for (int i = 0; i < rows; ++i) {
-        const vfloat bias = vset(finish->clamps ? finish->bias[i] : 0.0f);
+    for (int i = 0; i < rows; ++i, c += ldc) {
+        const vfloat bias = vset(steps & STEP_CLAMP ? finish->bias[i] : 0.0f);
         DN_UNROLL
         for (int j = 0; j < vectors; ++j) {
             const bool full = whole || j + 1 < vectors;
-            const size_t at = (size_t)i * ldc + (size_t)(j * LEVEL_LANES);
-            vfloat x = sum[i][j];
-            if (accumulate) x = load_part(full, c + at, tail) + x;
-            if (finish->clamps) {
-                vfloat residual = {0};
-                if (finish->residual) residual = load_part(full, finish->residual + at, tail);
-                x = clamp_and_add(&finish->clamp, x + bias, finish->residual != NULL, residual);
-            }
+            float *to = c + j * LEVEL_LANES;
+            vfloat x = sum[i][j], add = {0};
+            if (steps & STEP_ACCUMULATE) x = load_part(full, to, tail) + x;
+            if (steps & STEP_RESIDUAL) add = load_part(full, residual + j * LEVEL_LANES, tail);
+            if (steps & STEP_RESIDUAL)
+                x = clamp_and_add(&finish->clamp, x + bias, true, add);
+            else if (steps & STEP_CLAMP)
+                x = clamp_vector(kind, &finish->clamp, x + bias);
             if (full)
-                vstore(c + at, x);
+                vstore(to, x);
             else
-                vstore_partial(c + at, x, tail);
+                vstore_partial(to, x, tail);
         }
+        if (steps & STEP_RESIDUAL) residual += ldc;
+    }
+}
+
+/* The usual steps have code of their own for whole tiles: deciding at each vector took a tenth of the time of
+ * a product of depth 16. */
+DN_INLINE void store_tile_as(const int rows, const int vectors, int tail, float *c, size_t ldc,
+                             const tile_finish *finish, vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
+    if (tail < LEVEL_LANES) {
+        store_tile(rows, vectors, false, finish->steps, CLAMP_ANY, tail, c, ldc, finish, sum);
+        return;
+    }
+    if (vectors < GEMM_VECTORS) {
+        store_tile(rows, vectors, true, finish->steps, CLAMP_ANY, tail, c, ldc, finish, sum);
+        return;
+    }
+    switch ((int)finish->kind * (ALL_STEPS + 1) + finish->steps) {
+#define STEPS_CASE(steps, kind)                                                                              \
+    case (int)(kind) * (ALL_STEPS + 1) + (steps):                                                            \
+        store_tile(rows, vectors, true, steps, kind, tail, c, ldc, finish, sum);                             \
+        break;
+        STEPS_CASE(0, CLAMP_ANY)
+        STEPS_CASE(STEP_ACCUMULATE, CLAMP_ANY)
+        STEPS_CASE(STEP_CLAMP, CLAMP_NONE)
+        STEPS_CASE(STEP_CLAMP, CLAMP_RELU)
+        STEPS_CASE(STEP_CLAMP, CLAMP_LEAKY)
+        STEPS_CASE(STEP_CLAMP, CLAMP_ANY)
+        STEPS_CASE(STEP_ACCUMULATE | STEP_CLAMP, CLAMP_NONE)
+        STEPS_CASE(STEP_ACCUMULATE | STEP_CLAMP, CLAMP_RELU)
+        STEPS_CASE(STEP_ACCUMULATE | STEP_CLAMP, CLAMP_LEAKY)
+        STEPS_CASE(STEP_ACCUMULATE | STEP_CLAMP, CLAMP_ANY)
+        STEPS_CASE(STEP_CLAMP | STEP_RESIDUAL, CLAMP_ANY)
+        STEPS_CASE(ALL_STEPS, CLAMP_ANY)
+#undef STEPS_CASE
     }
 }
 
 enum { LINE = 16, SHALLOW = 64 }; /* floats; depth of a tile that takes less time than fetching */
 
+/* Prefetches take the place of loads: without them unless they have something to fetch. */
+DN_INLINE void multiply_tile(const int rows, const int vectors, const bool fetch, const dn_tiles *tiles,
+                             const float *b, const float *next, size_t next_step,
+                             vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
+    const ptrdiff_t *offsets = tiles->offsets, ahead = tiles->ahead;
+    const float *a = tiles->a;
+    for (int k = 0; k < tiles->depth; ++k, a += GEMM_ROWS) {
+        const float *from = b + offsets[k];
+        if (fetch) __builtin_prefetch(next, 0, 2);
+        next += next_step;
+        vfloat row[GEMM_VECTORS];
+        DN_UNROLL
+        for (int j = 0; j < vectors; ++j) {
+            row[j] = vload(from + j * LEVEL_LANES);
+            if (fetch && j * LEVEL_LANES % LINE == 0) __builtin_prefetch(from + ahead + j * LEVEL_LANES);
+        }
+        DN_UNROLL
+        for (int i = 0; i < rows; ++i) {
+            const vfloat factor = vset(a[i]);
+            DN_UNROLL
+            for (int j = 0; j < vectors; ++j) sum[i][j] += factor * row[j];
+        }
+    }
+}
+
 /* Registers hold rows x vectors sums; every element is one chain of multiply-adds in the order of k, whatever
  * the size of the tile around it, so results don't depend on how a product is cut into tiles. */
 DN_INLINE void tile_of(const int rows, const int vectors, const dn_tiles *tiles, const float *b, float *c,
                        int columns, const float *next, size_t next_step, const tile_finish *finish) {
-    const ptrdiff_t *offsets = tiles->offsets, ahead = tiles->ahead;
-    const float *a = tiles->a;
+    const bool fetch = tiles->next || tiles->ahead;
     const size_t ldc = tiles->ldc;
     const float *soon = tiles->depth < SHALLOW ? c + vectors * LEVEL_LANES : c; /* written next, or now */
     vfloat sum[GEMM_ROWS][GEMM_VECTORS];
@@ -68,31 +133,13 @@ DN_INLINE void tile_of(const int rows, const int vectors, const dn_tiles *tiles,
         if (j * LEVEL_LANES % LINE == 0) __builtin_prefetch(soon + (size_t)i * ldc + j * LEVEL_LANES, 1);
     }
     for (int i = 0; finish->residual && i < rows; ++i)
-        for (int j = 0; j < vectors; ++j)
-            __builtin_prefetch(finish->residual + (size_t)i * ldc + j * LEVEL_LANES);
-    for (int k = 0; k < tiles->depth; ++k) {
-        const float *from = b + offsets[k];
-        __builtin_prefetch(next, 0, 2);
-        next += next_step;
-        vfloat row[GEMM_VECTORS];
-        DN_UNROLL
-        for (int j = 0; j < vectors; ++j) {
-            row[j] = vload(from + j * LEVEL_LANES);
-            if (j * LEVEL_LANES % LINE == 0) __builtin_prefetch(from + ahead + j * LEVEL_LANES);
-        }
-        DN_UNROLL
-        for (int i = 0; i < rows; ++i) {
-            vfloat scale_i = vset(a[i]);
-            DN_UNROLL
-            for (int j = 0; j < vectors; ++j) sum[i][j] += scale_i * row[j];
-        }
-        a += GEMM_ROWS;
-    }
-    const int tail = columns - (vectors - 1) * LEVEL_LANES;
-    if (tail == LEVEL_LANES)
-        store_tile(rows, vectors, true, tail, c, ldc, tiles->accumulate, finish, sum);
+        for (int j = 0; j < vectors * LEVEL_LANES; j += LINE)
+            __builtin_prefetch(finish->residual + (size_t)i * ldc + j);
+    if (fetch)
+        multiply_tile(rows, vectors, true, tiles, b, next, next_step, sum);
     else
-        store_tile(rows, vectors, false, tail, c, ldc, tiles->accumulate, finish, sum);
+        multiply_tile(rows, vectors, false, tiles, b, next, next_step, sum);
+    store_tile_as(rows, vectors, columns - (vectors - 1) * LEVEL_LANES, c, ldc, finish, sum);
     if (finish->rest) finish_tile(c, ldc, rows, columns, finish);
 }
 
@@ -100,12 +147,16 @@ DN_INLINE void tile_of(const int rows, const int vectors, const dn_tiles *tiles,
 DN_INLINE void tiles_of(const int rows, const dn_tiles *tiles) {
     enum { WIDTH = GEMM_VECTORS * LEVEL_LANES };
     const dn_epilogue *epilogue = tiles->epilogue;
-    tile_finish finish = {.clamps = false};
+    tile_finish finish = {.steps = tiles->accumulate ? STEP_ACCUMULATE : 0, .kind = CLAMP_ANY};
     if (epilogue) {
         finish.bias = epilogue->bias;
         finish.residual = epilogue->residual;
-        finish.clamps = clamping_of(epilogue, &finish.clamp) && epilogue->bias;
-        if (!finish.clamps) finish.rest = epilogue;
+        if (clamping_of(epilogue, &finish.clamp) && epilogue->bias) {
+            finish.steps |= STEP_CLAMP | (epilogue->residual ? STEP_RESIDUAL : 0);
+            if (!epilogue->residual) finish.kind = finish.clamp.kind;
+        } else {
+            finish.rest = epilogue;
+        }
     }
     const int count = (tiles->columns + WIDTH - 1) / WIDTH;
     const float *b = tiles->b, *next = tiles->next ? tiles->next : tiles->a;

@@ -107,6 +107,9 @@ DN_INLINE void zero_floats(float *to, int count) {
 DN_INLINE vfloat vload_partial(const float *p, int count) {
 #if LEVEL_LANES == 16
     return _mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+#elif LEVEL_LANES == 8 /* by way of memory it would wait for the stores */
+    const vint lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    return _mm256_maskload_ps(p, (__m256i)(lane < vsplat(count)));
 #else
     float lanes[LEVEL_LANES] = {0};
     copy_tail(lanes, p, count);
