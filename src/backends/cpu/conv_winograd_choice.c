@@ -9,10 +9,11 @@ static double axis_points(const dn_winograd *winograd, int tiles, int big) {
 /* The time of F(m x m, 3 x 3), or of the direct product if m is 0, in multiply-adds at the peak rate. A
  * weight costs at least its way from memory, FETCH_COST, or a little if caches hold all weights; those from
  * memory are waited for, too. The transforms cost TRANSFORM_COST per value read or written. Fitted to times
- * measured on Zen 4 with one and two threads (benchmarks/conv_layers.c). */
+ * measured on Zen 4 with one and two threads: one alone has more of the memory's rate, and would gain from
+ * larger tiles, such as of 3 x 3 outputs on maps of 8 x 8, with which two lose. */
 static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
                       int m) {
-    enum { FETCH_COST = 16, WAIT_COST = 4, TRANSFORM_COST = 36, CACHED_BYTES = 8 << 20 };
+    enum { FETCH_COST = 17, WAIT_COST = 2, TRANSFORM_COST = 36, CACHED_BYTES = 8 << 20 };
     if (m == 0) {
         const double uses = 1.3 * batch * shape->out_h * shape->out_w;
         return 9.0 * shape->in_c * shape->out_c * ((uses > FETCH_COST ? uses : FETCH_COST) + 1);
@@ -23,11 +24,11 @@ static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int
                         axis_points(&winograd, winograd.tiles_x, winograd.big_x) /
                         (winograd.weight_n * winograd.weight_n);
     const bool cached = weights * sizeof(float) <= CACHED_BYTES;
-    const double use = cached || uses > FETCH_COST ? uses : FETCH_COST;
+    const double waited = uses + (cached ? 1 : WAIT_COST);
     const double pixels = (double)batch * dn_winograd_start(&winograd, winograd.tiles_y, winograd.big_y) *
                           dn_winograd_start(&winograd, winograd.tiles_x, winograd.big_x);
     const double values = pixels * (winograd.stride * winograd.stride * shape->in_c + shape->out_c);
-    return weights * (use + (cached ? 1 : WAIT_COST)) + TRANSFORM_COST * values;
+    return weights * (cached || waited > FETCH_COST ? waited : FETCH_COST) + TRANSFORM_COST * values;
 }
 
 /* Larger tiles take more memory, so they must gain. */
