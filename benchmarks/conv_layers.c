@@ -84,11 +84,14 @@ static bool make_layer(layer *l, int in_c, int out_c, int map, int size, int thr
     l->bias = random_floats((size_t)out_c, stream + 100, 0.1f);
     l->x = random_floats((size_t)in_c * plane, stream + 200, 1);
     l->y = random_floats((size_t)out_c * plane, stream + 300, 1);
-    if (dn_cpu_conv_prepare(&l->prepared, &l->shape, l->weights, l->bias, DN_ACTIVATION_LEAKY, false,
-                            SIZE_MAX) != DN_OK)
+    if (dn_cpu_conv_prepare(&l->prepared, &l->shape, DN_ACTIVATION_LEAKY, false, SIZE_MAX) != DN_OK)
         return false;
+    float *place = dn_alloc_zero(dn_cpu_conv_prepared_bytes(l->prepared), 1);
+    if (!place || !l->weights || !l->bias) return false;
+    dn_cpu_conv_place(l->prepared, place);
+    dn_cpu_conv_pack(l->prepared, 0, out_c, l->weights, l->bias);
     l->scratch = dn_alloc((dn_cpu_conv_prepared_scratch(l->prepared, threads, 1) + 16) * sizeof(float));
-    return l->weights && l->bias && l->x && l->y && l->scratch;
+    return l->x && l->y && l->scratch;
 }
 
 static void run(dn_device *device, layer *l) {

@@ -97,13 +97,19 @@ typedef struct dn_ops {
      * there are. ---- */
     int (*conv_choices)(const dn_conv_shape *shape, dn_conv_choice choices[DN_CONV_CHOICES]);
     /* most_floats: Winograd, which rounds differently from direct summation and needs larger weights, only if
-     * they take no more than this; 0: never. weights NULL: nothing is packed, and the result can be asked,
-     * but not run. */
-    dn_status (*conv_prepare)(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
-                              const float *bias, dn_activation activation, bool activate_sum,
-                              size_t most_floats);
+     * they take no more than this; 0: never. The result can be asked, and run when it has a place and all its
+     * filters are packed. */
+    dn_status (*conv_prepare)(dn_conv_prepared **out, const dn_conv_shape *shape, dn_activation activation,
+                              bool activate_sum, size_t most_floats);
     void (*conv_prepared_free)(dn_conv_prepared *prepared);
-    size_t (*conv_prepared_bytes)(const dn_conv_prepared *prepared);
+    size_t (*conv_prepared_bytes)(const dn_conv_prepared *prepared); /* of its place; multiples of 64 */
+    /* place: zeros, the caller's, who keeps it as long as it is run */
+    void (*conv_place)(dn_conv_prepared *prepared, float *place);
+    /* weights and bias of filters first .. first + count - 1. first, and count but at the end, are multiples
+     * of conv_pack_step; several threads may pack different filters. */
+    int (*conv_pack_step)(const dn_conv_prepared *prepared);
+    void (*conv_pack)(dn_conv_prepared *prepared, int first, int count, const float *weights,
+                      const float *bias);
     const char *(*conv_prepared_algorithm)(const dn_conv_prepared *prepared); /* "winograd4", "gemm", ... */
     /* floats, for up to so many images */
     size_t (*conv_prepared_scratch)(const dn_conv_prepared *prepared, int threads, int images);

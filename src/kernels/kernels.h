@@ -174,6 +174,10 @@ typedef struct dn_kernels {
     void (*winograd_multiply)(int tiles, int blocks, size_t block_stride, const float *v, const float *u,
                               float *out, size_t out_stride, const float *next, size_t next_apart);
     void (*winograd_output)(const dn_winograd_result *result);
+    /* Planned. u[point][channels][2 lanes] = G w G^T of w[channels][9][2 lanes] in double precision; g: the
+     * table G[n][3], n = 4 .. 8 (template/winograd_weights.h) */
+    void (*winograd_weights_exact)(int n, int channels, const double *g, const float *w, float *u,
+                                   size_t point_stride);
     /* Training. g: the table G[m + 2][3], whose first row is (g, 0, 0) and last (0, 0, 1).
      * u[point][channels][2 lanes] = G w G^T of w[channels][9][2 lanes], the taps in reverse if asked */
     void (*winograd_weights)(int m, int channels, const float *g, bool reverse, const float *w, float *u,

@@ -3,7 +3,6 @@
 #include "plan.h"
 
 #include <limits.h>
-#include <math.h>
 #include <string.h>
 
 enum { NO_LAYER = -2 };
@@ -19,11 +18,7 @@ typedef struct builder {
     size_t *within; /* offset there */
     dn_plan_buffer *buffers;
     int *order;
-    int *convs;         /* per operation: the convolution it runs */
-    size_t most_floats; /* of one convolution's folded weights and bias */
-    float *folded;      /* [threads][most_floats] */
-    atomic_int next;    /* operation to prepare, counted from the last */
-    atomic_bool failed;
+    int *convs; /* per operation: the convolution it runs */
 } builder;
 
 static int previous_of(const dn_layer *layer) {
@@ -105,32 +100,7 @@ static void assign_values(builder *b) {
 
 /* ---- operations ---- */
 
-/* Folded weights and bias: w s, b - mean s with s = scale / D (compat.md 10.7). */
-static void fold(const builder *b, const dn_layer *layer, const dn_lowered *low, float *weights,
-                 float *bias) {
-    const dn_network *network = b->network;
-    const float *params = network->params;
-    size_t count = layer->params[low->weights].count, per_filter = count / (size_t)low->conv.out_c;
-    const float *plain = params + layer->params[low->weights].offset;
-    memcpy(bias, params + layer->params[low->bias].offset, (size_t)low->conv.out_c * sizeof *bias);
-    if (low->scale < 0) {
-        memcpy(weights, plain, count * sizeof *weights);
-        return;
-    }
-    const float *scale = params + layer->params[low->scale].offset,
-                *mean = params + layer->params[low->mean].offset;
-    const float *variance = params + layer->params[low->variance].offset;
-    bool pjreddie_cpu = network->options.numerics == DN_NUMERICS_PJREDDIE_CPU;
-    for (int f = 0; f < low->conv.out_c; ++f) {
-        double divisor = pjreddie_cpu ? sqrt(variance[f]) + 1e-6 : sqrt(variance[f] + 1e-5);
-        double s = scale[f] / divisor;
-        const size_t first = (size_t)f * per_filter;
-        for (size_t k = first; k < first + per_filter; ++k) weights[k] = (float)(plain[k] * s);
-        bias[f] = (float)(bias[f] - mean[f] * s);
-    }
-}
-
-/* The convolution is prepared later, together with the others. */
+/* The convolution is prepared later, when memory is shared out. */
 static void add_conv(builder *b, int conv, int result, int residual) {
     const dn_layer *layer = &b->network->layers[conv];
     b->plan->ops[b->plan->op_count] =
@@ -143,102 +113,22 @@ static void add_conv(builder *b, int conv, int result, int residual) {
     b->convs[b->plan->op_count++] = conv;
 }
 
-static size_t folded_floats(const builder *b, int conv) {
-    const dn_lowered *low = &b->lowered[conv];
-    return b->network->layers[conv].params[low->weights].count + (size_t)low->conv.out_c;
-}
-
-/* weights: room for folded ones, or NULL: only to be described. */
-static dn_status prepare_conv(const builder *b, dn_plan_op *op, const dn_layer *layer, float *weights) {
-    const dn_network *network = b->network;
-    const dn_lowered *low = &b->lowered[layer->index];
-    const dn_param *param = &layer->params[low->weights];
-    const float *bias = weights ? weights + param->count : NULL;
-    if (weights) {
-        fold(b, layer, low, weights, weights + param->count);
-        /* A network that only runs has no further use for what is packed now; it can be read again. */
-        if (network->mapping.bytes && !network->written)
-            dn_platform_evict(network->params + param->offset, param->count * sizeof *weights);
-    }
-    const bool activate_sum = op->after != DN_ACTIVATION_LINEAR;
-    return network->ops->conv_prepare(&op->conv, &low->conv, weights, bias,
-                                      activate_sum ? op->after : low->activation, activate_sum,
-                                      op->most_floats);
-}
-
-/* Convolutions are dealt out as they come, the largest of a network being near its end; what is packed does
- * not depend on who packs it. */
-static void prepare_some(void *context, int part, int parts) {
-    builder *b = context;
-    (void)parts;
-    for (;;) {
-        int k = b->plan->op_count - 1 - atomic_fetch_add(&b->next, 1);
-        if (k < 0) return;
-        dn_plan_op *op = &b->plan->ops[k];
-        if (op->kind == DN_PLAN_CONV && prepare_conv(b, op, &b->network->layers[b->convs[k]],
-                                                     b->folded + (size_t)part * b->most_floats) != DN_OK)
-            atomic_store(&b->failed, true);
-    }
-}
-
-/* Each of so many threads has room for a convolution: at most, for one of the largest. */
-static dn_status count_floats(builder *b, int threads) {
-    size_t *largest;
-    DN_TRY(dn_new(&largest, (size_t)threads, sizeof *largest, "plan"));
-    for (int k = 0; k < b->plan->op_count; ++k) {
-        if (b->plan->ops[k].kind != DN_PLAN_CONV) continue;
-        size_t floats = folded_floats(b, b->convs[k]);
-        b->plan->plain_floats += floats;
-        b->most_floats = dn_max_size(b->most_floats, floats);
-        for (int i = 0; i < threads && floats; ++i) { /* floats sinks to its place */
-            const size_t held = largest[i];
-            largest[i] = dn_max_size(held, floats);
-            floats = dn_min_size(held, floats);
-        }
-    }
-    for (int i = 0; i < threads; ++i) b->plan->working_floats += largest[i];
-    dn_free(largest);
-    return DN_OK;
-}
-
-static dn_status describe_convs(builder *b) {
-    for (int k = 0; k < b->plan->op_count; ++k)
-        if (b->plan->ops[k].kind == DN_PLAN_CONV)
-            DN_TRY(prepare_conv(b, &b->plan->ops[k], &b->network->layers[b->convs[k]], NULL));
-    return DN_OK;
-}
-
-static dn_status pack_convs(builder *b, int threads) {
-    dn_pool *pool;
-    /* Before what stays: activations take its place later. One block for all convolutions of a thread, as
-     * fresh pages cost more than what is done to them. */
-    b->folded = dn_alloc((size_t)threads * b->most_floats * sizeof *b->folded);
-    if (!b->folded) return dn_fail(DN_ERROR_NO_MEMORY, "no memory for folded weights");
-    DN_TRY(dn_pool_create(&pool, threads));
-    dn_pool_run(pool, prepare_some, b);
-    dn_pool_free(pool);
-    dn_free(b->folded);
-    b->folded = NULL;
-    if (atomic_load(&b->failed))
-        return dn_fail(DN_ERROR_NO_MEMORY, "%s: no memory for the packed weights; try memory=\"lean\"",
-                       b->network->config->file);
-    return DN_OK;
-}
-
 static dn_status prepare_convs(builder *b, int threads) {
+    const dn_ops *ops = b->network->ops;
     DN_TRY(dn_plan_share_memory(b->plan));
-    DN_TRY(count_floats(b, threads));
-    DN_TRY(b->plan->described ? describe_convs(b) : pack_convs(b, threads));
     for (int k = 0; k < b->plan->op_count; ++k) {
         dn_plan_op *op = &b->plan->ops[k];
         dn_plan_step cost = {0};
         if (op->kind != DN_PLAN_CONV) continue;
-        b->plan->packed_bytes += b->network->ops->conv_prepared_bytes(op->conv);
+        const bool activate_sum = op->after != DN_ACTIVATION_LINEAR;
+        DN_TRY(ops->conv_prepare(&op->conv, &op->shape,
+                                 activate_sum ? op->after : b->lowered[b->convs[k]].activation, activate_sum,
+                                 op->most_floats));
         dn_plan_step_cost(&cost, b->plan, k);
         op->together = cost.weight_bytes > cost.activation_bytes;
         b->plan->together = b->plan->together || op->together;
     }
-    return DN_OK;
+    return dn_plan_pack(b->plan, b->lowered, b->convs, threads);
 }
 
 static void add_op(builder *b, dn_plan_kind kind, int layer, int input, size_t offset) {
@@ -349,7 +239,6 @@ static void free_builder(builder *b) {
     dn_free(b->buffers);
     dn_free(b->order);
     dn_free(b->convs);
-    dn_free(b->folded);
 }
 
 static dn_status build(dn_plan **out, const dn_network *network, int threads, bool described) {
@@ -416,6 +305,7 @@ void dn_plan_release(dn_plan *plan) {
     if (!plan || atomic_fetch_sub(&plan->references, 1) != 1) return;
     for (int i = 0; plan->ops && i < plan->op_count; ++i)
         if (plan->ops[i].conv) plan->network->ops->conv_prepared_free(plan->ops[i].conv);
+    dn_free(plan->packed);
     dn_free(plan->ops);
     dn_free(plan->values);
     dn_free(plan);

@@ -40,7 +40,8 @@ struct dn_plan {
     dn_plan_value *values; /* per layer */
     dn_plan_op *ops;
     int op_count;
-    size_t arena; /* floats */
+    size_t arena;  /* floats */
+    float *packed; /* weights and biases of all convolutions */
     size_t packed_bytes;
     size_t plain_floats;   /* of the weights that were packed, as the network has them */
     size_t working_floats; /* that were needed to pack them */
@@ -50,6 +51,9 @@ struct dn_plan {
 
 /* Gives each convolution its most_floats (budget.c). */
 dn_status dn_plan_share_memory(dn_plan *plan);
+/* Folds and packs the weights of prepared convolutions, unless the plan is described only, and counts what
+ * that takes (pack.c). convs: per operation, the convolution it runs. */
+dn_status dn_plan_pack(dn_plan *plan, const dn_lowered *lowered, const int *convs, int threads);
 
 /* The plan of the network as it is now: the cached one, or a new one, made by so many threads. The caller
  * gives back one reference. */

@@ -1,7 +1,7 @@
 /* test_conv.c - the convolution and matrix product slots of the CPU backend against plain loops in double
  * precision, on every level this machine has, for awkward shapes, and bit for bit the same for 1, 2 and 3
  * threads. */
-#include "../../src/backends/cpu/cpu.h"
+#include "convolutions.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -34,39 +34,6 @@ static void report(const char *name, const char *level, const char *shape, doubl
     ++failures;
     printf("FAIL %s on %s, %s: error %.3g (limit %.3g)%s\n", name, level, shape, error, limit,
            same ? "" : ", threads change the result");
-}
-
-/* ---- plain loops ---- */
-
-typedef void (*tap_function)(void *context, size_t x, size_t w, size_t y);
-
-/* Calls f for every multiply-add of one image, with the indices of its three numbers. */
-static void each_tap(const dn_conv_shape *s, tap_function f, void *context) {
-    const int in = s->in_c / s->groups, filters = s->out_c / s->groups;
-    for (int o = 0; o < s->out_c; ++o)
-        for (int i = 0; i < in; ++i)
-            for (int tap = 0; tap < s->size * s->size; ++tap)
-                for (int p = 0; p < s->out_h * s->out_w; ++p) {
-                    const int y = p / s->out_w * s->stride_y - s->pad + tap / s->size * s->dilation;
-                    const int x = p % s->out_w * s->stride_x - s->pad + tap % s->size * s->dilation;
-                    if (y < 0 || y >= s->in_h || x < 0 || x >= s->in_w) continue;
-                    const int channel = o / filters * in + i;
-                    f(context, ((size_t)channel * (size_t)s->in_h + (size_t)y) * (size_t)s->in_w + (size_t)x,
-                      ((size_t)o * (size_t)in + (size_t)i) * (size_t)(s->size * s->size) + (size_t)tap,
-                      (size_t)o * (size_t)(s->out_h * s->out_w) + (size_t)p);
-                }
-}
-
-typedef struct plain {
-    const float *x, *w, *dy;
-    double *y, *dx, *dw;
-} plain;
-
-static void plain_tap(void *context, size_t x, size_t w, size_t y) {
-    plain *p = context;
-    p->y[y] += (double)p->x[x] * (double)p->w[w];
-    p->dx[x] += (double)p->dy[y] * (double)p->w[w];
-    p->dw[w] += (double)p->dy[y] * (double)p->x[x];
 }
 
 /* ---- one convolution, everywhere ---- */
@@ -128,12 +95,14 @@ static void check_planned(const dn_conv_shape *s, const char *text, const plain 
         }
         for (int level = 0; dn_kernels_available(level); ++level) {
             const dn_kernels *kernels = dn_kernels_available(level);
-            dn_conv_prepared *prepared;
-            if (dn_cpu_conv_prepare_level(&prepared, kernels, s, p->w, with_residual ? bias : NULL,
-                                          activation, sum, exact ? 0 : SIZE_MAX)) {
+            packed_conv conv;
+            if (!pack_conv(&conv, kernels, s, p->w, with_residual ? bias : NULL, activation, sum,
+                           exact ? 0 : SIZE_MAX)) {
                 report("conv_prepare", kernels->level, text, INFINITY, 0, true);
+                free_packed(&conv);
                 continue;
             }
+            const dn_conv_prepared *prepared = conv.prepared;
             const char *name = dn_cpu_conv_prepared_algorithm(prepared);
             float *got[MOST_THREADS];
             bool same = true;
@@ -150,7 +119,7 @@ static void check_planned(const dn_conv_shape *s, const char *text, const plain 
             same = same && !(exact && strncmp(name, "winograd", 8) == 0);
             report(name, kernels->level, text, error_of(got[0], expected, n.y), exact ? 2e-6 : 1.5e-5, same);
             for (int t = 0; t < MOST_THREADS; ++t) dn_free(got[t]);
-            dn_cpu_conv_prepared_free(prepared);
+            free_packed(&conv);
         }
     }
     dn_free(bias);
@@ -164,9 +133,12 @@ static void check_planned_images(const dn_conv_shape *s, const char *text, const
     const size_t x_apart = n.x + GAP, y_apart = n.y + GAP, all = IMAGES * y_apart;
     for (int level = 0; dn_kernels_available(level); ++level) {
         dn_device device = {pools[1], dn_kernels_available(level)};
-        dn_conv_prepared *prepared;
-        if (dn_cpu_conv_prepare_level(&prepared, device.kernels, s, w, NULL, 0, level % 2, SIZE_MAX))
+        packed_conv conv;
+        if (!pack_conv(&conv, device.kernels, s, w, NULL, 0, level % 2, SIZE_MAX)) {
+            free_packed(&conv);
             continue;
+        }
+        const dn_conv_prepared *prepared = conv.prepared;
         float *x = random_floats(IMAGES * x_apart, 20), *residual = random_floats(all, 21);
         float *together = random_floats(all, 22), *alone = random_floats(all, 22);
         float *scratch = dn_alloc(dn_cpu_conv_prepared_scratch(prepared, 2, IMAGES) * sizeof *scratch);
@@ -179,7 +151,7 @@ static void check_planned_images(const dn_conv_shape *s, const char *text, const
         report("images", device.kernels->level, text, 0, 1, !memcmp(together, alone, all * sizeof *alone));
         void *owned[] = {x, residual, together, alone, scratch};
         for (size_t i = 0; i < DN_COUNT(owned); ++i) dn_free(owned[i]);
-        dn_cpu_conv_prepared_free(prepared);
+        free_packed(&conv);
     }
 }
 
@@ -400,11 +372,13 @@ static void check_winograd(int m, int stride, dn_conv_shape s) {
     each_tap(&s, plain_tap, &p);
     const dn_epilogue epilogue = {.activation = DN_ACTIVATION_LINEAR};
     for (int level = 0; dn_kernels_available(level); ++level) {
-        dn_winograd winograd;
-        if (dn_winograd_prepare(&winograd, dn_kernels_available(level), &s, m, w)) {
-            report("winograd_prepare", dn_kernels_available(level)->level, text, INFINITY, 0, true);
+        dn_winograd winograd = dn_winograd_describe(dn_kernels_available(level), &s, m, true);
+        winograd.u = dn_alloc_zero(dn_winograd_u_size(&winograd), sizeof *winograd.u);
+        if (!winograd.u) {
+            report("winograd_describe", dn_kernels_available(level)->level, text, INFINITY, 0, true);
             continue;
         }
+        dn_winograd_pack(&winograd, 0, s.out_c, w);
         float *got[MOST_THREADS];
         bool same = true;
         for (int t = 0; t < MOST_THREADS; ++t) {

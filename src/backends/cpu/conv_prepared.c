@@ -1,5 +1,5 @@
-/* conv_prepared.c - the planned convolution: chooses an algorithm by shape, packs the weights for it once,
- * and runs it with bias, activation and residual in the same pass. */
+/* conv_prepared.c - the planned convolution: chooses an algorithm by shape, packs the weights for it once, in
+ * memory of the plan's, and runs it with bias, activation and residual in the same pass. */
 #include "cpu.h"
 
 #include <string.h>
@@ -13,8 +13,8 @@ struct dn_conv_prepared {
     dn_activation activation;
     bool activate_sum;
     dn_winograd winograd;
-    float *bias;
-    float *weights;       /* as given (VECTOR, DEPTHWISE) or packed group by group */
+    float *weights;       /* as given (VECTOR, DEPTHWISE) or packed group by group; a plan's */
+    float *bias;          /* after the weights */
     size_t group_weights; /* floats */
 };
 
@@ -74,80 +74,87 @@ static size_t group_weights_of(const dn_conv_prepared *prepared) {
                                               : dn_gemm_packed_size(prepared->kernels, m, k);
 }
 
-static dn_status pack(dn_conv_prepared *prepared, const float *weights) {
-    const dn_conv_shape *shape = &prepared->shape;
-    const int m = shape->out_c / shape->groups, k = depth_of(shape);
-    const size_t count = prepared->group_weights * (size_t)shape->groups;
-    DN_TRY(dn_new_floats(&prepared->weights, count, "packed weights"));
-    if (keeps_weights(prepared->algorithm)) {
-        memcpy(prepared->weights, weights, count * sizeof *weights);
-        return DN_OK;
-    }
-    for (int group = 0; group < shape->groups; ++group) {
-        const dn_operand left = {.layout = DN_LAYOUT_COLUMNS,
-                                 .p = weights + (size_t)group * (size_t)m * (size_t)k,
-                                 .stride = (size_t)k};
-        dn_gemm_pack(prepared->kernels, &left, m, k,
-                     prepared->weights + (size_t)group * prepared->group_weights);
-    }
-    return DN_OK;
+/* Floats in front of the biases. */
+static size_t weights_of(const dn_conv_prepared *prepared) {
+    const size_t floats = prepared->algorithm == WINOGRAD
+                              ? dn_winograd_u_size(&prepared->winograd)
+                              : prepared->group_weights * (size_t)prepared->shape.groups;
+    return dn_round_up(floats, 16);
 }
 
 dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *kernels,
-                                    const dn_conv_shape *shape, const float *weights, const float *bias,
-                                    dn_activation activation, bool activate_sum, size_t most_floats) {
-    *out = NULL;
+                                    const dn_conv_shape *shape, dn_activation activation, bool activate_sum,
+                                    size_t most_floats) {
     dn_conv_prepared *prepared;
+    *out = NULL;
     DN_TRY(dn_new(&prepared, 1, sizeof *prepared, "prepared convolution"));
     prepared->kernels = kernels;
     prepared->shape = *shape;
     prepared->activation = activation;
     prepared->activate_sum = activate_sum;
     int m;
-    dn_status status;
     prepared->algorithm = choose(kernels, shape, most_floats, &m);
     if (prepared->algorithm == WINOGRAD)
         prepared->winograd = dn_winograd_describe(kernels, shape, m, true);
     else
         prepared->group_weights = group_weights_of(prepared);
     *out = prepared;
-    if (!weights) return DN_OK;
-    if (prepared->algorithm == WINOGRAD)
-        DN_TRY_GOTO(dn_winograd_prepare(&prepared->winograd, kernels, shape, m, weights));
-    else
-        DN_TRY_GOTO(pack(prepared, weights));
-    DN_TRY_GOTO(dn_new_floats(&prepared->bias, (size_t)shape->out_c, "biases"));
-    if (bias) memcpy(prepared->bias, bias, (size_t)shape->out_c * sizeof *bias);
     return DN_OK;
-fail:
-    dn_cpu_conv_prepared_free(prepared);
-    *out = NULL;
-    return status;
 }
 
-dn_status dn_cpu_conv_prepare(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
-                              const float *bias, dn_activation activation, bool activate_sum,
-                              size_t most_floats) {
+dn_status dn_cpu_conv_prepare(dn_conv_prepared **out, const dn_conv_shape *shape, dn_activation activation,
+                              bool activate_sum, size_t most_floats) {
     *out = NULL;
     const dn_kernels *kernels = dn_kernels_get();
     if (!kernels) return DN_ERROR_ARGUMENT;
-    return dn_cpu_conv_prepare_level(out, kernels, shape, weights, bias, activation, activate_sum,
-                                     most_floats);
+    return dn_cpu_conv_prepare_level(out, kernels, shape, activation, activate_sum, most_floats);
 }
 
 void dn_cpu_conv_prepared_free(dn_conv_prepared *prepared) {
-    if (!prepared) return;
-    dn_free(prepared->winograd.u);
-    dn_free(prepared->weights);
-    dn_free(prepared->bias);
     dn_free(prepared);
 }
 
 size_t dn_cpu_conv_prepared_bytes(const dn_conv_prepared *prepared) {
-    const size_t weights = prepared->algorithm == WINOGRAD
-                               ? dn_winograd_u_size(&prepared->winograd)
-                               : prepared->group_weights * (size_t)prepared->shape.groups;
-    return sizeof *prepared + (weights + (size_t)prepared->shape.out_c) * sizeof(float);
+    return (weights_of(prepared) + dn_round_up((size_t)prepared->shape.out_c, 16)) * sizeof(float);
+}
+
+void dn_cpu_conv_place(dn_conv_prepared *prepared, float *place) {
+    prepared->weights = prepared->winograd.u = place;
+    prepared->bias = place + weights_of(prepared);
+}
+
+int dn_cpu_conv_pack_step(const dn_conv_prepared *prepared) {
+    const dn_conv_shape *shape = &prepared->shape;
+    if (prepared->algorithm == WINOGRAD) return prepared->kernels->winograd_columns;
+    if (keeps_weights(prepared->algorithm)) return 1;
+    return shape->groups > 1 ? shape->out_c / shape->groups : prepared->kernels->gemm_rows;
+}
+
+/* Filters of one group, or groups one after the other. */
+static void pack_panels(const dn_conv_prepared *prepared, int first, int count, const float *weights) {
+    const dn_conv_shape *shape = &prepared->shape;
+    const int m = shape->out_c / shape->groups, k = depth_of(shape);
+    for (int done = 0, some; done < count; done += some) {
+        const int group = (first + done) / m;
+        some = dn_min_int(count - done, m);
+        const dn_operand left = {
+            .layout = DN_LAYOUT_COLUMNS, .p = weights + (size_t)done * (size_t)k, .stride = (size_t)k};
+        dn_gemm_pack_rows(prepared->kernels, &left, m, k, (first + done) % m, some,
+                          prepared->weights + (size_t)group * prepared->group_weights);
+    }
+}
+
+void dn_cpu_conv_pack(dn_conv_prepared *prepared, int first, int count, const float *weights,
+                      const float *bias) {
+    memcpy(prepared->bias + first, bias, (size_t)count * sizeof *bias);
+    if (prepared->algorithm == WINOGRAD) {
+        dn_winograd_pack(&prepared->winograd, first, count, weights);
+    } else if (keeps_weights(prepared->algorithm)) {
+        const size_t k = (size_t)depth_of(&prepared->shape);
+        memcpy(prepared->weights + (size_t)first * k, weights, (size_t)count * k * sizeof *weights);
+    } else {
+        pack_panels(prepared, first, count, weights);
+    }
 }
 
 const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared) {

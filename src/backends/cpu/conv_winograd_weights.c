@@ -39,18 +39,6 @@ static void weight_transform_strided(int m, double g[][3]) {
     memcpy(g[m + 1], middle, sizeof middle);
 }
 
-/* u[point * stride] = G w G^T */
-static void transform_filter(int n, double g[][3], const float *w, float *u, size_t stride) {
-    double half[MOST_ROWS][3];
-    for (int i = 0; i < n; ++i)
-        for (int j = 0; j < 3; ++j)
-            half[i][j] = g[i][0] * (double)w[j] + g[i][1] * (double)w[3 + j] + g[i][2] * (double)w[6 + j];
-    for (int i = 0; i < n; ++i)
-        for (int j = 0; j < n; ++j)
-            u[(size_t)(i * n + j) * stride] =
-                (float)(half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2]);
-}
-
 size_t dn_winograd_u_size(const dn_winograd *winograd) {
     return (size_t)(winograd->weight_n * winograd->weight_n) * (size_t)winograd->panels *
            winograd->panel_floats;
@@ -90,33 +78,26 @@ void dn_winograd_table(int m, float g[18]) {
     for (int i = 0; i < 3 * (m + 2); ++i) g[i] = (float)exact[i / 3][i % 3];
 }
 
-dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
-                              int m, const float *weights) {
-    const int width = kernels->winograd_columns;
-    *winograd = dn_winograd_describe(kernels, shape, m, true);
-    DN_TRY(dn_new_floats(&winograd->u, dn_winograd_u_size(winograd), "transformed weights"));
-
+void dn_winograd_pack(const dn_winograd *winograd, int first, int count, const float *weights) {
+    enum { CHANNELS = 8, MOST_WIDTH = 64 };
+    const dn_kernels *kernels = winograd->kernels;
+    const int width = kernels->winograd_columns, in_c = winograd->shape.in_c;
+    const size_t filter = (size_t)in_c * 9, points_apart = (size_t)winograd->panels * winograd->panel_floats;
     double g[MOST_ROWS][3];
-    float filters[MOST_ROWS * MOST_ROWS * 64]; /* [point][width]: rows go out whole */
-    const int n = winograd->weight_n;
+    float taps[CHANNELS * 9 * MOST_WIDTH];
     if (winograd->stride == 2)
-        weight_transform_strided(m, g);
+        weight_transform_strided(winograd->m, g);
     else
-        weight_transform(m, g);
-    for (int panel = 0; panel < winograd->panels; ++panel)
-        for (int c = 0; c < shape->in_c; ++c) {
-            const int filters_left = dn_min_int(width, shape->out_c - panel * width);
-            for (int i = 0; i < filters_left; ++i)
-                transform_filter(
-                    n, g, weights + ((size_t)(panel * width + i) * (size_t)shape->in_c + (size_t)c) * 9,
-                    filters + i, (size_t)width);
-            for (int point = 0; point < n * n; ++point) {
-                float *to =
-                    winograd->u +
-                    ((size_t)point * (size_t)winograd->panels + (size_t)panel) * winograd->panel_floats +
-                    (size_t)c * (size_t)width;
-                for (int i = 0; i < filters_left; ++i) to[i] = filters[point * width + i];
-            }
+        weight_transform(winograd->m, g);
+    for (int done = 0; done < count; done += width) {
+        const int filters = dn_min_int(width, count - done);
+        float *panel = winograd->u + (size_t)((first + done) / width) * winograd->panel_floats;
+        for (int c = 0; c < in_c; c += CHANNELS) {
+            const int channels = dn_min_int(CHANNELS, in_c - c);
+            kernels->pack_columns(weights + (size_t)done * filter + (size_t)c * 9, filter, channels * 9,
+                                  filters, width, taps);
+            kernels->winograd_weights_exact(winograd->weight_n, channels, &g[0][0], taps,
+                                            panel + (size_t)c * (size_t)width, points_apart);
         }
-    return DN_OK;
+    }
 }

@@ -53,6 +53,9 @@ void dn_gemm_run_alone(const dn_kernels *kernels, const dn_gemm *gemm, float *sc
 /* The left side packed once and for all. */
 size_t dn_gemm_packed_size(const dn_kernels *kernels, int m, int k); /* floats */
 void dn_gemm_pack(const dn_kernels *kernels, const dn_operand *left, int m, int k, float *packed);
+/* Only rows first .. first + count - 1, which left begins with; first: a multiple of gemm_rows. */
+void dn_gemm_pack_rows(const dn_kernels *kernels, const dn_operand *left, int m, int k, int first, int count,
+                       float *packed);
 
 /* ---- pieces of convolutions ---- */
 
@@ -99,7 +102,7 @@ typedef struct dn_winograd {
     int weight_n;        /* the same of the weights: point (i, j) has those of (min(i, last), min(j, last)) */
     int blocks, panels;  /* of input and output channels */
     size_t panel_floats; /* of u */
-    float *u;            /* [point of weights][panel][blocks * lanes][winograd_columns] */
+    float *u;            /* [point of weights][panel][blocks * lanes][winograd_columns]; a plan's */
 } dn_winograd;
 
 /* The m worth having, 0 for direct products first, in the order of backend.h's conv_choices; returns how
@@ -112,8 +115,8 @@ int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, in
 int dn_winograd_points(int m, int stride); /* per axis */
 /* The first output of a tile along an axis with so many big ones. */
 int dn_winograd_start(const dn_winograd *winograd, int tile, int big);
-dn_status dn_winograd_prepare(dn_winograd *winograd, const dn_kernels *kernels, const dn_conv_shape *shape,
-                              int m, const float *weights);
+/* Into u, from weights of filters first .. first + count - 1; first: a multiple of winograd_columns. */
+void dn_winograd_pack(const dn_winograd *winograd, int first, int count, const float *weights);
 size_t dn_winograd_u_size(const dn_winograd *winograd); /* floats */
 size_t dn_winograd_scratch(const dn_winograd *winograd, int threads, int images);
 /* The residual is that of images, not of the epilogue. */
@@ -156,13 +159,16 @@ void dn_cpu_conv_weight_gradient(dn_device *device, const dn_conv_shape *shape, 
 
 /* ---- convolution, planned (conv_prepared.c) ---- */
 int dn_cpu_conv_choices(const dn_conv_shape *shape, dn_conv_choice choices[DN_CONV_CHOICES]);
-dn_status dn_cpu_conv_prepare(dn_conv_prepared **out, const dn_conv_shape *shape, const float *weights,
-                              const float *bias, dn_activation activation, bool activate_sum,
-                              size_t most_floats);
+dn_status dn_cpu_conv_prepare(dn_conv_prepared **out, const dn_conv_shape *shape, dn_activation activation,
+                              bool activate_sum, size_t most_floats);
 /* The same for a given level, which the device that runs it must have too. */
 dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *kernels,
-                                    const dn_conv_shape *shape, const float *weights, const float *bias,
-                                    dn_activation activation, bool activate_sum, size_t most_floats);
+                                    const dn_conv_shape *shape, dn_activation activation, bool activate_sum,
+                                    size_t most_floats);
+void dn_cpu_conv_place(dn_conv_prepared *prepared, float *place);
+int dn_cpu_conv_pack_step(const dn_conv_prepared *prepared);
+void dn_cpu_conv_pack(dn_conv_prepared *prepared, int first, int count, const float *weights,
+                      const float *bias);
 void dn_cpu_conv_prepared_free(dn_conv_prepared *prepared);
 size_t dn_cpu_conv_prepared_bytes(const dn_conv_prepared *prepared);
 const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared);

@@ -86,15 +86,20 @@ size_t dn_gemm_packed_size(const dn_kernels *kernels, int m, int k) {
     return dn_round_up((size_t)m, (size_t)kernels->gemm_rows) * (size_t)k;
 }
 
-void dn_gemm_pack(const dn_kernels *kernels, const dn_operand *left, int m, int k, float *packed) {
+void dn_gemm_pack_rows(const dn_kernels *kernels, const dn_operand *left, int m, int k, int first, int count,
+                       float *packed) {
     const int width = kernels->gemm_rows;
+    const size_t height = dn_round_up((size_t)m, (size_t)width);
     for (int at = 0; at < k; at += DEPTH) {
         const int depth = dn_min_int(DEPTH, k - at);
-        for (int row = 0; row < m; row += width) {
-            pack_panel(kernels, left, at, depth, row, dn_min_int(width, m - row), width, packed, NULL);
-            packed += (size_t)depth * (size_t)width;
-        }
+        float *panel = packed + (size_t)at * height + (size_t)first * (size_t)depth;
+        for (int row = 0; row < count; row += width, panel += (size_t)depth * (size_t)width)
+            pack_panel(kernels, left, at, depth, row, dn_min_int(width, count - row), width, panel, NULL);
     }
+}
+
+void dn_gemm_pack(const dn_kernels *kernels, const dn_operand *left, int m, int k, float *packed) {
+    dn_gemm_pack_rows(kernels, left, m, k, 0, m, packed);
 }
 
 /* ---- blocks ---- */

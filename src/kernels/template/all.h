@@ -7,6 +7,7 @@
 #include "depthwise.h"
 #include "winograd_transforms.h"
 #include "winograd.h"
+#include "winograd_weights.h"
 #include "winograd_train.h"
 #include "pool.h"
 #include "lrn.h"
@@ -39,6 +40,7 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .winograd_input = winograd_input,
     .winograd_multiply = winograd_multiply,
     .winograd_output = winograd_output,
+    .winograd_weights_exact = winograd_weights_exact,
     .winograd_weights = winograd_weights,
     .winograd_input_gradient = winograd_input_gradient,
     .winograd_gradient = winograd_gradient,
