@@ -191,6 +191,24 @@ def test_folders_lists_and_the_prompt(
     assert capsys.readouterr().out.startswith(f"Enter Image Path: {image}: Predicted")
 
 
+def test_one_picture_is_found_with_a_lean_plan(
+    model: tuple[str, str], image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from darknet_py.cli import detect
+
+    kinds = []
+
+    def load(*arguments: Any, memory: str) -> dn.Network:
+        kinds.append(memory)
+        return load_network(*arguments, memory=memory)
+
+    load_network = detect.load_network
+    monkeypatch.setattr(detect, "load_network", load)
+    for arguments in ([image], [image, image], [image, "-memory", "fast"], [image, image, "-memory", "lean"]):
+        assert main(["detect", *model, *arguments]) == 0
+    assert kinds == ["lean", "fast", "fast", "lean"]
+
+
 def test_a_hint_when_there_are_no_names(
     model: tuple[str, str], image: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -220,6 +220,7 @@ def load_network(
     names: Sequence[str] | str | None = None,
     weights: str | None = None,
     size: tuple[int, int] = (0, 0),
+    memory: str = "fast",
 ) -> Network:
     """The network that the arguments name. size: width and height, 0 for the cfg's."""
     from ..network import Network
@@ -232,4 +233,5 @@ def load_network(
         height=size[1],
         threads=options.threads,
         dialect=options.dialect,
+        memory=memory,
     )

@@ -45,6 +45,12 @@ def configure_output(parser: Parser, out: str = "predictions", **defaults: Any) 
         help=f"drawn picture (.jpg if without ending), or folder (made for several; default {out})",
     )
     parser.option("names", metavar="FILE", help="class names, one per line")
+    parser.option(
+        "memory",
+        choices=("fast", "lean"),
+        help="what the plan spends it on (default: lean for one picture, which is found sooner as less is "
+        "packed; fast for more)",
+    )
     parser.flag("json", help="print one JSON document and nothing else")
     parser.option("csv", metavar="FILE", help="also write a line per object to this file")
 
@@ -67,7 +73,8 @@ def detect(options: argparse.Namespace, names: Sequence[str] | str | None) -> in
     documents: list[dict[str, Any]] = []
     rows: list[tuple[Any, ...]] = []
     failed = 0
-    with load_network(options, names) as net:
+    usual = "fast" if many or asking else "lean"
+    with load_network(options, names, memory=options.memory or usual) as net:
         for path in paths:
             try:
                 found = net.detect(
