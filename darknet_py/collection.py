@@ -1,5 +1,5 @@
-"""Pictures of a data set by number: paths, boxes and classes in temporary files, so that a list of a million
-lines needs no more memory than a short one."""
+"""What is known of many pictures, by number: paths, boxes and classes in temporary files, so that a list of a
+million lines needs no more memory than a short one."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import IO, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import DataFileError
 
-__all__ = ["Collection"]
+__all__ = ["Boxes", "Collection", "Paths", "Stored"]
 
 Floats = npt.NDArray[np.float32]
+Item = TypeVar("Item")
 
 VALUES = 5  # of a box: class, centre, size
-BLOCK = 1 << 16  # bytes written at once
+BLOCK = 1 << 16  # bytes kept before they are written
 
 
 class _Column:
-    """Byte strings by number, in a file without a name that goes with its last user."""
+    """Byte strings by number: in memory while they are few, then in files without a name that go with their
+    last user."""
 
     def __init__(self) -> None:
-        self._data, self._ends = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
-        self._waiting, self._waiting_ends = bytearray(), bytearray()
+        self._files: tuple[IO[bytes], ...] = ()  # of the strings, and of where each ends
+        self._waiting = (bytearray(), bytearray())  # what they do not have yet
         self._length = self._bytes = 0
         self._lock = threading.Lock()
 
@@ -36,16 +38,19 @@ class _Column:
         return self._length
 
     def append(self, content: bytes) -> None:
-        self._waiting += content
+        contents, ends = self._waiting
+        contents += content
         self._bytes += len(content)
-        self._waiting_ends += self._bytes.to_bytes(8, "little")
+        ends += self._bytes.to_bytes(8, "little")
         self._length += 1
-        if len(self._waiting) + len(self._waiting_ends) > BLOCK:
+        if len(contents) + len(ends) > BLOCK:
             self._flush()
 
     def _flush(self) -> None:
         try:
-            for file, waiting in ((self._data, self._waiting), (self._ends, self._waiting_ends)):
+            if not self._files:
+                self._files = (tempfile.TemporaryFile(), tempfile.TemporaryFile())  # noqa: SIM115
+            for file, waiting in zip(self._files, self._waiting, strict=True):
                 file.write(waiting)
                 file.flush()
                 waiting.clear()
@@ -55,84 +60,108 @@ class _Column:
             ) from error
 
     def __getitem__(self, index: int) -> bytes:
-        with self._lock:
-            if self._waiting_ends:
-                self._flush()
         first = max(index - 1, 0)
-        ends = os.pread(self._ends.fileno(), 8 * (index + 1 - first), 8 * first)
-        begin = int.from_bytes(ends[:8], "little") if index else 0
-        return os.pread(self._data.fileno(), int.from_bytes(ends[-8:], "little") - begin, begin)
+        with self._lock:
+            if self._files and self._waiting[1]:
+                self._flush()
+            ends = self._read(1, 8 * first, 8 * (index + 1))
+            begin = int.from_bytes(ends[:8], "little") if index else 0
+            return self._read(0, begin, int.from_bytes(ends[-8:], "little"))
+
+    def _read(self, which: int, begin: int, end: int) -> bytes:
+        if self._files:
+            return os.pread(self._files[which].fileno(), end - begin, begin)
+        return bytes(self._waiting[which][begin:end])
 
 
-class _Boxes(Sequence[Floats]):
-    """Of every picture its boxes, float32 (count, 5)."""
+class Stored(Sequence[Item]):
+    """A sequence that grows at its end, of what a subclass can make of bytes. Any number of threads may
+    read."""
 
-    def __init__(self, column: _Column) -> None:
-        self._column = column
+    def __init__(self) -> None:
+        self._column = _Column()
+
+    def _item(self, content: bytes) -> Item:
+        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self._column)
 
     @overload
-    def __getitem__(self, index: int) -> Floats: ...
+    def __getitem__(self, index: int) -> Item: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Floats]: ...
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: slice) -> list[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        rows = np.frombuffer(self._column[_number(index, len(self))], np.float32)
-        return rows.reshape(-1, VALUES).copy()
+        number = index + len(self) if index < 0 else index
+        if not 0 <= number < len(self):
+            raise IndexError(f"expected a number 0..{len(self) - 1}, found {index}")
+        return self._item(self._column[number])
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self[i] for i in range(len(self)))
 
 
-class Collection(Sequence[str]):
+class Paths(Stored[str]):
+    """Paths of pictures; equal to a list of the same."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (Paths, list)):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
+    def _item(self, content: bytes) -> str:
+        return content.decode("utf-8", "surrogateescape")
+
+    def add(self, path: str) -> None:
+        """One more picture."""
+        self._column.append(path.encode("utf-8", "surrogateescape"))
+
+
+class Boxes(Stored[Floats]):
+    """Of every picture its boxes, float32 (count, 5)."""
+
+    def _item(self, content: bytes) -> Floats:
+        rows: Floats = np.frombuffer(content, np.float32).reshape(-1, VALUES).copy()
+        return rows
+
+    def add(self, boxes: npt.ArrayLike) -> Floats:
+        """Those of one more picture; gives them as they will be read."""
+        rows = np.asarray(boxes, np.float32).reshape(-1, VALUES)
+        self._column.append(rows.tobytes())
+        return rows
+
+
+class Collection(Paths):
     """Paths of pictures. labels: their boxes, rows class, x, y, w, h. classes: of each, for classification.
 
-    counts: how many boxes (or pictures) each class has. Any number of threads may read.
+    counts: how many boxes (or pictures) each class has.
     """
 
     def __init__(self) -> None:
-        self._paths, self._boxes, self._classes = _Column(), _Column(), _Column()
+        super().__init__()
+        self._boxes, self._classes = Boxes(), _Column()
         self.counts: Counter[int] = Counter()
 
     def add(self, path: str, boxes: npt.ArrayLike = (), class_id: int | None = None) -> None:
         """One more picture."""
-        self._paths.append(os.fsencode(path))
-        rows = np.asarray(boxes, np.float32).reshape(-1, VALUES)
-        self._boxes.append(rows.tobytes())
+        super().add(path)
+        rows = self._boxes.add(boxes)
         self.counts.update(int(kind) for kind in rows[:, 0])
         if class_id is not None:
             self._classes.append(class_id.to_bytes(4, "little"))
             self.counts[class_id] += 1
 
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return os.fsdecode(self._paths[_number(index, len(self))])
-
-    def __iter__(self) -> Iterator[str]:
-        return (self[i] for i in range(len(self)))
-
     @property
     def labels(self) -> Sequence[Floats]:
         """The boxes of each picture."""
-        return _Boxes(self._boxes)
+        return self._boxes
 
     @property
     def classes(self) -> npt.NDArray[np.int32]:
         """The class of each picture."""
         ids = (int.from_bytes(self._classes[i], "little") for i in range(len(self._classes)))
         return np.fromiter(ids, np.int32, len(self._classes))
-
-
-def _number(index: int, count: int) -> int:
-    number = index + count if index < 0 else index
-    if not 0 <= number < count:
-        raise IndexError(f"expected a number 0..{count - 1}, found {index}")
-    return number

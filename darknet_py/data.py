@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._native import ffi, lib
-from .collection import Collection
+from .collection import Boxes, Collection, Paths
 from .errors import ArgumentError, DataError, DataFileError, DataNotFoundError, check, path_bytes
 from .logs import logger
 from .names import find_beside, read_names
@@ -276,12 +276,16 @@ class DataFile:
 # ---- image lists ------------------------------------------------------------------------------------
 
 
-def read_list(path: PathLike) -> list[str]:
+def read_list(path: PathLike) -> Sequence[str]:
     """The paths in an image list, one per line; blank lines are skipped, spaces inside names are kept.
 
-    A path that exists nowhere is given as it stands, and will be reported when it is opened.
+    A path that exists nowhere is given as it stands, and will be reported when it is opened. A long list is
+    kept in a temporary file.
     """
-    return [entry for _, entry in stream_list(path)]
+    paths = Paths()
+    for _, entry in stream_list(path):
+        paths.add(entry)
+    return paths
 
 
 def stream_list(path: PathLike) -> Iterator[tuple[int, str]]:
@@ -338,6 +342,38 @@ def read_map(path: PathLike, nodes: int) -> list[int]:
         return [int(out[0][i]) for i in range(count[0])]
     finally:
         lib.dn_map_free(out[0])
+
+
+class Problems:
+    """What is wrong with a list's pictures: how many problems, and the first ones."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[str] = []
+
+    def add(self, text: str) -> None:
+        """One more."""
+        self.count += 1
+        if len(self.first) < MOST_PROBLEMS:
+            self.first.append(text)
+
+    def joined(self, more: Problems) -> Problems:
+        """These and more."""
+        result = Problems()
+        result.count = self.count + more.count
+        result.first = [*self.first, *more.first][:MOST_PROBLEMS]
+        return result
+
+    def listed(self, what: str) -> str:
+        """How many, and a line for each of the first."""
+        rest = self.count - len(self.first)
+        more = f"\n  and {rest} more" if rest > 0 else ""
+        return f"{self.count} {what}:\n  " + "\n  ".join(self.first) + more
+
+    def refuse(self, what: str) -> None:
+        """Raises one DataError for all of them, if there are any."""
+        if self.count:
+            raise DataError(self.first[0] if self.count == 1 else self.listed(what))
 
 
 # ---- labels of detection ----------------------------------------------------------------------------
@@ -446,47 +482,48 @@ def labels_of(images: Sequence[str], classes: int, nodes: int | None = None) -> 
         if images.counts and max(images.counts) >= classes:
             raise DataError(f"a label is of class {max(images.counts)}, which is not 0..{classes - 1}")
         return images.labels
-    labels, problems, missing, lines = list[Floats](), list[str](), list[str](), 0
+    labels, lines = Boxes(), 0
+    problems, missing, unplaced = Problems(), Problems(), Problems()
     for image in images:
-        rows = []
+        found = []
         try:
             path = find_label(image)
             for number, row, problem in label_rows(path, classes, nodes):
                 lines += 1
                 if row is None:
-                    problems.append(f"{path}:{number}: {problem}")
+                    problems.add(f"{path}:{number}: {problem}")
                 else:
-                    rows.append(row)
+                    found.append(row)
         except DataNotFoundError as error:
-            missing.append(str(error))
+            missing.add(str(error))
         except DataError as error:
-            problems.append(str(error))
-        labels.append(np.array(rows, np.float32).reshape(-1, 5))
-    if len(missing) > MOST_MISSING * len(images):
-        report_problems([*problems, *missing], "problems with labels")
-    if len(problems) > MOST_MISSING * lines:
-        report_problems(problems, "problems with labels")
-    if missing:
-        what = "1 picture has" if len(missing) == 1 else f"{len(missing)} pictures have"
-        logger.warning("%s no label file, taken as without objects; the first: %s", what, missing[0])
-    if problems:
-        logger.warning("%s", _listed(problems, "labels left out"))
-    if nodes is None:
-        labels = _placed_only(images, labels)
+            problems.add(str(error))
+        rows = np.array(found, np.float32).reshape(-1, 5)
+        if nodes is None and without_place(rows).any():
+            unplaced.add(image)
+            rows = rows[~without_place(rows)]
+        labels.add(rows)
+    if missing.count > MOST_MISSING * len(images):
+        problems.joined(missing).refuse("problems with labels")
+    if problems.count > MOST_MISSING * lines:
+        problems.refuse("problems with labels")
+    _tell_left_out(problems, missing, unplaced)
     return labels
 
 
-def _placed_only(images: Sequence[str], labels: list[Floats]) -> list[Floats]:
-    found = [i for i, rows in enumerate(labels) if without_place(rows).any()]
-    if not found:
-        return labels
-    logger.warning(
-        "labels with the centre 0 0 of %d pictures left out: only a [region] with a tree learns a class "
-        "without a box; the first: %s",
-        len(found),
-        images[found[0]],
-    )
-    return [rows[~without_place(rows)] for rows in labels]
+def _tell_left_out(problems: Problems, missing: Problems, unplaced: Problems) -> None:
+    if missing.count:
+        what = "1 picture has" if missing.count == 1 else f"{missing.count} pictures have"
+        logger.warning("%s no label file, taken as without objects; the first: %s", what, missing.first[0])
+    if problems.count:
+        logger.warning("%s", problems.listed("labels left out"))
+    if unplaced.count:
+        logger.warning(
+            "labels with the centre 0 0 of %d pictures left out: only a [region] with a tree learns a class "
+            "without a box; the first: %s",
+            unplaced.count,
+            unplaced.first[0],
+        )
 
 
 def class_only_labels(
@@ -499,14 +536,15 @@ def class_only_labels(
     if marks is not None:
         if len(marks) != nodes:
             raise DataError(f"{len(marks)} labels are given for the {nodes} nodes of the tree")
-        return [np.array([[kind, 0, 0, 0, 0]], np.float32) for kind in classes_of(images, marks)]
-    labels = labels_of(images, nodes, nodes)
-    wrong = [
-        f"{image}: {'has a box' if len(rows) else 'has no label'}, expected `class 0 0 0 0`"
-        for image, rows in zip(images, labels, strict=True)
-        if not len(rows) or not without_place(rows).all()
-    ]
-    report_problems(wrong, "pictures without a class of their own")
+        shown = Boxes()
+        for kind in classes_of(images, marks):
+            shown.add([kind, 0, 0, 0, 0])
+        return shown
+    labels, wrong = labels_of(images, nodes, nodes), Problems()
+    for image, rows in zip(images, labels, strict=True):
+        if not len(rows) or not without_place(rows).all():
+            wrong.add(f"{image}: {'has a box' if len(rows) else 'has no label'}, expected `class 0 0 0 0`")
+    wrong.refuse("pictures without a class of their own")
     return labels
 
 
@@ -540,24 +578,11 @@ def classes_of(images: Sequence[str], labels: Sequence[str]) -> list[int]:
     """
     if isinstance(images, Collection):
         return [int(kind) for kind in images.classes]
-    classes, problems = [], []
+    classes, problems = [], Problems()
     for image in images:
         try:
             classes.append(class_of(image, labels))
         except DataError as error:
-            problems.append(str(error))
-    report_problems(problems, "images without a class")
+            problems.add(str(error))
+    problems.refuse("images without a class")
     return classes
-
-
-def report_problems(problems: Sequence[str], what: str) -> None:
-    """Raises one DataError for all problems, if there are any: the first ones, and how many more."""
-    if problems:
-        raise DataError(problems[0] if len(problems) == 1 else _listed(problems, what))
-
-
-def _listed(problems: Sequence[str], what: str) -> str:
-    listed = "\n  ".join(problems[:MOST_PROBLEMS])
-    rest = len(problems) - MOST_PROBLEMS
-    more = f"\n  and {rest} more" if rest > 0 else ""
-    return f"{len(problems)} {what}:\n  {listed}{more}"

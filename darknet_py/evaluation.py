@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from . import data
 from ._native import ffi, lib
+from .collection import Boxes
 from .errors import ArgumentError, DataError, ImageError, check
 from .results import Detections
 from .session import Rules
@@ -292,10 +293,15 @@ def class_map_of(net: Network, info: data.DataFile) -> list[int] | None:
     return info.class_map(head_classes(net)) if has_tree else None
 
 
-def numbered_for(net: Network, labels: Sequence[Floats], class_map: Sequence[int] | None) -> list[Floats]:
+def numbered_for(net: Network, labels: Sequence[Floats], class_map: Sequence[int] | None) -> Sequence[Floats]:
     """Labels with the numbers that a detector gives its classes, where its heads have a `map`."""
     learned = _learned(net) if class_map is None else None
-    return [_renumbered(rows, learned) for rows in labels] if learned else list(labels)
+    if not learned:
+        return labels
+    result = Boxes()
+    for rows in labels:
+        result.add(_renumbered(rows, learned))
+    return result
 
 
 def evaluate_detector(
@@ -331,9 +337,8 @@ def evaluate_detector(
     classes = head_classes(net) if class_map is None else len(class_map)
     given = label_classes(net) if class_map is None else classes
     known = numbered_for(net, data.labels_of(images, given) if labels is None else labels, class_map)
-    hard = (
-        numbered_for(net, difficult, class_map) if difficult else [np.empty((0, 5), np.float32)] * len(images)
-    )
+    hard = numbered_for(net, difficult, class_map) if difficult else None
+    none = np.empty((0, 5), np.float32)
     score, unreadable = DetectionScore(classes, iou, thresh), []
     rules = Rules(CANDIDATE_THRESH, hier, NMS, hier_rule, preprocess=preprocess, class_map=class_map)
     for index, candidates in detect_each(net, images, rules, quiet=quiet):
@@ -341,9 +346,10 @@ def evaluate_detector(
             unreadable.append(str(candidates))
             continue
         found = candidates.detections(CANDIDATE_THRESH)
-        score.add(found.xyxyn, found.confidence, found.class_id, known[index], hard[index])
+        truths, excused = known[index], hard[index] if hard else none
+        score.add(found.xyxyn, found.confidence, found.class_id, truths, excused)
         if on_found:
-            on_found(found, known[index], hard[index])
+            on_found(found, truths, excused)
     if len(unreadable) == len(images):
         raise DataError(f"none of the {len(images)} images can be read; the last one: {unreadable[-1]}")
     return score.result(points, unreadable)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+
+import numpy as np
 
 from .errors import DataError, DataFileError
 from .json_text import json_text
@@ -118,7 +120,7 @@ class Format:
             )
         self.names, self.one_based = names, one_based
         self.out = self.default_out if out is None else out
-        self._seen: Counter[str] = Counter()
+        self._seen = array("q")  # hashes of what names the pictures: a million names would take much more
 
     def begin(self) -> Iterator[tuple[str, str]]:
         """File names and texts before the first picture."""
@@ -134,12 +136,13 @@ class Format:
 
     def repeated(self) -> int:
         """How many pictures have a name, or a number, that another one has too."""
-        return sum(count for count in self._seen.values() if count > 1)
+        _, counts = np.unique(np.array(self._seen), return_counts=True)
+        return int(counts[counts > 1].sum())
 
     def identify(self, path: str) -> str:
         """The picture's name in this format."""
         name = image_name(path)
-        self._seen[name] += 1
+        self._seen.append(hash(name))
         return name
 
 
@@ -190,7 +193,7 @@ class Coco(_Json):
 
     def picture(self, index: int, path: str, found: Detections) -> Iterator[tuple[str, str]]:
         number = coco_image_id(path)
-        self._seen[str(number)] += 1
+        self._seen.append(hash(number))
         for class_id, score, (left, top, width, height) in zip(
             found.class_id, found.confidence, found.xywh, strict=True
         ):

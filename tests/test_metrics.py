@@ -20,6 +20,7 @@ from darknet_py.cli import main
 from darknet_py.data import DataFile, find_label
 from darknet_py.errors import ArgumentError, DataError, ImageError, UnsupportedError
 from darknet_py.metrics import ImageBoxes, files
+from darknet_py.metrics.boxes import StoredBoxes
 
 ROOT = Path(__file__).parents[1]
 NONE = np.empty((0, 4))
@@ -30,6 +31,19 @@ A, B = [0, 0, 10, 10], [100, 100, 110, 110]
 
 def shifted(box: list[float], x: float) -> list[float]:
     return [box[0] + x, box[1], box[2] + x, box[3]]
+
+
+def test_boxes_of_pictures_are_stored_as_they_are() -> None:
+    images = [one_image([], []), *example(1, hard=0.3), one_image([([1, 2, 3, 4], 0.5, 1)], [])]
+    images[1].areas *= 0.7
+    stored = StoredBoxes()
+    for image in images:
+        stored.add(image)
+    assert len(stored) == len(images)
+    for image, again in zip(images, stored, strict=True):
+        for key, values in vars(image).items():
+            np.testing.assert_array_equal(getattr(again, key), values)
+            assert getattr(again, key).dtype == values.dtype
 
 
 def one_image(found: list[tuple[list[float], float, int]], truths: Any, **more: Any) -> ImageBoxes:

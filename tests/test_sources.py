@@ -285,6 +285,19 @@ def test_a_collection_is_a_sequence() -> None:
             found[bad]
 
 
+def test_a_collection_of_many_is_read_from_files_while_it_grows() -> None:
+    found = Collection()
+    for i in range(3000):
+        found.add(
+            f"a path as long as they are wont to be/{i}.jpg", [[i % 3, 0.5, 0.5, 0.1, 0.1]] * (i % 4), i
+        )
+        if i % 700 == 0:
+            assert found[i].endswith(f"/{i}.jpg") and len(found.labels[i]) == i % 4
+    assert [*found][::999] == [f"a path as long as they are wont to be/{i}.jpg" for i in (0, 999, 1998, 2997)]
+    assert [len(rows) for rows in found.labels] == [i % 4 for i in range(3000)]
+    np.testing.assert_array_equal(found.classes, range(3000))
+
+
 def test_memory_does_not_grow_with_the_list(tmp_path: Path) -> None:
     """A process of its own: what a list of 30,000 lines needs more than one of 600."""
     written(2)

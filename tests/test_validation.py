@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ pytest.importorskip("darknet_py._native", reason="the core is not built")
 import darknet_py as dn
 from darknet_py import anchors, evaluation, result_files, synth, training, validation
 from darknet_py.cli import main
-from darknet_py.data import DataFile, find_label, read_labels
+from darknet_py.data import DataFile, find_label, labels_of, read_labels, read_list
 from darknet_py.errors import DataError
 from darknet_py.results import Detections
 from darknet_py.session import Rules
@@ -259,8 +260,27 @@ def test_a_class_map_turns_nodes_of_a_tree_into_classes(data: Path, tmp_path: Pa
 
 def test_a_list_of_pictures_takes_no_more_memory_than_one(data: Path, detector: Any) -> None:
     images = DataFile(data).images("valid")
-    kept = [found for _, found in detect_each(detector, images * 2, Rules(0.1))]
+    kept = [found for _, found in detect_each(detector, [*images, *images], Rules(0.1))]
     assert len(kept) == 8 and not any(hasattr(one, "pixels") for one in kept)
+
+
+def test_a_long_list_and_its_labels_take_no_more_memory_than_a_short_one(data: Path) -> None:
+    lines = [*DataFile(data).images("valid")]
+
+    def peak(count: int) -> int:
+        Path("long.txt").write_text("\n".join(lines * (count // len(lines))))
+        tracemalloc.start()
+        try:
+            images = read_list("long.txt")
+            labels = labels_of(images, 3)
+            assert len(images) == len(labels) == count
+            assert images[-1] == lines[-1] and labels[-1].shape == (1, 5)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    # As objects they would take 2 MB. Up to 64 KiB of each column wait to be written.
+    assert peak(8000) - peak(40) < 400_000
 
 
 # ---- recall and map ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..data import DataFile
-    from ..metrics import ImageBoxes, Report
+    from ..metrics import Report
     from ..network import Network
     from ..results import Detections
 
@@ -65,9 +65,11 @@ class Measures:
     """Collects what is found in each image, and writes what the options ask for."""
 
     def __init__(self, options: argparse.Namespace, wanted: bool = False) -> None:
+        from ..metrics.boxes import StoredBoxes
+
         self._options = options
         self.wanted = wanted or bool(options.metrics or options.csv or options.plot)
-        self.images: list[ImageBoxes] = []
+        self.images = StoredBoxes()
         self._labels: Sequence[Floats] = []
         self._difficult: Sequence[Floats] | None = None
 
@@ -75,7 +77,7 @@ class Measures:
         """One image."""
         from ..metrics import ImageBoxes
 
-        self.images.append(ImageBoxes.of(found, labels, difficult))
+        self.images.add(ImageBoxes.of(found, labels, difficult))
 
     def read_labels(
         self, net: Network, images: Sequence[str], hard: Sequence[str] | None, class_map: list[int] | None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..collection import Stored
 from ..errors import ArgumentError
 from ..evaluation import corners
 from ..results import Detections
@@ -79,6 +80,32 @@ class ImageBoxes:
             corners(rows) * (width, height, width, height),
             rows[:, 0].astype(np.int64),
             difficult=np.arange(len(rows)) >= len(labels),
+        )
+
+
+class StoredBoxes(Stored[ImageBoxes]):
+    """Many pictures, in temporary files."""
+
+    def add(self, image: ImageBoxes) -> None:
+        """One more."""
+        found = np.concatenate([image.boxes, image.scores[:, None], image.class_id[:, None]], 1)
+        marks = (image.truth_class, image.difficult, image.crowd, image.areas)
+        truths = np.concatenate([image.truths, *(values[:, None] for values in marks)], 1)
+        self._column.append(len(found).to_bytes(8, "little") + found.tobytes() + truths.tobytes())
+
+    def _item(self, content: bytes) -> ImageBoxes:
+        count = int.from_bytes(content[:8], "little")
+        values = np.frombuffer(content, np.float64, offset=8)
+        found, truths = values[: 6 * count].reshape(-1, 6), values[6 * count :].reshape(-1, 8)
+        return ImageBoxes(
+            found[:, :4],
+            found[:, 4],
+            found[:, 5],
+            truths[:, :4],
+            truths[:, 4],
+            difficult=truths[:, 5],
+            crowd=truths[:, 6],
+            areas=truths[:, 7],
         )
 
 

@@ -20,7 +20,7 @@ from ..errors import DataError
 from ..evaluation import corners
 from ..images import upright_size
 from ..result_files import COCO_CATEGORIES, coco_image_id, image_name
-from .boxes import Doubles, ImageBoxes
+from .boxes import Doubles, ImageBoxes, StoredBoxes
 from .rescore import rescore
 
 __all__ = ["image_boxes", "read_results", "rescore_files"]
@@ -153,7 +153,7 @@ def image_boxes(
     *,
     one_based: bool = True,
     difficult: Sequence[str] | None = None,
-) -> list[ImageBoxes]:
+) -> StoredBoxes:
     """The results in a folder of VOC files or in a COCO file together with the labels of images, for the
     measures of this package.
 
@@ -171,7 +171,7 @@ def image_boxes(
     keys = [str(coco_image_id(image)) if coco else image_name(image) for image in images]
     if found and not set(keys) & set(found):
         raise DataError(f"{path}: no result is about one of the {len(images)} images (such as {keys[0]})")
-    classes, result = len(names), []
+    classes, result = len(names), StoredBoxes()
     hard = labels_of(difficult, classes) if difficult else [np.empty((0, 5), np.float32)] * len(images)
     for image, key, labels, more in zip(images, keys, labels_of(images, classes), hard, strict=True):
         size = np.tile(upright_size(image), 2)
@@ -184,7 +184,7 @@ def image_boxes(
         )
         if one_based and not coco:
             one.boxes -= one.boxes < size  # an edge at the picture's end was not moved
-        result.append(one)
+        result.add(one)
     return result
 
 
