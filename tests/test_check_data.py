@@ -297,9 +297,19 @@ def test_annotations_of_other_formats_are_told_with_their_place(tmp_path: Path) 
 
 def test_hashes_tell_pictures_apart_and_know_them_again() -> None:
     hashes = np.array([pictures.difference_hash(picture(i).convert("L")) for i in range(40)], np.uint64)
-    assert [row[:2] for row in pictures.near_pairs(hashes, hashes)] == [(i, i) for i in range(40)]
-    assert not list(pictures.near_pairs(hashes[:20], hashes[20:]))
+    assert [*pictures.near_pairs(hashes, hashes, 4)] == [(i, i, 0) for i in range(40)]
+    assert not list(pictures.near_pairs(hashes[:20], hashes[20:], 4))
+    assert not list(pictures.near_pairs(hashes, hashes[:0], 4)) + list(
+        pictures.near_pairs(hashes[:0], hashes, 4)
+    )
     assert pictures.difference_hash(Image.new("L", (90, 90), 7)) is None
+    random = np.random.default_rng(0)
+    others = random.integers(0, 1 << 64, 500, np.uint64)
+    changed = np.array(
+        [sum(1 << int(k) for k in random.permutation(64)[: i % 7]) for i in range(200)], np.uint64
+    )
+    expected = [(i, i, i % 7) for i in range(200) if i % 7 <= 4]
+    assert [*pictures.near_pairs(others[:200] ^ changed, np.tile(others, 2), 4)] == expected
     ones = pictures._ones(np.array([0, 1, 3, (1 << 64) - 1, 1 << 63], np.uint64))
     assert ones.tolist() == [0, 1, 2, 64, 1]
 

@@ -70,13 +70,20 @@ class Catalogue:
         """Pictures of a split."""
         return self._counts.get(split, 0)
 
-    def spread(self, split: str, most: int) -> Iterator[Listed]:
-        """At most so many pictures of a split, evenly spread over it."""
-        step = -(-self.count(split) // most) if most else 0
-        if not step:
-            return iter(())
+    def spread(self, split: str, most: int) -> tuple[range, Iterator[Listed]]:
+        """At most so many pictures of a split, evenly spread over it, and their numbers."""
+        count = self.count(split)
+        if not count or not most:
+            return range(0), iter(())
+        step = -(-count // most)
         query = "select file, line, path from pictures where split = ? and number % ? = 0 order by number"
-        return self._rows(query, split, step)
+        return range(0, count, step), self._rows(query, split, step)
+
+    def at(self, split: str, number: int) -> Listed:
+        """The picture of a split that was added as this one, from 0."""
+        query = "select file, line, path from pictures where split = ? and number = ?"
+        self._base.execute("create index if not exists numbers on pictures (split, number)")
+        return next(self._rows(query, split, number))
 
     def twice(self, split: str, most: int) -> tuple[int, list[tuple[Listed, Listed]]]:
         """How many entries of a split are files that it has before, and the first of them, both places."""
@@ -86,9 +93,8 @@ class Catalogue:
         found = self._base.execute(
             f"select min(number), max(number) {groups} order by 1 limit ?", (split, most)
         ).fetchall()
-        one = "select file, line, path from pictures where split = ? and number = ?"
-        pairs = [tuple(next(self._rows(one, split, number)) for number in pair) for pair in found]
-        return int(count.fetchone()[0] or 0), [(first, last) for first, last in pairs]
+        pairs = [(self.at(split, first), self.at(split, last)) for first, last in found]
+        return int(count.fetchone()[0] or 0), pairs
 
     def shared(self, split: str, other: str, most: int) -> tuple[int, list[tuple[Listed, Listed]]]:
         """How many files of a split another one has, too, and the first of them, both places."""

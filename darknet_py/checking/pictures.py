@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def look(listed: Listed) -> Look:
         return Look(listed, "no picture in a known format")
     except Exception as error:  # Pillow's decoders fail in their own ways
         return Look(listed, str(error) or type(error).__name__)
-    return Look(listed, "", unusual, hashlib.blake2b(raw, digest_size=16).digest(), hash_)
+    return Look(listed, "", unusual, hashlib.blake2b(raw, digest_size=8).digest(), hash_)
 
 
 def _unusual(picture: Any) -> Iterable[tuple[str, str]]:
@@ -130,15 +130,16 @@ def check_pictures(
     are."""
     valid = min(catalogue.count("valid"), most // 3)
     train = min(catalogue.count("train"), most - valid)
-    overlap = _Overlap()
+    overlap = _Overlap(catalogue)
     total, opened, bad = valid + train, 0, 0
     with Bar("opening pictures", total, quiet=quiet) as bar:
         for split, count in (("train", train), ("valid", valid)):
-            for found in ahead(look, catalogue.spread(split, count), WORKERS):
+            numbers, pictures = catalogue.spread(split, count)
+            for number, found in zip(numbers, ahead(look, pictures, WORKERS), strict=True):
                 opened += 1
                 bad += bool(found.problem)
                 _tell(found, several)
-                overlap.add(split, found)
+                overlap.add(split, number, found)
                 bar.update(opened)
     if bad > most_bad * opened:
         several.as_severity("picture-unreadable", "error")
@@ -187,37 +188,59 @@ def _rest(several: Several, code: str, count: int, told: list[Any]) -> None:
         several.more(code, count - len(told))
 
 
-class _Overlap:
-    """Compares opened pictures of the validation list with those of the training list."""
+class _Values:
+    """A value for some pictures of a split, by number."""
 
     def __init__(self) -> None:
-        self._digests: dict[bytes, Listed] = {}
-        self._hashes: dict[str, array[int]] = {"train": array("Q"), "valid": array("Q")}
-        self._listed: dict[str, list[Listed]] = {"train": [], "valid": []}
-        self._equal: list[tuple[Listed, Listed]] = []
+        self._numbers, self._values = array("Q"), array("Q")
 
-    def add(self, split: str, found: Look) -> None:
-        """One more picture; those of the training list come first."""
+    def add(self, number: int, value: int) -> None:
+        """Of one picture; numbers rise."""
+        self._numbers.append(number)
+        self._values.append(value)
+
+    @property
+    def values(self) -> Hashes:
+        """All of them."""
+        return np.array(self._values, np.uint64)
+
+    def number(self, index: int) -> int:
+        """The picture's that has the value with this index."""
+        return self._numbers[index]
+
+
+class _Overlap:
+    """Compares opened pictures of the validation list with those of the training list; 16 bytes are kept of
+    each for its bytes, and 16 for its look."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._digests = {"train": _Values(), "valid": _Values()}
+        self._hashes = {"train": _Values(), "valid": _Values()}
+
+    def add(self, split: str, number: int, found: Look) -> None:
+        """One more picture."""
         if found.problem:
             return
-        if split == "train":
-            self._digests.setdefault(found.digest, found.listed)
-        elif (known := self._digests.get(found.digest)) is not None:
-            if not _same_file(known, found.listed):
-                self._equal.append((found.listed, known))
-            return
+        self._digests[split].add(number, int.from_bytes(found.digest, "big"))
         if found.hash is not None:
-            self._hashes[split].append(found.hash)
-            self._listed[split].append(found.listed)
+            self._hashes[split].add(number, found.hash)
 
     def tell(self, several: Several) -> None:
         """Equal bytes, and near duplicates."""
-        for one, other in self._equal:
-            message = f"{one.path} has the same bytes as {other.path} of the training list"
-            several.add(one.place, "warning", "overlap-bytes", message, _OVERLAP)
-        pairs = near_pairs(self._array("valid"), self._array("train"))
-        for i, j, bits in islice(pairs, MOST_COMPARED):
-            one, other = self._listed["valid"][i], self._listed["train"][j]
+        told = set()
+        for i, j, _ in near_pairs(self._digests["valid"].values, self._digests["train"].values, 0):
+            told.add(number := self._digests["valid"].number(i))
+            one = self._catalogue.at("valid", number)
+            other = self._catalogue.at("train", self._digests["train"].number(j))
+            if not Path(one.path).samefile(other.path):
+                message = f"{one.path} has the same bytes as {other.path} of the training list"
+                several.add(one.place, "warning", "overlap-bytes", message, _OVERLAP)
+        pairs = near_pairs(self._hashes["valid"].values, self._hashes["train"].values, NEAR_BITS)
+        looking = ((i, j, bits) for i, j, bits in pairs if self._hashes["valid"].number(i) not in told)
+        for i, j, bits in islice(looking, MOST_COMPARED):
+            one = self._catalogue.at("valid", self._hashes["valid"].number(i))
+            other = self._catalogue.at("train", self._hashes["train"].number(j))
             likeness = correlation(one.path, other.path)
             if likeness >= NEAR_CORRELATION:
                 message = (
@@ -226,23 +249,28 @@ class _Overlap:
                 )
                 several.add(one.place, "warning", "overlap-near", message, _OVERLAP)
 
-    def _array(self, split: str) -> Hashes:
-        return np.array(self._hashes[split], np.uint64)
 
+def near_pairs(hashes: Hashes, others: Hashes, most: int) -> Iterator[tuple[int, int, int]]:
+    """For every hash the nearest of the others, the first of several, if at most so many bits differ: both
+    indices, and the bits.
 
-def _same_file(one: Listed, other: Listed) -> bool:
-    return Path(one.path).samefile(other.path)
-
-
-def near_pairs(hashes: Hashes, others: Hashes) -> Iterable[tuple[int, int, int]]:
-    """For every hash the nearest of the others, if at most NEAR_BITS differ: both indices, and the bits."""
-    if not len(others):
-        return
-    for i, one in enumerate(hashes):
-        bits = _ones(others ^ one)
-        j = int(bits.argmin())
-        if bits[j] <= NEAR_BITS:
-            yield i, j, int(bits[j])
+    Of most + 1 parts that hashes are cut into, two that near have one in common, so only those are compared.
+    """
+    nearest = np.full(len(hashes), most + 1), np.zeros(len(hashes), np.int64)
+    edges = np.linspace(0, 64, most + 2).astype(int)
+    for low, high in pairwise(edges.tolist()):
+        mask, shift = np.uint64((1 << (high - low)) - 1), np.uint64(low)
+        mine, theirs = (hashes >> shift) & mask, (others >> shift) & mask
+        order = np.argsort(theirs, kind="stable")
+        first, last = (np.searchsorted(theirs[order], mine, side) for side in ("left", "right"))
+        for i in np.flatnonzero(first < last).tolist():
+            same = order[first[i] : last[i]]
+            bits = _ones(others[same] ^ hashes[i])
+            k = int(bits.argmin())
+            if (bits[k], same[k]) < (nearest[0][i], nearest[1][i]):
+                nearest[0][i], nearest[1][i] = bits[k], same[k]
+    for i in np.flatnonzero(nearest[0] <= most).tolist():
+        yield i, int(nearest[1][i]), int(nearest[0][i])
 
 
 def _ones(values: Hashes) -> npt.NDArray[np.uint8]:
