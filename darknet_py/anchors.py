@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .data import PathLike, Problems, find_label, labels_of, write_whole
+from .data import PathLike, labels_of, write_whole
 from .errors import DataError
 
 __all__ = [
@@ -107,15 +107,10 @@ def _k_means(boxes: Sizes, centres: Sizes) -> tuple[Sizes, float, int]:
 def box_sizes(images: Sequence[str], classes: int) -> tuple[Sizes, tuple[int, ...]]:
     """Widths and heights (n, 2), relative, of the labels of these images, and how many boxes each class has.
     Raises DataError."""
-    problems, sizes, counts = Problems(), array("f"), np.zeros(classes, np.int64)
-    for image, rows in zip(images, labels_of(images, classes), strict=True):
-        bad = np.flatnonzero(~(rows[:, 3:] > 0).all(1))
-        if len(bad):
-            w, h = rows[bad[0], 3:]
-            problems.add(f"{find_label(image)}: object {bad[0] + 1}: a box of {w:g} x {h:g} has no area")
+    sizes, counts = array("f"), np.zeros(classes, np.int64)
+    for rows in labels_of(images, classes):
         sizes.frombytes(rows[:, 3:].tobytes())
         counts += np.bincount(rows[:, 0].astype(int), minlength=classes)
-    problems.refuse("label files with empty boxes")
     return np.array(sizes, np.float64).reshape(-1, 2), tuple(map(int, counts))
 
 

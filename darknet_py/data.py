@@ -472,8 +472,9 @@ def without_place(labels: Floats) -> npt.NDArray[np.bool_]:
 def labels_of(images: Sequence[str], classes: int, nodes: int | None = None) -> Sequence[Floats]:
     """The labels of many images: those that a Collection holds, else those in label files.
 
-    Lines that are wrong are left out, with a warning, unless they are many: then one DataError lists the
-    first and counts the rest. Rows without a place (see read_labels) are kept if nodes is given.
+    Lines that are wrong, boxes without area among them, are left out, with a warning, unless they are many:
+    then one DataError lists the first and counts the rest. Rows without a place (see read_labels) are kept
+    if nodes is given.
 
     Published sets leave out the files of pictures without objects: as long as they are few, these are taken
     as empty, with a warning. Many mean that the folders are not where they should be.
@@ -490,7 +491,9 @@ def labels_of(images: Sequence[str], classes: int, nodes: int | None = None) -> 
             path = find_label(image)
             for number, row, problem in label_rows(path, classes, nodes):
                 lines += 1
-                if row is None:
+                if row is not None and 0 in row[3:] and any(row[1:3]):
+                    problem = f"a box of {row[3]:g} x {row[4]:g} has no area"
+                if problem or row is None:
                     problems.add(f"{path}:{number}: {problem}")
                 else:
                     found.append(row)

@@ -19,6 +19,7 @@ from . import data
 from ._native import ffi, lib
 from .collection import Boxes
 from .errors import ArgumentError, DataError, ImageError, check
+from .logs import logger
 from .results import Detections
 from .session import Rules
 from .sweep import detect_each
@@ -285,6 +286,14 @@ def _learned(net: Network) -> list[int] | None:
 def label_classes(net: Network) -> int:
     """The number of classes that labels to train a detector may have: those of its heads' `map`, if any."""
     return len(_learned(net) or range(head_classes(net)))
+
+
+def tell_classes(net: Network, info: data.DataFile) -> None:
+    """Warns of a .data file that states another number of classes than the network has."""
+    stated = info.get("classes") and info.classes
+    if stated and stated != label_classes(net) and not any(layer.tree for layer in net.layers if layer.head):
+        place = f"{info.path}:{info.line('classes')}" if info.line("classes") else str(info.path)
+        logger.warning("%s: classes = %d, but the network has %d", place, stated, label_classes(net))
 
 
 def class_map_of(net: Network, info: data.DataFile) -> list[int] | None:

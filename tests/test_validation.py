@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -464,8 +465,34 @@ def test_anchors_that_cannot_be_made_are_errors(data: Path) -> None:
         anchors.cluster_sizes([[1, 2], [0, 4]], 1)
     images = DataFile(data).images("train")
     Path(images[1]).with_suffix(".txt").write_text("0 .5 .5 .1 .1\n1 .5 .5 0 .2\n")
-    with pytest.raises(DataError, match=r"set_002\.txt: object 2: a box of 0 x 0\.2 has no area"):
+    with pytest.raises(DataError, match=r"set_002\.txt:2: a box of 0 x 0\.2 has no area"):
         anchors.calc_anchors(images, 3, 2, 416, 416)
+
+
+def test_a_box_without_area_is_nothing_to_find(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = saved(tmp_path, TINY_CFG)
+    images = DataFile(data).images("valid")
+    label = Path(images[0]).with_suffix(".txt")
+    label.write_text(label.read_text() * 12)
+    assert main(["detector", "map", str(data), *model]) == 0
+    before = capsys.readouterr()
+    label.write_text(label.read_text() + "1 .5 .5 0 .2\n")
+    assert main(["detector", "map", str(data), *model]) == 0
+    output = capsys.readouterr()
+    assert output.out == before.out and before.err == ""
+    assert re.search(r"1 labels left out:\n  .*:13: a box of 0 x 0\.2 has no area", output.err)
+
+
+@pytest.mark.parametrize("command", ["map", "valid", "recall"])
+def test_another_number_of_classes_is_told(
+    data: Path, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = saved(tmp_path, TINY_CFG)
+    data.write_text(data.read_text().replace("classes=3", "classes=2"))
+    assert main(["detector", command, str(data), *model]) == 0
+    assert f"{data}:1: classes = 2, but the network has 3" in capsys.readouterr().err
 
 
 def test_anchor_files(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -185,7 +185,7 @@ def configure_map(parser: Parser) -> None:
 def run_map(options: argparse.Namespace) -> int:
     """Prints the lines of `detector map`; unreadable images are left out and make the status 1."""
     from ..data import labels_of
-    from ..evaluation import class_map_of, evaluate_detector, label_classes
+    from ..evaluation import class_map_of, evaluate_detector, label_classes, tell_classes
     from ..sources import open_data
 
     info = open_data(options.data)
@@ -193,6 +193,7 @@ def run_map(options: argparse.Namespace) -> int:
     hard = difficult_list(options, info, len(images))
     measures = Measures(options)
     with load_network(options, info.names or None) as net:
+        tell_classes(net, info)
         class_map = class_map_of(net, info)
         result = evaluate_detector(
             net,

@@ -42,7 +42,7 @@ def configure_validation(
 
 def validate(options: argparse.Namespace, **settings: Any) -> int:
     """Prints the paths of the files written; settings: for validate_detector, instead of the .data file's."""
-    from ..evaluation import head_classes
+    from ..evaluation import head_classes, tell_classes
     from ..sources import open_data
     from ..validation import validate_detector, validation_settings
 
@@ -57,6 +57,7 @@ def validate(options: argparse.Namespace, **settings: Any) -> int:
     measures = Measures(options)
     # Behind a class map the names are not those of the network's own classes.
     with load_network(options, None if info.get("map") else info.names) as net:
+        tell_classes(net, info)
         chosen = {**validation_settings(net, info), **settings}
         class_map = chosen["class_map"]
         if measures.wanted:
@@ -127,7 +128,7 @@ def configure_recall(parser: Parser) -> None:
 
 def run_recall(options: argparse.Namespace) -> int:
     """A line per image on standard error, the figures of all on standard output."""
-    from ..evaluation import Recall, evaluate_recall
+    from ..evaluation import Recall, evaluate_recall, tell_classes
     from ..sources import open_data
 
     info = open_data(options.data)
@@ -138,6 +139,7 @@ def run_recall(options: argparse.Namespace) -> int:
             print(so_far.line(index), file=sys.stderr)
 
     with load_network(options, info.names) as net:
+        tell_classes(net, info)
         result = evaluate_recall(
             net,
             images,
