@@ -180,7 +180,8 @@ void dn_depthwise_forward(dn_device *device, const dn_conv_shape *shape, int bat
                          .weights = weights,
                          .y = y,
                          .scratch = scratch};
-    dn_pool_run(device->pool, run_forward, &job);
+    const size_t outputs = (size_t)batch * (size_t)shape->out_c * job.d.y_plane;
+    dn_cpu_parallel(device, outputs * taps_of(shape) / 2, run_forward, &job);
 }
 
 static void run_data_gradient(void *context, int part, int parts) {

@@ -194,8 +194,9 @@ void dn_cpu_patches_scatter(dn_device *device, const dn_conv_shape *shape, int b
  * cpu_across.c, cpu_crop.c, cpu_pool.c, cpu_move.c, cpu_softmax.c, cpu_optimize.c; what each does: backend.h
  * ---- */
 
-/* Runs task over the pool, or as a single part where `work` (floats touched) is too small to wake threads
- * for. */
+/* True if so many floats touched, or half as many multiply-adds, are too few to wake threads for. */
+bool dn_cpu_is_small(size_t work);
+/* Runs task over the pool, or as a single part where `work` is small. */
 void dn_cpu_parallel(dn_device *device, size_t work, dn_task task, void *context);
 
 void dn_cpu_fill(dn_device *device, float *x, float value, size_t count);

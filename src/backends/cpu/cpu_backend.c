@@ -49,8 +49,12 @@ static void cpu_transfer(dn_device *device, float *to, const float *from, size_t
     if (count) memcpy(to, from, count * sizeof *to);
 }
 
+bool dn_cpu_is_small(size_t work) {
+    return work < PARALLEL_WORK;
+}
+
 void dn_cpu_parallel(dn_device *device, size_t work, dn_task task, void *context) {
-    if (work < PARALLEL_WORK)
+    if (dn_cpu_is_small(work))
         task(context, 0, 1);
     else
         dn_pool_run(device->pool, task, context);

@@ -303,17 +303,21 @@ static int choose_row_parts(const dn_kernels *kernels, const dn_gemm *gemm, int 
     return best;
 }
 
+void dn_gemm_run_alone(const dn_kernels *kernels, const dn_gemm *gemm, float *scratch) {
+    gemm_job job = {.gemm = gemm, .kernels = kernels, .scratch = scratch, .row_parts = 1};
+    run_part(&job, 0, 1);
+}
+
 void dn_gemm_run(dn_device *device, const dn_gemm *gemm, float *scratch) {
     const dn_kernels *kernels = device->kernels;
+    if (dn_cpu_is_small((size_t)gemm->m * (size_t)gemm->n * (size_t)gemm->k / 2)) {
+        dn_gemm_run_alone(kernels, gemm, scratch);
+        return;
+    }
     gemm_job job = {.gemm = gemm,
                     .kernels = kernels,
                     .scratch = scratch,
                     .scratch_size = thread_scratch(kernels, gemm->m, gemm->n, gemm->k),
                     .row_parts = choose_row_parts(kernels, gemm, dn_pool_threads(device->pool))};
     dn_pool_run(device->pool, run_part, &job);
-}
-
-void dn_gemm_run_alone(const dn_kernels *kernels, const dn_gemm *gemm, float *scratch) {
-    gemm_job job = {.gemm = gemm, .kernels = kernels, .scratch = scratch, .row_parts = 1};
-    run_part(&job, 0, 1);
 }

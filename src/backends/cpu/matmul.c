@@ -82,7 +82,8 @@ static bool run_as_vectors(dn_device *device, int products, const product *p) {
                       .matrix_stride = from_left ? p->b_stride : p->a_stride,
                       .x_stride = from_left ? p->a_stride : p->b_stride,
                       .y_stride = p->c_stride};
-    dn_pool_run(device->pool, run_vectors, &job);
+    const size_t values = (size_t)products * (size_t)job.count * (size_t)job.k;
+    dn_cpu_parallel(device, values * (size_t)job.vectors, run_vectors, &job);
     return true;
 }
 

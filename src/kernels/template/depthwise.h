@@ -71,26 +71,37 @@ DN_INLINE void depthwise_taps(const int size, const int stride, const bool insid
     taps[4] = SHIFT_IN_LAST(even, inside ? vset(*right) : vload_masked(right, masks[MASK_RIGHT]));
 }
 
-/* What follows the sums: bias, activation, residual. */
+/* What follows the sums, which begin with the bias: activation and residual. */
 typedef struct depthwise_finish {
     bool clamps;
+    clamp_kind kind; /* without residual */
     vfloat bias;
     clamping clamp;
     const float *residual; /* of the plane, or NULL */
 } depthwise_finish;
 
+DN_INLINE void depthwise_clamp(const int rows, const clamp_kind kind, const depthwise_finish *finish,
+                               vfloat *sum) {
+    DN_UNROLL
+    for (int o = 0; o < rows; ++o) sum[o] = clamp_vector(kind, &finish->clamp, sum[o]);
+}
+
 DN_INLINE void depthwise_store(const int rows, const bool inside, const depthwise_column *column, int width,
                                const depthwise_finish *finish, size_t to, vfloat *sum, float *y) {
     const bool whole = inside || column->count == LEVEL_LANES;
-    if (finish->clamps) {
-        const float *residual = finish->residual ? finish->residual + to : NULL;
+    if (finish->clamps && finish->residual) {
+        const float *residual = finish->residual + to;
         DN_UNROLL
-        for (int o = 0; o < rows; ++o) {
-            vfloat add = {0};
-            if (residual) add = whole ? vload(residual) : vload_partial(residual, column->count);
-            if (residual) residual += width;
-            sum[o] = clamp_and_add(&finish->clamp, sum[o] + finish->bias, residual != NULL, add);
+        for (int o = 0; o < rows; ++o, residual += width) {
+            const vfloat add = whole ? vload(residual) : vload_partial(residual, column->count);
+            sum[o] = clamp_and_add(&finish->clamp, sum[o], true, add);
         }
+    } else if (finish->kind == CLAMP_RELU) {
+        depthwise_clamp(rows, CLAMP_RELU, finish, sum);
+    } else if (finish->kind == CLAMP_LEAKY) {
+        depthwise_clamp(rows, CLAMP_LEAKY, finish, sum);
+    } else if (finish->kind == CLAMP_ANY) {
+        depthwise_clamp(rows, CLAMP_ANY, finish, sum);
     }
     float *into = y + to;
     DN_UNROLL
@@ -109,7 +120,7 @@ DN_INLINE void depthwise_block(const int size, const int stride, const int rows,
                                const depthwise_finish *finish) {
     vfloat sum[DEPTHWISE_ROWS];
     DN_UNROLL
-    for (int o = 0; o < rows; ++o) sum[o] = (vfloat){0};
+    for (int o = 0; o < rows; ++o) sum[o] = finish->bias;
     DN_UNROLL
     for (int r = 0; r < (rows - 1) * stride + size; ++r) {
         const float *row = from[r] + column->first * stride;
@@ -155,7 +166,8 @@ DN_INLINE void depthwise_strip(const int size, const int stride, const dn_depthw
     depthwise_finish finish;
     finish.residual = epilogue->residual;
     finish.clamps = clamping_of(epilogue, &finish.clamp) && epilogue->bias;
-    finish.bias = vset(epilogue->bias ? epilogue->bias[0] : 0.0f);
+    finish.kind = finish.clamps ? finish.clamp.kind : CLAMP_NONE;
+    finish.bias = vset(finish.clamps ? epilogue->bias[0] : 0.0f);
     vfloat weights[9] = {{0}};
     if (size == 3) {
         DN_UNROLL
