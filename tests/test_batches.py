@@ -61,7 +61,8 @@ def test_a_session_takes_batches_of_any_sizes_one_after_the_other() -> None:
 def test_more_pictures_take_memory_for_activations_only() -> None:
     with dn.Network.from_string(DEEP, seed=5, threads=2) as net, net.session() as session:
         one, eight, many = (session.footprint(batch) for batch in (1, 8, 100))
-        assert eight.packed == one.packed and eight.activations == many.activations == 8 * one.activations
+        assert eight.packed == one.packed and eight.activations == many.activations
+        assert one.activations < eight.activations <= 9 * one.activations
         x = np.zeros((100, *net.input_shape[1:]), np.float32)
         for batch, said in ((1, one), (8, eight), (100, many)):
             session.predict(x[:batch])

@@ -26,7 +26,7 @@ static dn_status look(dn_session *session, const dn_plan **out) {
 void dn_session_memory(const dn_session *session, size_t *own, size_t *shared) {
     size_t floats = 0;
     if (session->plan)
-        floats += (size_t)session->images * session->plan->arena +
+        floats += dn_session_arenas(session->plan, session->images) +
                   dn_session_scratch(session, session->plan, session->images);
     for (int k = 0; k < session->network->output_count; ++k)
         floats += (size_t)session->capacity * session->network->layers[session->network->outputs[k]].outputs;
@@ -57,7 +57,7 @@ dn_status dn_session_footprint(dn_footprint *out, dn_session *session, int batch
                           .weights = kept_floats(network, plan) * sizeof(float),
                           .packed = plan->packed_bytes,
                           .plain = plan->plain_floats * sizeof(float),
-                          .activations = ((size_t)images * plan->arena + state) * sizeof(float),
+                          .activations = (dn_session_arenas(plan, images) + state) * sizeof(float),
                           .scratch = dn_session_scratch(session, plan, images) * sizeof(float),
                           .packing = plan->working_floats * sizeof(float)};
     if (!dn_mul(&out->outputs, (size_t)batch, outputs * sizeof(float)))

@@ -84,7 +84,7 @@ static void assign_values(builder *b) {
     for (int i = 0; i < b->network->count; ++i) {
         const dn_layer *layer = &b->network->layers[i];
         dn_plan_value *value = &b->plan->values[i];
-        *value = (dn_plan_value){i, 0, layer->outputs};
+        *value = (dn_plan_value){.root = i, .floats = layer->outputs};
         b->parent[i] = NO_LAYER;
         if (b->fused[i] || (b->lowered[i].kind == DN_LOWERED_NOTHING && b->readers[i] == 0)) {
             value->root = NO_LAYER;
@@ -198,6 +198,35 @@ static void touch(builder *b, int layer, int time) {
     b->buffers[root].end = dn_max_int(b->buffers[root].end, time);
 }
 
+/* Whether nothing outside of a run of steps that take one image reads or writes a buffer. */
+static bool is_passing(const dn_plan *plan, const dn_plan_buffer *buffer) {
+    if (buffer->end >= plan->op_count) return false;
+    for (int k = buffer->start; k <= buffer->end; ++k)
+        if (plan->ops[k].together) return false;
+    return true;
+}
+
+static void place_arenas(builder *b) {
+    dn_plan *plan = b->plan;
+    for (int i = 0; i < plan->count; ++i) {
+        dn_plan_value *value = &plan->values[i];
+        value->root = outermost(b, i, &value->offset);
+        value->kept_offset = value->offset;
+    }
+    plan->arena = dn_plan_place(b->buffers, plan->count, b->order);
+    for (int i = 0; i < plan->count; ++i)
+        if (plan->values[i].root >= 0) plan->values[i].offset += b->buffers[plan->values[i].root].offset;
+    for (int i = 0; i < plan->count; ++i)
+        if (is_passing(plan, &b->buffers[i])) b->buffers[i].floats = 0;
+    plan->kept_arena = dn_plan_place(b->buffers, plan->count, b->order);
+    for (int i = 0; i < plan->count; ++i) {
+        dn_plan_value *value = &plan->values[i];
+        if (value->root < 0) continue;
+        value->passing = is_passing(plan, &b->buffers[value->root]);
+        value->kept_offset += b->buffers[value->root].offset;
+    }
+}
+
 static void place(builder *b) {
     const dn_network *network = b->network;
     size_t offset;
@@ -215,17 +244,7 @@ static void place(builder *b) {
         for (int s = 0; s < layer->source_count; ++s) touch(b, layer->sources[s], k);
     }
     for (int k = 0; k < network->output_count; ++k) touch(b, network->outputs[k], INT_MAX - 1);
-    b->plan->arena = dn_plan_place(b->buffers, network->count, b->order);
-    /* Roots are still needed to find the others' places, so the final values replace them in a second pass.
-     */
-    for (int i = 0; i < network->count; ++i) {
-        b->order[i] = outermost(b, i, &offset);
-        b->buffers[i].floats = b->order[i] >= 0 ? b->buffers[b->order[i]].offset + offset : 0;
-    }
-    for (int i = 0; i < network->count; ++i) {
-        b->plan->values[i].root = b->order[i];
-        b->plan->values[i].offset = b->buffers[i].floats;
-    }
+    place_arenas(b);
 }
 
 /* ---- all together ---- */

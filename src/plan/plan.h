@@ -18,6 +18,10 @@ typedef struct dn_plan_value {
     int root;      /* layer that owns the buffer; -1: the network's input; -2: none */
     size_t offset; /* within the root until placed, then within the arena */
     size_t floats;
+    /* Where several images are computed: passing values have their place in one arena, image after image,
+     * until a step that takes them together; the others have theirs in an arena of each image. */
+    bool passing;
+    size_t kept_offset;
 } dn_plan_value;
 
 typedef struct dn_plan_op {
@@ -40,8 +44,8 @@ struct dn_plan {
     dn_plan_value *values; /* per layer */
     dn_plan_op *ops;
     int op_count;
-    size_t arena;  /* floats */
-    float *packed; /* weights and biases of all convolutions */
+    size_t arena, kept_arena; /* floats */
+    float *packed;            /* weights and biases of all convolutions */
     size_t packed_bytes;
     size_t plain_floats;   /* of the weights that were packed, as the network has them */
     size_t working_floats; /* that were needed to pack them */

@@ -82,8 +82,12 @@ int dn_session_images(const dn_session *session, const dn_plan *plan, int batch)
     enum { MOST = 8, MOST_FLOATS = 1 << 26 };
     const dn_network *network = session->network;
     if (!plan->together || network->recurrent || network->options.memory == DN_MEMORY_LEAN) return 1;
-    const size_t fit = MOST_FLOATS / dn_max_size(plan->arena, 1);
+    const size_t fit = MOST_FLOATS / dn_max_size(plan->kept_arena, 1);
     return dn_min_int(batch, dn_max_int(1, (int)dn_min_size(fit, MOST)));
+}
+
+size_t dn_session_arenas(const dn_plan *plan, int images) {
+    return plan->arena + (images > 1 ? (size_t)images * plan->kept_arena : 0);
 }
 
 size_t dn_session_scratch(const dn_session *session, const dn_plan *plan, int images) {
@@ -108,7 +112,8 @@ dn_status dn_session_new_times(dn_session *session) {
     return dn_new(&session->seconds, (size_t)session->plan->op_count, sizeof *session->seconds, "times");
 }
 
-/* Buffers for so many images: arenas, where their layers' outputs are in them, scratch. */
+/* Buffers for so many images: arenas, where their layers' outputs are in them, scratch. Several images have
+ * the arena of one, which they pass through in turn, and each a smaller one. */
 static dn_status reserve_images(dn_session *session, int images) {
     const dn_network *network = session->network;
     const dn_plan *plan = session->plan;
@@ -126,13 +131,16 @@ static dn_status reserve_images(dn_session *session, int images) {
                        "than the limit of %llu",
                        network->config->file, scratch * sizeof(float),
                        (unsigned long long)network->options.memory_limit);
-    DN_TRY(dn_new_floats(&session->arenas, count * plan->arena, "activations"));
+    DN_TRY(dn_new_floats(&session->arenas, dn_session_arenas(plan, images), "activations"));
     DN_TRY(dn_new_floats(&session->scratch, scratch, "scratch"));
     DN_TRY(dn_new(&session->pointers, count * (size_t)network->count, sizeof *session->pointers, "session"));
     for (size_t k = 0; k < count * (size_t)network->count; ++k) {
         const dn_plan_value *value = &plan->values[k % (size_t)network->count];
-        if (value->root >= 0)
-            session->pointers[k] = session->arenas + k / (size_t)network->count * plan->arena + value->offset;
+        if (value->root < 0) continue;
+        session->pointers[k] = session->arenas + value->offset;
+        if (images > 1 && !value->passing)
+            session->pointers[k] = session->arenas + plan->arena +
+                                   k / (size_t)network->count * plan->kept_arena + value->kept_offset;
     }
     session->run.scratch = session->scratch;
     session->images = images;
@@ -190,13 +198,13 @@ static float *value_of(const dn_session *session, int image, int layer) {
 /* Of images first .. first + count - 1 of those that have an arena. */
 static void run_conv(dn_session *session, const dn_plan_op *op, const float *input, int first, int count) {
     const dn_network *network = session->network;
-    dn_conv_images images = {.count = count, .y_apart = session->plan->arena};
+    dn_conv_images images = {.count = count, .y_apart = session->plan->kept_arena};
     if (op->input < 0) {
         images.x = input + (size_t)first * network->net.inputs;
         images.x_apart = network->net.inputs;
     } else {
         images.x = value_of(session, first, op->input);
-        images.x_apart = session->plan->arena;
+        images.x_apart = session->plan->kept_arena;
     }
     if (op->residual >= 0) images.residual = value_of(session, first, op->residual);
     images.y = value_of(session, first, op->layer);

@@ -14,7 +14,7 @@ struct dn_session {
     dn_plan *described; /* of described_version, for who asks before there is a plan */
     uint64_t described_version;
     int images;              /* that have an arena, and are computed step by step */
-    float *arenas, *scratch; /* [images][plan->arena] */
+    float *arenas, *scratch; /* [plan->arena], and for more than one image [images][plan->kept_arena] */
     float **pointers;        /* [images]: run.output of the planned path */
     float *cost;
     bool profiled;
@@ -35,6 +35,8 @@ struct dn_session {
 dn_status dn_session_prepare(dn_session *session, int batch);
 /* How many images of a batch are computed step by step. */
 int dn_session_images(const dn_session *session, const dn_plan *plan, int batch);
+/* Floats of arenas for so many images. */
+size_t dn_session_arenas(const dn_plan *plan, int images);
 /* Floats of scratch that steps of a plan need at most, with so many images. */
 size_t dn_session_scratch(const dn_session *session, const dn_plan *plan, int images);
 /* New times, from 0, if the session is profiled. */
