@@ -211,17 +211,61 @@ DN_INLINE float vsum(vfloat v) {
 #define INTERLEAVE_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
 #endif
 
-/* v[i][j] becomes v[j][i]: log2(lanes) rounds of the perfect shuffle. */
+/* Of each 128-bit lane: the halves of a and b interleaved, one by one or two by two. */
+#if LEVEL_LANES == 16
+#define LANE_LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define LANE_HIGH(a, b)                                                                                      \
+    __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#define LANE_LOW_PAIRS(a, b)                                                                                 \
+    __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+#define LANE_HIGH_PAIRS(a, b)                                                                                \
+    __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
+#define EVEN_LANES(a, b)                                                                                     \
+    __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+#define ODD_LANES(a, b)                                                                                      \
+    __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31)
+#elif LEVEL_LANES == 8
+#define LANE_LOW(a, b)        __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define LANE_HIGH(a, b)       __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#define LANE_LOW_PAIRS(a, b)  __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#define LANE_HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#define EVEN_LANES(a, b)      __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11)
+#define ODD_LANES(a, b)       __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15)
+#else
+#define LANE_LOW(a, b)        INTERLEAVE_LOW(a, b)
+#define LANE_HIGH(a, b)       INTERLEAVE_HIGH(a, b)
+#define LANE_LOW_PAIRS(a, b)  __builtin_shufflevector(a, b, 0, 1, 4, 5)
+#define LANE_HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 3, 6, 7)
+#endif
+
+/* v[i][j] becomes v[j][i]: squares of 4 inside 128-bit lanes, where shuffles are cheapest, then the lanes. */
 DN_INLINE void vtranspose(vfloat v[LEVEL_LANES]) {
+    vfloat squares[LEVEL_LANES]; /* lane l of [4 g + j] is column 4 l + j of rows 4 g .. */
     DN_UNROLL
-    for (int round = 1; round < LEVEL_LANES; round *= 2) {
-        vfloat old[LEVEL_LANES];
-        DN_UNROLL
-        for (int i = 0; i < LEVEL_LANES; ++i) old[i] = v[i];
-        DN_UNROLL
-        for (int i = 0; i < LEVEL_LANES / 2; ++i) {
-            v[2 * i] = INTERLEAVE_LOW(old[i], old[i + LEVEL_LANES / 2]);
-            v[2 * i + 1] = INTERLEAVE_HIGH(old[i], old[i + LEVEL_LANES / 2]);
-        }
+    for (int i = 0; i < LEVEL_LANES; i += 4) {
+        const vfloat low0 = LANE_LOW(v[i], v[i + 1]), high0 = LANE_HIGH(v[i], v[i + 1]);
+        const vfloat low1 = LANE_LOW(v[i + 2], v[i + 3]), high1 = LANE_HIGH(v[i + 2], v[i + 3]);
+        squares[i] = LANE_LOW_PAIRS(low0, low1);
+        squares[i + 1] = LANE_HIGH_PAIRS(low0, low1);
+        squares[i + 2] = LANE_LOW_PAIRS(high0, high1);
+        squares[i + 3] = LANE_HIGH_PAIRS(high0, high1);
+    }
+    DN_UNROLL
+    for (int j = 0; j < 4; ++j) {
+#if LEVEL_LANES == 16
+        const vfloat even0 = EVEN_LANES(squares[j], squares[4 + j]),
+                     odd0 = ODD_LANES(squares[j], squares[4 + j]);
+        const vfloat even1 = EVEN_LANES(squares[8 + j], squares[12 + j]),
+                     odd1 = ODD_LANES(squares[8 + j], squares[12 + j]);
+        v[j] = EVEN_LANES(even0, even1);
+        v[4 + j] = EVEN_LANES(odd0, odd1);
+        v[8 + j] = ODD_LANES(even0, even1);
+        v[12 + j] = ODD_LANES(odd0, odd1);
+#elif LEVEL_LANES == 8
+        v[j] = EVEN_LANES(squares[j], squares[4 + j]);
+        v[4 + j] = ODD_LANES(squares[j], squares[4 + j]);
+#else
+        v[j] = squares[j];
+#endif
     }
 }

@@ -192,8 +192,9 @@ static void winograd_multiply(int tiles, int blocks, size_t block_stride, const 
     }
 }
 
-/* Bias, then slope times x and the bits of keep where x <= 0: linear, leaky and relu cost next to nothing
- * while values are in registers. */
+/* Bias, then the larger of x and slope times x, of which only the bits of keep remain: linear, leaky and relu
+ * cost next to nothing while values are in registers. The powers of point 1 are all 1, so that the bias is
+ * added to each output of a tile by adding it to one product. */
 typedef struct winograd_finish {
     vfloat bias, slope;
     vint keep;
@@ -228,21 +229,21 @@ DN_INLINE void winograd_tile_of(const int m, const int stride, const bool small_
         DN_UNROLL
         for (int i = 0; i < ny; ++i)
             t[i] = vload(column + (size_t)(winograd_point(my, stride, small_y, i) * points) * point_stride);
+        if (j == 1) t[1] += finish->bias;
         winograd_out(my, stride, t, y);
         DN_UNROLL
         for (int i = 0; i < my; ++i) half[i][j] = y[i];
     }
-    const winograd_finish last = *finish;
+    const vfloat slope = finish->slope;
+    const vint keep = finish->keep;
     DN_UNROLL
     for (int i = 0; i < my; ++i) {
         vfloat y[WINOGRAD_MOST_OUTPUTS];
         winograd_out(mx, stride, half[i], y);
         DN_UNROLL
-        for (int j = 0; j < mx; ++j) {
-            const vfloat x = y[j] + last.bias;
+        for (int j = 0; j < mx; ++j)
             vstore(stage + (size_t)i * pitch + j * LEVEL_LANES,
-                   vselect(x <= 0.0f, (vfloat)((vint)(x * last.slope) & last.keep), x));
-        }
+                   vmax((vfloat)((vint)(y[j] * slope) & keep), y[j]));
     }
 }
 

@@ -158,11 +158,11 @@ DN_INLINE void winograd_out(const int m, const int stride, const vfloat *t, vflo
     const vfloat difference_r = m == 6 ? t[5] - t[6] : m == 5 ? t[5] : sum;
     if (m >= 5) {
         y[0] = (t[0] + sum) + (sum_q + sum_r);
-        y[1] = difference + (q * difference_q + r * difference_r);
-        y[2] = (p * p) * sum + (q2 * sum_q + r2 * sum_r);
-        y[3] = (p * p) * difference + (q3 * difference_q + r3 * difference_r);
-        y[4] = (p * p * p * p) * sum + (q4 * sum_q + r4 * sum_r);
-        if (m == 6) y[5] = (p * p * p * p) * difference + ((q4 * q) * difference_q + (r4 * r) * difference_r);
+        y[1] = (difference + q * difference_q) + r * difference_r;
+        y[2] = ((p * p) * sum + q2 * sum_q) + r2 * sum_r;
+        y[3] = ((p * p) * difference + q3 * difference_q) + r3 * difference_r;
+        y[4] = ((p * p * p * p) * sum + q4 * sum_q) + r4 * sum_r;
+        if (m == 6) y[5] = ((p * p * p * p) * difference + (q4 * q) * difference_q) + (r4 * r) * difference_r;
     } else if (m >= 3) {
         y[0] = (t[0] + sum) + sum_q;
         y[1] = difference + q * difference_q;
