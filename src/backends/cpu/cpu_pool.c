@@ -30,7 +30,8 @@ static void maxpool_task(void *context, int part, int parts) {
 void dn_cpu_maxpool_forward(dn_device *device, const dn_pool_shape *shape, int batch, const float *x,
                             float *y, int32_t *argmax) {
     maxpool op = {device->kernels, shape, x, y, argmax, NULL, (size_t)batch * (size_t)shape->c, false};
-    dn_cpu_parallel(device, op.planes * (size_t)shape->h * (size_t)shape->w, maxpool_task, &op);
+    const size_t values = op.planes * (size_t)shape->h * (size_t)shape->w;
+    dn_cpu_parallel(device, values * (size_t)shape->size, maxpool_task, &op); /* each is seen that often */
 }
 
 static void maxpool_backward_task(void *context, int part, int parts) {
