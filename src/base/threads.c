@@ -1,5 +1,7 @@
 /* threads.c - the pool of threads.h. Workers wait for a new generation number: first spinning, which costs
- * nothing between the steps of one network, then asleep on a condition. */
+ * nothing between the steps of one network, then asleep on a condition. A part belongs to a worker, but is
+ * claimed before it is run: where other programs keep a worker from its processor, the caller does its part
+ * rather than wait for it. */
 #include "threads.h"
 #include "platform.h"
 
@@ -11,6 +13,7 @@ typedef struct worker {
     struct dn_pool *pool;
     pthread_t thread;
     int part;
+    atomic_uint claimed; /* the last generation in which somebody took the part */
 } worker;
 
 struct dn_pool {
@@ -20,13 +23,20 @@ struct dn_pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake, done;
     atomic_uint generation; /* changes when there is work, or it is time to stop */
-    atomic_int running;     /* workers that have not finished this generation */
+    atomic_int running;     /* parts of workers that are not finished in this generation */
     atomic_int asleep;      /* workers on `wake`: only then does announcing need the mutex */
     atomic_bool waiting;    /* the caller is on `done` */
     atomic_bool stop;
     dn_task task;
     void *context;
 };
+
+/* True for one of the worker and the caller in each generation. Whoever comes late finds a later one: every
+ * part of a generation is claimed before it ends. */
+static bool claim(worker *owner, unsigned generation) {
+    unsigned before = generation - 1;
+    return atomic_compare_exchange_strong(&owner->claimed, &before, generation);
+}
 
 static void *work(void *argument) {
     worker *self = argument;
@@ -47,6 +57,7 @@ static void *work(void *argument) {
         }
         seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
         if (atomic_load(&pool->stop)) return NULL;
+        if (!claim(self, seen)) continue;
         pool->task(pool->context, self->part, pool->threads);
         if (atomic_fetch_sub(&pool->running, 1) == 1 && atomic_load(&pool->waiting)) {
             pthread_mutex_lock(&pool->mutex);
@@ -128,6 +139,12 @@ void dn_pool_run(dn_pool *pool, dn_task task, void *context) {
     atomic_store(&pool->running, pool->threads - 1);
     announce(pool);
     task(context, 0, pool->threads);
+    const unsigned generation = atomic_load(&pool->generation);
+    for (int part = 1; part < pool->threads && atomic_load(&pool->running) > 0; ++part)
+        if (claim(&pool->workers[part - 1], generation)) {
+            task(context, part, pool->threads);
+            atomic_fetch_sub(&pool->running, 1);
+        }
     for (int spin = 0; spin < SPINS && atomic_load_explicit(&pool->running, memory_order_acquire) > 0; ++spin)
         dn_platform_pause();
     if (atomic_load_explicit(&pool->running, memory_order_acquire) > 0) {
