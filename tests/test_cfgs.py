@@ -65,6 +65,7 @@ SIZES = {
     **dict.fromkeys(("yolov4", "yolov4-tiny", "yolov4-csp", "yolov7-tiny"), JOINED),
     **dict.fromkeys(("bccd-tiny", "synth-v2"), JOINED),
     **dict.fromkeys((name for name in FILES if name.startswith("resnet")), RESIDUAL),
+    "synth-v1": ((160, 160),),
     "alexnet": ((97, 131), (131, 97)),
     "alexnet-xnor": ((227, 227), (227, 259)),
     "alexnet-bwn": ((227, 227), (227, 259)),
