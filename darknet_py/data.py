@@ -66,6 +66,8 @@ def read_text(path: PathLike, what: str) -> str:
 def write_whole(path: PathLike, content: str | bytes) -> None:
     """Writes a file whole or not at all; its folder is made if missing."""
     target = Path(path)
+    if target.exists() and not target.is_file():  # renaming would replace a device or a pipe
+        raise DataFileError(f"{target}: cannot write: not a regular file")
     temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
     raw = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from contextlib import suppress
 from typing import TextIO
 
 __all__ = ["Bar", "TrainingReport", "format_duration"]
@@ -111,6 +112,7 @@ class TrainingReport:
         self._total, self._start = total, start
         self._images_per_update, self._epoch_images = images_per_update, epoch_images
         self._scores: dict[str, float] = {}
+        self.failed: OSError | None = None  # why there are no more lines
         self._began, self._worked = time.monotonic(), time.process_time()
 
     def __enter__(self) -> TrainingReport:
@@ -129,11 +131,9 @@ class TrainingReport:
             and (done % self._every == 0 or done in (self._start + 1, self._total))
         ):
             epoch = f", {images / self._epoch_images:.3f}" if self._epoch_images else ""
-            self._bar.clear()
-            print(
+            self._print(
                 f"{done}{epoch}: {loss:f}, {average:f} avg, {rate:f} rate, "
-                f"{seconds:f} seconds, {images} images",
-                flush=True,
+                f"{seconds:f} seconds, {images} images"
             )
         worked = done - self._start
         speed = worked * self._images_per_update / max(time.monotonic() - self._began, 1e-9)
@@ -146,11 +146,19 @@ class TrainingReport:
         """A figure of the validation images."""
         self._scores[name] = value
         if not self._quiet:
-            self._bar.clear()
-            print(f"{done}: {name} = {100 * value:.2f} %", flush=True)
+            self._print(f"{done}: {name} = {100 * value:.2f} %")
+
+    def _print(self, text: str) -> None:
+        """A line on standard output. That nobody takes it must not lose what was learned."""
+        self._bar.clear()
+        try:
+            print(text, flush=True)
+        except OSError as error:
+            self.failed, self._quiet = error, True
 
     def end(self, text: str) -> None:
         """The last words, and how long it all took."""
         if not self._quiet:
             passed, worked = time.monotonic() - self._began, time.process_time() - self._worked
-            self._bar.line(f"{text}; {format_duration(passed)}, processor time {format_duration(worked)}")
+            with suppress(OSError):  # it is the last line, and what it is about is done
+                self._bar.line(f"{text}; {format_duration(passed)}, processor time {format_duration(worked)}")

@@ -100,7 +100,8 @@ class Schedule:
 
 
 class _Interrupts:
-    """Turns Ctrl-C and SIGTERM into a flag; a second Ctrl-C interrupts at once. Main thread only."""
+    """Turns Ctrl-C, SIGTERM and the end of the terminal into a flag; a second Ctrl-C interrupts at once. Main
+    thread only."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -108,7 +109,10 @@ class _Interrupts:
 
     def __enter__(self) -> _Interrupts:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            numbers = [signal.SIGINT, signal.SIGTERM]
+            if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not nohup
+                numbers.append(signal.SIGHUP)
+            for number in numbers:
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -194,9 +198,13 @@ class Run:
                 while not (interrupted or stopped) and (not plan.max_batches or done < plan.max_batches):
                     done = self._one(done)
                     self._checkpoints(done)
-                    interrupted = bool(interrupts.received)
+                    interrupted = bool(interrupts.received or self._report.failed)
                     stopped = 0 < plan.patience <= self._without_gain
-                return self._end(done, interrupted, stopped)
+                result = self._end(done, interrupted, stopped)
+                if (failed := self._report.failed) and not interrupts.received:
+                    reason = failed.strerror or str(failed)
+                    raise DataFileError(f"standard output: cannot write: {reason}") from failed
+                return result
         except FileError as error:
             raise DataFileError(
                 f"{error}. The run has stopped after update {done}; last good checkpoint: {self._good}"

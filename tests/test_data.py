@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,13 @@ def test_image_lists(tmp_path: Path) -> None:
     ]
     with pytest.raises(DataError, match="empty"):
         data.read_list(_write(tmp_path / "empty.txt", "\n\n"))
+
+
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="pipe: cannot write: not a regular file"):
+        data.write_whole(tmp_path / "pipe", "text")
+    assert (tmp_path / "pipe").is_fifo() and [*tmp_path.iterdir()] == [tmp_path / "pipe"]
 
 
 def test_the_working_directory_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,7 +204,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_training(drawn: str, cfg
     assert status == 1 and error.count("\n") == 1 and "locked" in error and "cannot write" in error
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_what_there_is(drawn: str, cfg: str, number: int, tmp_path: Path) -> None:
     folder = tmp_path / "b"
     train = ["detector", "train", drawn, cfg, "-backup", str(folder), "-max_batches", "100000", "-log_every"]
@@ -213,6 +213,29 @@ def test_a_signal_saves_what_there_is(drawn: str, cfg: str, number: int, tmp_pat
     assert status == 130 and told is not None, error
     with Trainer.load(folder / "net_last.state") as trainer:
         assert trainer.iteration == int(told[1]) >= 3
+
+
+@pytest.mark.parametrize("why", ["No space left on device", "Broken pipe"])
+def test_a_run_whose_lines_nobody_takes_saves_what_there_is(drawn: str, cfg: str, why: str) -> None:
+    if why == "Broken pipe":
+        reader, writer = os.pipe()
+        os.close(reader)
+    elif not Path("/dev/full").is_char_device():
+        pytest.skip("no /dev/full")
+    else:
+        writer = os.open("/dev/full", os.O_WRONLY)
+    train = [sys.executable, "-m", "darknet_py", "detector", "train", drawn, cfg, "-backup", "b", "-no_check"]
+    try:
+        done = subprocess.run(
+            [*train, "-max_batches", "9"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+        )
+    finally:
+        os.close(writer)
+    expected = (
+        f"standard output: cannot write: {why}. The run has stopped after update 1; last good checkpoint: "
+    )
+    assert done.stderr.splitlines()[-1] == f"darknet_py: {expected}b/net_last.state (update 1)"
+    assert done.returncode == 1 and Trainer.load("b/net_last.state").iteration == 1
 
 
 @pytest.fixture

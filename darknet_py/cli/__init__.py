@@ -7,6 +7,7 @@ Exit status: 0 done, 1 something failed, 2 wrong arguments, 130 interrupted.
 from __future__ import annotations
 
 import difflib
+import errno
 import logging
 import os
 import sys
@@ -220,8 +221,19 @@ def _run(arguments: list[str]) -> int:
 def _line(error: BaseException) -> str:
     """An error in one line; of the system's own ones the file and the reason, without a number."""
     if type(error).__module__ == "builtins" and isinstance(error, OSError) and error.strerror:
-        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+        # Files are written by functions that name them; what is left are the standard streams.
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+        name = "standard output: cannot write" if error.filename is None and full else error.filename
+        return error.strerror if name is None else f"{name}: {error.strerror}"
     return str(error) or type(error).__name__
+
+
+def _end_output() -> None:
+    """What is left in the buffer of a stream that takes no more must not raise again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -236,20 +248,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="surrogateescape")
     try:
         status = _run(list(sys.argv[1:] if arguments is None else arguments))
+        if status:
+            _end_output()
         sys.stdout.flush()
         return status
     except _UsageError as error:
         print(f"darknet_py: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # The reader has gone (`| head`); what is left in the buffer must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone (`| head`)
+        _end_output()
         return 1
     except KeyboardInterrupt:
         print("darknet_py: interrupted", file=sys.stderr)
         return 130
     except (DarknetError, OSError, MemoryError) as error:
         print(f"darknet_py: {_line(error)}", file=sys.stderr)
+        _end_output()
         return 1
     except SystemExit as error:  # argparse: --help, or wrong arguments
         return error.code if isinstance(error.code, int) else 2
