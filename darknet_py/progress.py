@@ -152,9 +152,10 @@ class TrainingReport:
         """A line on standard output. That nobody takes it must not lose what was learned."""
         self._bar.clear()
         try:
-            print(text, flush=True)
+            if self.failed is None:
+                print(text, flush=True)
         except OSError as error:
-            self.failed, self._quiet = error, True
+            self.failed = error
 
     def end(self, text: str) -> None:
         """The last words, and how long it all took."""
