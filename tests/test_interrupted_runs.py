@@ -360,3 +360,12 @@ def test_patience_ends_a_run_that_does_not_improve(drawn: str, cfg: str) -> None
         ("net_last.state", 8),
     ]
     assert [done for name, done in told if name == "step"] == list(range(1, 9))
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full")
+def test_a_full_disk_behind_standard_output_is_told_in_a_line() -> None:
+    command = [sys.executable, "-m", "darknet_py", "--version"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "darknet_py: standard output: cannot write: No space left on device\n"
