@@ -102,7 +102,7 @@ DN_INLINE void maximum_of_pairs(const float *row, const int size, float *out, in
     }
 }
 
-enum { POOL_ROW = 1024 };
+enum { POOL_ROW = 1024, POOL_AHEAD = 1024 };
 
 /* One row of outputs: the rows' maximum into a buffer with -infinity beyond the sides, then the columns'
  * maximum. */
@@ -130,6 +130,25 @@ static void maxpool_row(const float *in, int w, int rows, float *out, int out_w,
     }
 }
 
+/* One row of outputs of 2x2 windows at stride 2 inside the plane, which are read once: what comes POOL_AHEAD
+ * floats later is fetched meanwhile, as processors foresee no further than a page. */
+static void maxpool_quads(const float *in, int w, float *out, int count) {
+    const vfloat lowest = vset(-__builtin_inff());
+    int j = 0;
+    for (; j + LEVEL_LANES <= count; j += LEVEL_LANES) {
+        vfloat columns[2];
+        DN_UNROLL
+        for (int half = 0; half < 2; ++half) {
+            const float *above = in + 2 * j + half * LEVEL_LANES, *below = above + w;
+            __builtin_prefetch(above + POOL_AHEAD, 0, 2);
+            __builtin_prefetch(below + POOL_AHEAD, 0, 2);
+            columns[half] = vmax(vload(below), vmax(vload(above), lowest));
+        }
+        vstore(out + j, vmax(TAKE_EVEN(columns[0], columns[1]), TAKE_ODD(columns[0], columns[1])));
+    }
+    if (j < count) maxpool_row(in + 2 * j, w, 2, out + j, count - j, 2, 2, 0);
+}
+
 /* Windows too wide for the buffer: global pools of large maps, which are few. */
 static void maxpool_wide(const float *in, int w, int rows, float *out, int out_w, int size, int stride,
                          int offset) {
@@ -155,7 +174,9 @@ static void maxpool(const float *in, int h, int w, float *out, int32_t *argmax, 
         int top = i * stride_y + offset_y;
         int begin = dn_max_int(top, 0), rows = dn_max_int(0, dn_min_int(top + size, h) - begin);
         const float *from = rows ? in + (size_t)begin * (size_t)w : in;
-        if (size <= POOL_ROW / 2)
+        if (size == 2 && rows == 2 && stride_x == 2 && offset_x == 0 && 2 * out_w <= w)
+            maxpool_quads(from, w, out, out_w);
+        else if (size <= POOL_ROW / 2)
             maxpool_row(from, w, rows, out, out_w, size, stride_x, offset_x);
         else
             maxpool_wide(from, w, rows, out, out_w, size, stride_x, offset_x);
