@@ -379,6 +379,28 @@ class Session:
                     )
                 )
 
+    def keep_steps(self, on: bool = True) -> None:
+        """From now on predict keeps what each step of the plan gave, for step_outputs(); or no longer
+        does."""
+        with self._lock:
+            check(lib.dn_session_keep_steps(self._use(), on))
+
+    def step_outputs(self) -> dict[int, Floats]:
+        """Of the last predict's last item, after keep_steps(): the outputs of the layers that steps of the
+        plan compute, by index. Layers without a step are not there: what was fused into another, or is a
+        view of one."""
+        count = ffi.new("size_t *")
+        found: dict[int, Floats] = {}
+        for number, step in enumerate(self.steps()):
+            with self._lock:
+                values = lib.dn_session_step_output(self._use(), number, count)
+                if values != ffi.NULL:
+                    shape = self.network.layers[step.layer].out_shape
+                    found[step.layer] = (
+                        np.frombuffer(ffi.buffer(values, 4 * count[0]), np.float32).reshape(shape).copy()
+                    )
+        return found
+
     def _output(self, k: int, layer: int, batch: int) -> Floats:
         count = ffi.new("size_t *")
         values = lib.dn_session_output(self._use(), k, count)

@@ -255,6 +255,12 @@ typedef struct dn_plan_step {
 DN_API dn_status dn_session_plan_step(dn_plan_step *out, dn_session *session, int step);
 /* From now on predict takes the time of each step, from 0; or no longer does. Off in a new session. */
 DN_API dn_status dn_session_profile(dn_session *session, int on);
+/* From now on predict keeps a copy of what each step gave, of the last image, for looking into a plan; or no
+ * longer does. Off in a new session. */
+DN_API dn_status dn_session_keep_steps(dn_session *session, int on);
+/* The output of a step's layer; NULL where nothing was kept, as of steps that only copy. Borrowed until the
+ * session's next call. */
+DN_API const float *dn_session_step_output(const dn_session *session, int step, size_t *count);
 
 /* ---- detection -------------------------------------------------------------------------------- */
 

@@ -115,3 +115,40 @@ dn_status dn_session_plan_step(dn_plan_step *out, dn_session *session, int step)
     if (session->seconds && plan == session->plan) out->seconds = session->seconds[step];
     return DN_OK;
 }
+
+/* ---- what steps give ---- */
+
+void dn_session_free_kept(dn_session *session) {
+    for (int k = 0; session->kept && k < session->plan->op_count; ++k) dn_free(session->kept[k]);
+    dn_free(session->kept);
+    session->kept = NULL;
+    session->kept_any = false;
+}
+
+dn_status dn_session_new_kept(dn_session *session) {
+    const dn_plan *plan = session->plan;
+    dn_session_free_kept(session);
+    if (!session->keeps) return DN_OK;
+    DN_TRY(dn_new(&session->kept, (size_t)plan->op_count + 1, sizeof *session->kept, "outputs of steps"));
+    for (int k = 0; k < plan->op_count; ++k) {
+        const dn_plan_op *op = &plan->ops[k];
+        if (op->kind == DN_PLAN_CONV || op->kind == DN_PLAN_FORWARD)
+            DN_TRY(dn_new_floats(&session->kept[k], session->network->layers[op->layer].outputs,
+                                 "outputs of steps"));
+    }
+    return DN_OK;
+}
+
+dn_status dn_session_keep_steps(dn_session *session, int on) {
+    if (!session) return dn_fail(DN_ERROR_ARGUMENT, "no session");
+    DN_TRY(dn_session_prepare(session, 1));
+    session->keeps = on != 0;
+    return dn_session_new_kept(session);
+}
+
+const float *dn_session_step_output(const dn_session *session, int step, size_t *count) {
+    const bool there = session->kept && session->kept_any && step >= 0 && step < session->plan->op_count &&
+                       session->resizes == session->network->resizes && session->kept[step];
+    if (count) *count = there ? session->network->layers[session->plan->ops[step].layer].outputs : 0;
+    return there ? session->kept[step] : NULL;
+}

@@ -15,6 +15,7 @@ static void free_plan_buffers(dn_session *session) {
     dn_free(session->cost);
     dn_free(session->row_state);
     dn_free(session->seconds);
+    dn_session_free_kept(session);
     session->row_state = NULL;
     session->seconds = NULL;
     session->arenas = session->scratch = session->cost = NULL;
@@ -82,6 +83,7 @@ int dn_session_images(const dn_session *session, const dn_plan *plan, int batch)
     enum { MOST = 8, MOST_FLOATS = 1 << 26 };
     const dn_network *network = session->network;
     if (!plan->together || network->recurrent || network->options.memory == DN_MEMORY_LEAN) return 1;
+    if (session->keeps) return 1;
     const size_t fit = MOST_FLOATS / dn_max_size(plan->kept_arena, 1);
     return dn_min_int(batch, dn_max_int(1, (int)dn_min_size(fit, MOST)));
 }
@@ -167,6 +169,7 @@ dn_status dn_session_prepare(dn_session *session, int batch) {
     DN_TRY_GOTO(dn_new_floats(&session->cost, (size_t)network->count, "session"));
     DN_TRY_GOTO(dn_new(&session->row_state, (size_t)network->count, sizeof *session->row_state, "session"));
     DN_TRY_GOTO(dn_session_new_times(session));
+    DN_TRY_GOTO(dn_session_new_kept(session));
     session->run.cost = session->cost;
     session->run.state = session->row_state;
     return DN_OK;
@@ -233,12 +236,21 @@ static dn_status run_op(dn_session *session, const dn_plan_op *op, const float *
     return DN_OK;
 }
 
+static void keep_output(dn_session *session, int image, int step) {
+    const dn_network *network = session->network;
+    const int layer = session->plan->ops[step].layer;
+    session->kept_any = true;
+    network->ops->download(session->device, session->kept[step], value_of(session, image, layer),
+                           network->layers[layer].outputs);
+}
+
 /* The steps first .. last - 1 of one image. */
 static dn_status run_steps(dn_session *session, const float *input, int image, int first, int last) {
     for (int k = first; k < last; ++k) {
         const double begin = session->seconds ? dn_platform_seconds() : 0;
         DN_TRY(run_op(session, &session->plan->ops[k], input, image));
         if (session->seconds) session->seconds[k] += dn_platform_seconds() - begin;
+        if (session->kept && session->kept[k]) keep_output(session, image, k);
     }
     return DN_OK;
 }

@@ -18,7 +18,9 @@ struct dn_session {
     float **pointers;        /* [images]: run.output of the planned path */
     float *cost;
     bool profiled;
-    double *seconds;     /* of each step, if profiled */
+    double *seconds; /* of each step, if profiled */
+    bool keeps, kept_any;
+    float **kept;        /* per step, if it keeps them: the output of its layer, or NULL */
     dn_run run;          /* planned path, one image */
     float **outputs;     /* per network output: [capacity][count] */
     int capacity, batch; /* images the outputs have room for, images of the last predict */
@@ -41,5 +43,8 @@ size_t dn_session_arenas(const dn_plan *plan, int images);
 size_t dn_session_scratch(const dn_session *session, const dn_plan *plan, int images);
 /* New times, from 0, if the session is profiled. */
 dn_status dn_session_new_times(dn_session *session);
+/* New places for what steps give, if the session keeps that. */
+dn_status dn_session_new_kept(dn_session *session);
+void dn_session_free_kept(dn_session *session);
 
 #endif
