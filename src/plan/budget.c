@@ -3,8 +3,8 @@
 #include "plan.h"
 
 enum {
-    FAST_TENTHS = 34, /* packed weights, in tenths of the plain ones: yolov3 at 416 needs 900 MiB in all */
-    LEAN_TENTHS = 12, /* early layers, where many pixels share few weights, have most of the work */
+    FAST = 340, /* packed weights, in hundredths of the plain ones: yolov3 at 416 needs 900 MiB in all */
+    LEAN = 126, /* 380 MiB; early layers, where many pixels share few weights, have most of the work */
     LEAST_FAST = 32 << 20, /* floats */
     LEAST_LEAN = 1 << 20
 };
@@ -29,7 +29,7 @@ static void find_step(share *s, size_t left) {
 
 static size_t budget_of(const dn_network *network, size_t plain) {
     const bool lean = network->options.memory == DN_MEMORY_LEAN;
-    const size_t part = plain / 10 * (lean ? LEAN_TENTHS : FAST_TENTHS);
+    const size_t part = plain / 100 * (lean ? LEAN : FAST);
     if (network->options.exact) return 0;
     return dn_min_size(dn_max_size(part, lean ? LEAST_LEAN : LEAST_FAST),
                        (size_t)network->options.memory_limit / 2 / sizeof(float)); /* half is for the rest */
