@@ -141,6 +141,15 @@ def test_recurrent_layers_take_their_state_and_give_it(name: str, steps: int, tm
         assert np.abs(after[-1:] - alone).max() > 1e-3
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_detector_with_a_state_is_decoded_step_by_step(steps: int, tmp_path: Path) -> None:
+    head = "[yolo]\nnum=2\nmask=0,1\nclasses=3\nanchors=3,4,5,6\n"
+    cfg = f"{MAPS}time_steps={steps}\n[conv_lstm]\noutput=16\n{head}"
+    with dn.Network.from_string(cfg, dialect="alexeyab") as net:
+        give_parameters(net, 1)
+        check(net, tmp_path / "x.onnx", decode=True, batch=2)
+
+
 def test_what_can_not_be_written_leaves_nothing(tmp_path: Path) -> None:
     with dn.Network.from_string(NET + CONV) as net:
         with pytest.raises(dn.DataError, match="cannot write"):

@@ -150,18 +150,21 @@ def export_onnx(
     write_whole(path, model.SerializeToString())
 
 
-def _all_boxes(net: Network, x: Any) -> tuple[Any, Any]:
-    """Every box of every head and its scores, whatever they are: what a decoded file should give."""
+def _all_boxes(net: Network, x: Any, rows: int) -> tuple[Any, Any]:
+    """Every box of every head and its scores, whatever they are: what a decoded file should give. rows:
+    per call of one session."""
     raw = ffi.new("dn_detect_options *")
     lib.dn_detect_options_init(raw)
     raw.thresh, raw.nms, raw.nms_kind, raw.relative = -3e38, 0, lib.DN_NMS_NONE, True
     found = []
     with net.session() as session:
-        session.predict(x)
-        for image in range(len(x)):
-            raw.image = image
-            boxes, _, scores = session._boxes(raw)
-            found.append((boxes, scores))
+        for first in range(0, len(x), rows):
+            part = x[first : first + rows]
+            session.predict(part)
+            for image in range(len(part)):
+                raw.image = image
+                boxes, _, scores = session._boxes(raw)
+                found.append((boxes, scores))
     return np.stack([boxes for boxes, _ in found]), np.stack([scores for _, scores in found])
 
 
@@ -197,10 +200,11 @@ def verify(net: Network, path: PathLike, x: Any = None, seed: int = 0) -> list[D
         for name, values in rows.items():
             values.append(found[name])
     given = {name: np.concatenate(values) for name, values in rows.items()}
+    per_call = net.time_steps * batch if states else len(x)
     if "boxes" in given:
-        expected = dict(zip(("boxes", "scores"), _all_boxes(net, x), strict=True))
+        expected = dict(zip(("boxes", "scores"), _all_boxes(net, x, per_call), strict=True))
     else:
-        expected = _sequence(net, x, net.time_steps * batch if states else len(x))
+        expected = _sequence(net, x, per_call)
     return [
         Difference(
             key,
