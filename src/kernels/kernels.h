@@ -128,7 +128,7 @@ typedef struct dn_kernels {
     const char *level; /* "generic", "avx2", "avx512", "neon" */
     int lanes;         /* floats per vector */
 
-    /* ---- matrix products (template/gemm.h) ----
+    /* ---- matrix products (template/gemm.h, gemv.h) ----
      * A tile is gemm_rows x gemm_columns of C held in registers. A is packed in panels of gemm_rows rows,
      * a[k][gemm_rows]; B in panels of gemm_columns columns, b[k][gemm_columns], zero padded. */
     int gemm_rows, gemm_columns;

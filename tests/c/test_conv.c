@@ -548,9 +548,9 @@ static void check_matmul(bool ta, bool tb, int m, int n, int k, bool accumulate)
 
 static void test_matmul(void) {
     const int before = failures;
-    const int sizes_[][3] = {{1, 1, 1},    {1, 200, 37}, {200, 1, 37}, {1, 3000, 5},
-                             {2, 3, 4},    {7, 48, 300}, {17, 49, 1},  {64, 97, 65},
-                             {300, 20, 9}, {31, 500, 2}, {5, 130, 513}};
+    const int sizes_[][3] = {{1, 1, 1},     {1, 200, 37},  {200, 1, 37}, {1, 3000, 5}, {2, 3, 4},
+                             {7, 48, 300},  {17, 49, 1},   {64, 97, 65}, {300, 20, 9}, {31, 500, 2},
+                             {5, 130, 513}, {1, 77, 1100}, {13, 1, 600}};
     for (size_t i = 0; i < DN_COUNT(sizes_); ++i)
         for (int flags = 0; flags < 8; ++flags)
             check_matmul(flags & 1, flags & 2, sizes_[i][0], sizes_[i][1], sizes_[i][2], flags & 4);

@@ -4,7 +4,7 @@
 
 enum {
     SLICE = 2048,    /* columns per pass: the sums stay in the first-level cache */
-    ROWS = 4,        /* per pass, when there are several vectors: they stay in the second-level cache */
+    ROWS = 8,        /* per pass, when there are several vectors: they stay in the second-level cache */
     GRAIN = 64,      /* elements of a result that one thread takes at least */
     MOST_VECTORS = 8 /* that are faster one by one than packing the matrix */
 };

@@ -4,6 +4,7 @@
 #include "vector.h"
 #include "elementwise.h"
 #include "gemm.h"
+#include "gemv.h"
 #include "depthwise.h"
 #include "winograd_transforms.h"
 #include "winograd.h"

@@ -1,5 +1,5 @@
 /* Matrix products: rows of register tiles, the packing of operands into panels (from rows, columns or image
- * patches), matrix-vector products and the weighted sum of shifted rows of a depthwise convolution.
+ * patches) and the weighted sum of shifted rows of a depthwise convolution.
  *
  * The tile of AVX-512 is 8 rows x 3 vectors: 24 sums, 3 vectors of the right side and a broadcast in 32
  * registers; 11 loads serve 24 multiply-adds. AVX2: 6 x 2 of 16 registers, 8 loads for 12. */
@@ -289,61 +289,6 @@ static void pack_patches(const dn_patches *patches, size_t column, int columns, 
         if (++ky < size) continue;
         ky = 0;
         ++channel;
-    }
-}
-
-static void multiply_vector(int rows, int depth, const float *a, size_t stride, const float *x, float *y,
-                            bool accumulate) {
-    for (int i = 0; i < rows; i += 4) {
-        /* Rows past the end repeat the last one, and are not stored. */
-        const float *row[4];
-        for (int r = 0; r < 4; ++r) row[r] = a + (size_t)(i + r < rows ? i + r : rows - 1) * stride;
-        vfloat sum[4][2] = {{{0}}};
-        int k = 0;
-        for (; k + 2 * LEVEL_LANES <= depth; k += 2 * LEVEL_LANES) {
-            const vfloat x0 = vload(x + k), x1 = vload(x + k + LEVEL_LANES);
-            DN_UNROLL
-            for (int r = 0; r < 4; ++r) {
-                sum[r][0] += vload(row[r] + k) * x0;
-                sum[r][1] += vload(row[r] + k + LEVEL_LANES) * x1;
-            }
-        }
-        for (int r = 0; r < 4 && i + r < rows; ++r) {
-            float total = vsum(sum[r][0] + sum[r][1]);
-            for (int j = k; j < depth; ++j) total += row[r][j] * x[j];
-            y[i + r] = accumulate ? y[i + r] + total : total;
-        }
-    }
-}
-
-static void multiply_vector_transposed(int depth, int columns, const float *a, size_t stride, const float *x,
-                                       float *y, bool accumulate) {
-    if (!accumulate) zero_floats(y, columns);
-    int k = 0;
-    for (; k + 4 <= depth; k += 4, a += 4 * stride) {
-        const float *a1 = a + stride, *a2 = a1 + stride, *a3 = a2 + stride;
-        const vfloat x0 = vset(x[k]), x1 = vset(x[k + 1]), x2 = vset(x[k + 2]), x3 = vset(x[k + 3]);
-        int j = 0;
-        for (; j + LEVEL_LANES <= columns; j += LEVEL_LANES) {
-            vfloat sum = vload(y + j) + vload(a + j) * x0 + vload(a1 + j) * x1;
-            vstore(y + j, sum + vload(a2 + j) * x2 + vload(a3 + j) * x3);
-        }
-        if (j < columns) {
-            const int tail = columns - j;
-            vfloat sum = vload_partial(y + j, tail) + vload_partial(a + j, tail) * x0 +
-                         vload_partial(a1 + j, tail) * x1;
-            sum = sum + vload_partial(a2 + j, tail) * x2 + vload_partial(a3 + j, tail) * x3;
-            vstore_partial(y + j, sum, tail);
-        }
-    }
-    for (; k < depth; ++k, a += stride) {
-        const vfloat x0 = vset(x[k]);
-        int j = 0;
-        for (; j + LEVEL_LANES <= columns; j += LEVEL_LANES) vstore(y + j, vload(y + j) + vload(a + j) * x0);
-        if (j < columns) {
-            const int tail = columns - j;
-            vstore_partial(y + j, vload_partial(y + j, tail) + vload_partial(a + j, tail) * x0, tail);
-        }
     }
 }
 
