@@ -11,28 +11,31 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from . import boxes, images
-from ._native import ffi, lib
-from .boxes import WordTree
-from .errors import (
-    ArgumentError,
-    CfgError,
-    DarknetError,
-    DataError,
-    FileError,
-    ImageError,
-    InternalError,
-    NumericError,
-    OutOfMemoryError,
-    StateError,
-    UnsupportedError,
-    WeightsError,
-)
-from .logs import logger
-from .network import Layer, Network
-from .results import Detection, Detections
-from .session import Session
-from .trainer import Trainer
+from .starting import quiet_interrupts
+
+with quiet_interrupts():
+    from . import boxes, images
+    from ._native import ffi, lib
+    from .boxes import WordTree
+    from .errors import (
+        ArgumentError,
+        CfgError,
+        DarknetError,
+        DataError,
+        FileError,
+        ImageError,
+        InternalError,
+        NumericError,
+        OutOfMemoryError,
+        StateError,
+        UnsupportedError,
+        WeightsError,
+    )
+    from .logs import logger
+    from .network import Layer, Network
+    from .results import Detection, Detections
+    from .session import Session
+    from .trainer import Trainer
 
 __version__: str = ffi.string(lib.dn_version()).decode()
 

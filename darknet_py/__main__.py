@@ -1,8 +1,11 @@
-"""python -m darknet_py: the command line."""
+"""The program: what the installed command and python -m darknet_py run."""
 
 import sys
 
-from .cli import main
+from .starting import quiet_interrupts
+
+with quiet_interrupts():
+    from .cli import main
 
 if __name__ == "__main__":
     sys.exit(main())
