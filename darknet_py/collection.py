@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .errors import DataFileError
 
-__all__ = ["Boxes", "Collection", "Paths", "Stored"]
+__all__ = ["Boxes", "Collection", "Paths", "Stored", "place_of"]
 
 Floats = npt.NDArray[np.float32]
 Item = TypeVar("Item")
@@ -104,7 +104,11 @@ class Stored(Sequence[Item]):
 
 
 class Paths(Stored[str]):
-    """Paths of pictures; equal to a list of the same."""
+    """Paths of pictures; equal to a list of the same. source: the file that lists them, if one does."""
+
+    def __init__(self, source: str = "") -> None:
+        super().__init__()
+        self._source, self._lines = source, _Column()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (Paths, list)):
@@ -116,9 +120,20 @@ class Paths(Stored[str]):
     def _item(self, content: bytes) -> str:
         return content.decode("utf-8", "surrogateescape")
 
-    def add(self, path: str) -> None:
-        """One more picture."""
+    def add(self, path: str, *, line: int = 0) -> None:
+        """One more picture, named in this line of the source."""
         self._column.append(path.encode("utf-8", "surrogateescape"))
+        if self._source:
+            self._lines.append(line.to_bytes(8, "little"))
+
+    def place(self, index: int) -> str:
+        """Where a picture is listed, as the beginning of a message about it."""
+        return f"{self._source}:{int.from_bytes(self._lines[index], 'little')}: " if self._source else ""
+
+
+def place_of(paths: Sequence[str], index: int) -> str:
+    """Paths.place; nothing for pictures that no file lists."""
+    return paths.place(index) if isinstance(paths, Paths) else ""
 
 
 class Boxes(Stored[Floats]):
@@ -138,17 +153,19 @@ class Boxes(Stored[Floats]):
 class Collection(Paths):
     """Paths of pictures. labels: their boxes, rows class, x, y, w, h. classes: of each, for classification.
 
-    counts: how many boxes (or pictures) each class has.
+    counts: how many boxes (or pictures) each class has. source: as of Paths.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, source: str = "") -> None:
+        super().__init__(source)
         self._boxes, self._classes = Boxes(), _Column()
         self.counts: Counter[int] = Counter()
 
-    def add(self, path: str, boxes: npt.ArrayLike = (), class_id: int | None = None) -> None:
+    def add(
+        self, path: str, boxes: npt.ArrayLike = (), class_id: int | None = None, *, line: int = 0
+    ) -> None:
         """One more picture."""
-        super().add(path)
+        super().add(path, line=line)
         rows = self._boxes.add(boxes)
         self.counts.update(int(kind) for kind in rows[:, 0])
         if class_id is not None:

@@ -284,9 +284,9 @@ def read_list(path: PathLike) -> Sequence[str]:
     A path that exists nowhere is given as it stands, and will be reported when it is opened. A long list is
     kept in a temporary file.
     """
-    paths = Paths()
-    for _, entry in stream_list(path):
-        paths.add(entry)
+    paths = Paths(os.fspath(path))
+    for number, entry in stream_list(path):
+        paths.add(entry, line=number)
     return paths
 
 

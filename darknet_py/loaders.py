@@ -21,6 +21,7 @@ import numpy.typing as npt
 from . import blending, data, images
 from ._native import ffi, lib
 from .boxes import WordTree
+from .collection import place_of
 from .errors import DataError, ImageError, check
 from .logs import logger
 from .names import read_names
@@ -188,7 +189,7 @@ class _Loader:
         try:
             pixels = images.to_bytes(images.read(path, least=self._least))
         except ImageError as error:
-            self._set_aside(path, str(error))
+            self._set_aside(path, f"{place_of(self.paths, index)}{error}")
             return None
         with self._lock:
             if index not in self._cache and pixels.nbytes <= self._cache_room:

@@ -114,7 +114,7 @@ def collect_boxes(
 
     classes: labels of others are wrong. nodes: those of a word tree, whose labels may have no place.
     """
-    result, report = Collection(), Report(most_bad)
+    result, report = _collection(info, key), Report(most_bad)
     if isinstance(info, SetFile):
         pictures, report = info.pictures(key, most_bad)
         if info.classes > classes:
@@ -125,7 +125,7 @@ def collect_boxes(
         _collect_nodes(info.file(key), classes, nodes, result, report)
     else:
         for picture in list_pictures(info.file(key), classes, report):
-            result.add(picture.path, _rows(picture, report=report))
+            result.add(picture.path, _rows(picture, report=report), line=picture.line)
     return _judged(result, report)
 
 
@@ -148,14 +148,14 @@ def _collect_nodes(path: Path, classes: int, nodes: int, result: Collection, rep
                     rows.append(row)
         except DataError as error:
             report.problem("label files", f"{path}:{number}: {error}")
-        result.add(image, rows)
+        result.add(image, rows, line=number)
 
 
 def collect_classes(
     info: DataFile, key: str, labels: Sequence[str], most_bad: float
 ) -> tuple[Collection, Report]:
     """The pictures of a list with their classes, and the account of it. Raises DataError as above."""
-    result, report = Collection(), Report(most_bad)
+    result, report = _collection(info, key), Report(most_bad)
     if isinstance(info, SetFile):
         pictures, report = info.pictures(key, most_bad)
     else:
@@ -163,21 +163,26 @@ def collect_classes(
     for picture in pictures:
         if picture.class_id is None:
             raise DataError(f"{info.path}: a set of boxes; a classifier needs a class per picture")
-        result.add(picture.path, (), picture.class_id)
+        result.add(picture.path, class_id=picture.class_id, line=picture.line)
     return _judged(result, report)
+
+
+def _collection(info: DataFile, key: str) -> Collection:
+    """An empty one for the pictures of a list, or of a set that has none."""
+    return Collection("" if isinstance(info, SetFile) else str(info.file(key)))
 
 
 def _judged(found: Collection, report: Report) -> tuple[Collection, Report]:
     """Raises DataError if more is wrong than may be. A sample of the pictures is decoded to know."""
     report.judge("training has not begun")
     step = max(1, len(found) // DECODED)
-    sample = found[::step]
+    sample = range(0, len(found), step)
 
-    def problem(path: str) -> str | None:
+    def problem(index: int) -> str | None:
         try:
-            images.read(path)
+            images.read(found[index])
         except ImageError as error:
-            return str(error)
+            return f"{found.place(index)}{error}"
         return None
 
     with ThreadPoolExecutor(2) as pool:

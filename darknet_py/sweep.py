@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import images
+from .collection import place_of
 from .errors import ImageError
 from .loaders import read_ahead
 from .logs import logger
@@ -33,11 +34,13 @@ Views = Callable[[images.Pixels], Floats]
 def read_each(
     paths: Sequence[str], *, quiet: bool = True
 ) -> Iterator[tuple[int, images.Pixels | ImageError]]:
-    """Every picture in order, with its index; one that cannot be read gives its error, which is logged."""
+    """Every picture in order, with its index; one that cannot be read gives its error, with list and
+    line, which is logged."""
     with Bar("evaluating", len(paths), quiet=quiet) as bar:
         for index, picture in read_ahead(paths):
             bar.update(index + 1)
             if isinstance(picture, ImageError):
+                picture = ImageError(f"{place_of(paths, index)}{picture}")
                 logger.warning("left out: %s", picture)
             yield index, picture
 

@@ -13,6 +13,7 @@ from PIL import Image
 pytest.importorskip("darknet_py._native", reason="the core is not built")
 
 from darknet_py import data
+from darknet_py.collection import place_of
 from darknet_py.errors import DataError, DataNotFoundError
 from darknet_py.loaders import ClassificationLoader, DetectionLoader, GridLoader, read_ahead
 
@@ -81,11 +82,10 @@ def test_image_lists(tmp_path: Path) -> None:
         tmp_path / "set" / "lists" / "x.txt",
         f"images/ä b.jpg\r\n\r\n  {tmp_path}/set/two.jpg \r\nnowhere.jpg\n",
     )
-    assert data.read_list(path) == [
-        f"{tmp_path}/set/images/ä b.jpg",
-        f"{tmp_path}/set/two.jpg",
-        "nowhere.jpg",
-    ]
+    found = data.read_list(path)
+    assert found == [f"{tmp_path}/set/images/ä b.jpg", f"{tmp_path}/set/two.jpg", "nowhere.jpg"]
+    assert [place_of(found, i) for i in range(3)] == [f"{path}:{line}: " for line in (1, 3, 4)]
+    assert place_of([*found], 1) == ""
     with pytest.raises(DataError, match="empty"):
         data.read_list(_write(tmp_path / "empty.txt", "\n\n"))
 
@@ -294,6 +294,20 @@ def test_unreadable_pictures_are_replaced_and_listed(pictures: list[str]) -> Non
         for step in range(10):
             assert loader.batch(step).truth[:, 0, 2].all()
         assert list(loader.unreadable) == [pictures[4]]
+
+
+def test_a_picture_torn_since_the_start_is_told_with_its_line(
+    pictures: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed = _write(tmp_path / "list.txt", "\n" + "\n".join(pictures))
+    paths = data.read_list(listed)
+    Path(pictures[4]).write_bytes(b"no picture")
+    with DetectionLoader(paths, (16, 16), 8, classes=3) as loader:
+        for step in range(10):
+            loader.batch(step)
+    assert [record.message for record in caplog.records] == [
+        f"left out: {listed}:6: {pictures[4]}: no picture in a known format"
+    ]
 
 
 def test_too_many_unreadable_pictures_stop_the_run(pictures: list[str]) -> None:

@@ -192,7 +192,7 @@ def test_unreadable_pictures_are_counted_and_too_many_stop_before_the_first_upda
     Path("images/a picture 4 ñ.png").unlink()
     assert train().iteration == 4
     listed = Path("b/net_train_problems.txt").read_text()
-    assert "train.txt:5: " in listed and "no such file" in listed and "picture 3" in listed
+    assert "train.txt:5: " in listed and "no such file" in listed and "train.txt:4: " in listed
     assert "2 pictures skipped" in caplog.text
     for i in range(5, 10):
         Path(f"images/a picture {i} ñ.png").write_text("no picture")

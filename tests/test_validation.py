@@ -199,10 +199,10 @@ def test_valid_leaves_out_pictures_and_says_so(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = saved(tmp_path, TINY_CFG)
-    images = DataFile(data).images("valid")
-    Path(images[2]).write_bytes(b"no picture")
+    Path((images := DataFile(data).images("valid"))[2]).write_bytes(b"no picture")
     assert main(["detector", "valid", str(data), *model]) == 1
-    assert "left out: " in capsys.readouterr().err and Path("results", "comp4_det_test_a.txt").exists()
+    assert f"left out: {tmp_path}/list.txt:3: {images[2]}: " in capsys.readouterr().err
+    assert Path("results", "comp4_det_test_a.txt").exists()
     data.write_text(data.read_text() + "eval=pascal\n")
     assert main(["detector", "valid", str(data), *model]) == 1
     assert "expected eval voc, coco" in capsys.readouterr().err

@@ -93,7 +93,7 @@ class _Detection:
             found = read_objects(_candidates(image), classes, self.report, place, image)
             if other is not None:
                 found += read_difficult(label_path(other[1]), classes, self.report)
-            yield Picture(image, size, tuple(found))
+            yield Picture(image, size, tuple(found), line=entry[0])
 
 
 def _candidates(image: str) -> Iterator[tuple[str, str]]:
@@ -115,7 +115,7 @@ def _classified(path: Path, marks: Sequence[str], verify: str, report: Report) -
             except DataError as error:
                 report.problem("pictures", f"{place}: {error}")
                 continue
-            yield Picture(image, size, class_id=kind)
+            yield Picture(image, size, class_id=kind, line=number)
 
     return pictures
 

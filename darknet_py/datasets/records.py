@@ -53,7 +53,8 @@ class Annotation:
 class Picture:
     """A picture file, its upright size in pixels (width, height), and what it shows.
 
-    class_id: the class of a classification set. number: the id it had in a COCO file.
+    class_id: the class of a classification set. number: the id it had in a COCO file. line: of the list that
+    names it.
     """
 
     path: str
@@ -61,6 +62,7 @@ class Picture:
     annotations: tuple[Annotation, ...] = ()
     class_id: int | None = None
     number: int | None = None
+    line: int = 0
 
 
 Pictures = Callable[[], Iterator[Picture]]

@@ -48,7 +48,8 @@ static void release(dn_layer *layer) {
     dn_tree_free(s->tree);
 }
 
-/* Cross entropy; -1234 marks values of a tree that are not to be learned from. */
+/* Cross entropy, where soft truth counts in full, as in the reference; -1234 marks values of a tree that are
+ * not to be learned from. */
 static dn_status loss(const dn_layer *layer, dn_run *run) {
     const softmax_settings *s = layer->settings;
     if (run->truths != layer->inputs)
