@@ -82,6 +82,12 @@ typedef struct dn_epilogue {
     bool activate_sum;
 } dn_epilogue;
 
+/* What is multiplied and added up for a point: v[block][tile][lanes] and u[blocks * lanes][2 lanes]. next is
+ * fetched meanwhile, a line per k, and another so many floats (next_apart) further. */
+typedef struct dn_winograd_factors {
+    const float *v, *u, *next;
+} dn_winograd_factors;
+
 /* y[channels][rows][columns] = (accumulate ? y : 0) + A^T p A of one row of tiles of one block of channels;
  * then, without accumulate, the epilogue if not NULL, whose pointers are those of this part; activate_sum is
  * not done here. */
@@ -169,10 +175,9 @@ typedef struct dn_kernels {
     /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles, n points per axis: m + 2, or
      * 2 m + 1 at stride 2; stage: n DN_WINOGRAD_PIXELS lanes */
     void (*winograd_input)(int m, int stride, const dn_winograd_row *row, float *stage, float *v);
-    /* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: fetched meanwhile, a line
-     * per k, and another so many floats further */
-    void (*winograd_multiply)(int tiles, int blocks, size_t block_stride, const float *v, const float *u,
-                              float *out, size_t out_stride, const float *next, size_t next_apart);
+    /* out[tile][2 lanes] = the sum of v[block][tile][lanes] u[blocks * lanes][2 lanes] of some factors */
+    void (*winograd_multiply)(int tiles, int count, const dn_winograd_factors *factors, int blocks,
+                              size_t block_stride, float *out, size_t out_stride, size_t next_apart);
     void (*winograd_output)(const dn_winograd_result *result);
     /* Planned. u[point][channels][2 lanes] = G w G^T of w[channels][9][2 lanes] in double precision; g: the
      * table G[n][3], n = 4 .. 8 (template/winograd_weights.h) */

@@ -17,7 +17,8 @@ enum {
     WEIGHT_CHANNELS = 16,  /* transformed at a time */
     BLOCKS_PER_THREAD = 4, /* at least; else one waits for the other */
     FETCH = 16,            /* floats that winograd_multiply fetches per k */
-    POINT_PADDING = 16     /* floats; else points are a power of two apart and fall into the same cache set */
+    POINT_PADDING = 16,    /* floats; else points are a power of two apart and fall into the same cache set */
+    MOST_FACTORS = 4       /* products added up per point */
 };
 
 /* ---- blocks of tiles: whole rows of tiles, image after image, or parts of one row ---- */
@@ -86,7 +87,7 @@ static size_t point_stride(const dn_winograd *winograd, dn_tile_block block) {
 }
 
 /* Tiles of a block are numbered by kind, so that those that have a point are consecutive: only large tiles
- * have the last finite one and, at stride 2, the last middle one. Four kinds, by the sizes of rows and of
+ * have the last finite one. Four kinds, by the sizes of rows and of
  * columns: small rows of large columns, large of large, large of small, small of small. Where all tiles are
  * alike, that is raster order. */
 typedef struct tile_kinds {
@@ -129,17 +130,15 @@ static int tile_number(const dn_winograd *winograd, const tile_kinds *kinds, dn_
 }
 
 static bool small_tiles_lack(const dn_winograd *winograd, int axis_point) {
-    if (!is_mixed(winograd)) return false;
-    if (winograd->stride == 1) return axis_point == winograd->m;
-    return axis_point == winograd->m - 1 || axis_point == winograd->n - 1;
+    return is_mixed(winograd) && axis_point == winograd->sum_n - 2;
 }
 
-/* The tiles that have a point. */
+/* The tiles that have a point of sums. */
 static void tiles_with(const dn_winograd *winograd, const tile_kinds *kinds, int count, int point, int *begin,
                        int *end) {
     const int large = (kinds->small_rows + kinds->big_rows) * kinds->big_columns;
-    const bool of_big_rows = small_tiles_lack(winograd, point / winograd->n);
-    const bool of_big_columns = small_tiles_lack(winograd, point % winograd->n);
+    const bool of_big_rows = small_tiles_lack(winograd, point / winograd->sum_n);
+    const bool of_big_columns = small_tiles_lack(winograd, point % winograd->sum_n);
     *begin = of_big_rows ? kinds->small_rows * kinds->big_columns : 0;
     *end = of_big_columns ? large : of_big_rows ? large + kinds->big_rows * kinds->small_columns : count;
 }
@@ -227,9 +226,28 @@ static void transform_weights(const winograd_job *job, int panel, int first, int
     }
 }
 
-static int weight_point(const dn_winograd *winograd, int point) {
-    const int last = winograd->weight_n - 1;
-    return dn_min_int(point / winograd->n, last) * winograd->weight_n + dn_min_int(point % winograd->n, last);
+/* Points of the input and of the weights whose products are added up. */
+typedef struct factor_points {
+    int v, u;
+} factor_points;
+
+/* The same of one axis: at stride 2 the middle tap adds to every point but infinity. */
+static int axis_factors(const dn_winograd *winograd, int point, factor_points factors[2]) {
+    factors[0] = (factor_points){point, point};
+    if (winograd->stride == 1 || point == winograd->m) return 1;
+    factors[1] = (factor_points){winograd->m + 1 + point, winograd->m + 1};
+    return 2;
+}
+
+static int factors_of(const dn_winograd *winograd, int point, factor_points factors[MOST_FACTORS]) {
+    factor_points y[2], x[2];
+    const int high = axis_factors(winograd, point / winograd->sum_n, y);
+    const int wide = axis_factors(winograd, point % winograd->sum_n, x);
+    for (int i = 0; i < high * wide; ++i) {
+        factors[i].v = y[i / wide].v * winograd->n + x[i % wide].v;
+        factors[i].u = y[i / wide].u * winograd->weight_n + x[i % wide].u;
+    }
+    return high * wide;
 }
 
 /* products[panel][tile][point][columns] for the panels begin .. end; weights: transformed, of panel `begin`
@@ -239,38 +257,43 @@ static void multiply(const winograd_job *job, dn_tile_block block, const float *
     const dn_winograd *winograd = job->winograd;
     const dn_kernels *kernels = winograd->kernels;
     const size_t columns = (size_t)kernels->winograd_columns,
-                 tile_stride = columns * (size_t)winograd->points;
+                 tile_stride = columns * (size_t)(winograd->sum_n * winograd->sum_n);
     const size_t block_stride = (size_t)(block.panel_tiles * kernels->lanes),
                  points_apart = point_stride(winograd, block);
     const tile_kinds kinds = kinds_of(winograd, block);
-    for (int point = 0; point < winograd->points; ++point) {
+    const int points = winograd->sum_n * winograd->sum_n;
+    for (int point = 0; point < points; ++point) {
         int first, last;
         tiles_with(winograd, &kinds, block.count, point, &first, &last);
         if (first >= last) continue;
         const bool once = first / block.panel_tiles == (last - 1) / block.panel_tiles;
+        factor_points at[MOST_FACTORS], after[MOST_FACTORS];
+        const int count = factors_of(winograd, point, at);
+        const int next_count = point + 1 < points ? factors_of(winograd, point + 1, after) : 0;
         for (int panel = begin; panel < end; ++panel) {
-            const float *u = weights + (size_t)weight_point(winograd, point) * weight_points_apart +
-                             (size_t)(panel - begin) * winograd->panel_floats;
-            const float *next = u;
-            size_t fetched = 0; /* of next, spread over the panels of tiles */
-            if (panel + 1 < end)
-                next = u + winograd->panel_floats;
-            else if (point + 1 < winograd->points)
-                next = weights + (size_t)weight_point(winograd, point + 1) * weight_points_apart;
+            const float *u = weights + (size_t)(panel - begin) * winograd->panel_floats;
+            size_t fetched = 0; /* of what is next, spread over the panels of tiles */
             float *to = products + (size_t)(panel - begin) * (size_t)block.count * tile_stride +
                         (size_t)point * columns;
             for (int tile = first, tiles; tile < last; tile += tiles) {
                 const int inside = tile % block.panel_tiles;
+                const float *from =
+                    v + (size_t)(tile / block.panel_tiles) * (size_t)winograd->points * points_apart +
+                    (size_t)(inside * kernels->lanes);
+                dn_winograd_factors factors[MOST_FACTORS];
+                for (int i = 0; i < count; ++i) {
+                    factors[i].v = from + (size_t)at[i].v * points_apart;
+                    factors[i].u = factors[i].next = u + (size_t)at[i].u * weight_points_apart;
+                    if (fetched >= winograd->panel_floats) continue;
+                    if (panel + 1 < end)
+                        factors[i].next += winograd->panel_floats + fetched;
+                    else if (i < next_count)
+                        factors[i].next = weights + (size_t)after[i].u * weight_points_apart + fetched;
+                }
                 tiles = dn_min_int(block.panel_tiles - inside, last - tile);
-                kernels->winograd_multiply(
-                    tiles, winograd->blocks, block_stride,
-                    v +
-                        ((size_t)(tile / block.panel_tiles) * (size_t)winograd->points + (size_t)point) *
-                            points_apart +
-                        (size_t)(inside * kernels->lanes),
-                    u, to + (size_t)tile * tile_stride, tile_stride,
-                    fetched < winograd->panel_floats ? next + fetched : u,
-                    once ? winograd->panel_floats / 2 : 0);
+                kernels->winograd_multiply(tiles, count, factors, winograd->blocks, block_stride,
+                                           to + (size_t)tile * tile_stride, tile_stride,
+                                           once ? winograd->panel_floats / 2 : 0);
                 fetched += (size_t)(winograd->blocks * kernels->lanes) * FETCH;
             }
         }
@@ -313,8 +336,8 @@ static void transform_output(const winograd_job *job, dn_tile_block block, int c
         result.small_y = run.small_y;
         result.small_x = run.small_x;
         result.accumulate = job->accumulate;
-        result.in = products + (size_t)run.number * columns * (size_t)winograd->points;
-        result.tile_stride = columns * (size_t)winograd->points;
+        result.tile_stride = columns * (size_t)(winograd->sum_n * winograd->sum_n);
+        result.in = products + (size_t)run.number * result.tile_stride;
         result.point_stride = columns;
         result.tiles = run.tiles;
         result.y = job->y + at;
@@ -347,8 +370,8 @@ static void multiply_and_finish(const winograd_job *job, dn_tile_block block, co
         }
         multiply(job, block, v, u, points_apart, panel, last, own);
         for (int i = panel; i < last; ++i) {
-            const float *from =
-                own + (size_t)(i - panel) * (size_t)(block.count * winograd->points * columns);
+            const float *from = own + (size_t)(i - panel) *
+                                          (size_t)(block.count * winograd->sum_n * winograd->sum_n * columns);
             for (int half = 0; half < columns && i * columns + half < winograd->shape.out_c; half += lanes)
                 transform_output(job, block, i * columns + half, from + half);
         }
@@ -368,7 +391,8 @@ static void lay_out(winograd_job *job, int threads, bool training) {
     const int most = winograd->kernels->winograd_tiles;
     const size_t lanes = (size_t)winograd->kernels->lanes, points = (size_t)winograd->points;
     const size_t tile_bytes = points * (size_t)winograd->blocks * lanes * sizeof(float);
-    const size_t tile_products = points * (size_t)winograd->kernels->winograd_columns;
+    const size_t tile_products =
+        (size_t)(winograd->sum_n * winograd->sum_n * winograd->kernels->winograd_columns);
     const int tiles = job->batch * winograd->tiles_x * winograd->tiles_y;
     job->split = tiles_are_split(winograd, tiles, threads);
     size_t fit = (job->split ? V_BYTES : training ? V_BYTES_BATCH : V_BYTES_SHARED) / tile_bytes;

@@ -8,35 +8,30 @@ enum { MOST_ROWS = 8 };
 
 /* G of F(m x m, r x r) at the points of template/winograd_transforms.h: row p is (1, p, p^2) / product of
  * (p - q), the last row (0, 0, 1) (Lavin and Gray; Barabasz et al., "Error analysis and improving the
- * accuracy of Winograd convolution", 2020). step: taps apart. */
-static void fill_rows(const double *points, int count, int step, double g[][3]) {
-    memset(g, 0, (size_t)(count + 1) * sizeof *g);
-    for (int i = 0; i < count; ++i) {
-        double product = 1, power = 1;
-        for (int j = 0; j < count; ++j)
-            if (j != i) product *= points[i] - points[j];
-        for (int j = 0; j < 3; j += step, power *= points[i]) g[i][j] = power / product;
-    }
-    g[count][2] = 1;
-}
-
+ * accuracy of Winograd convolution", 2020). */
 static void weight_transform(int m, double g[][3]) {
     const double p = (double)DN_WINOGRAD_P, q = (double)DN_WINOGRAD_Q, r = (double)DN_WINOGRAD_R;
     const double points[7] = {0, p, -p, q, -q, r, -r};
-    fill_rows(points, m + 1, 1, g);
+    memset(g, 0, (size_t)(m + 2) * sizeof *g);
+    for (int i = 0; i <= m; ++i) {
+        double product = 1, power = 1;
+        for (int j = 0; j <= m; ++j)
+            if (j != i) product *= points[i] - points[j];
+        for (int j = 0; j < 3; ++j, power *= points[i]) g[i][j] = power / product;
+    }
+    g[m + 1][2] = 1;
 }
 
-/* At stride 2: the outer taps, then the middle one, which all middle points share. m = 2: by Karatsuba's
- * rule. */
+/* At stride 2, not divided: the outer taps, then the middle one, which is the same at all points. */
 static void weight_transform_strided(int m, double g[][3]) {
-    static const double karatsuba[3][3] = {{1, 0, 0}, {1, 0, 1}, {0, 0, 1}};
     const double points[4] = {0, (double)DN_WINOGRAD_P, -(double)DN_WINOGRAD_P, (double)DN_WINOGRAD_R};
-    const double middle[3] = {0, 1, 0};
-    if (m == 2)
-        memcpy(g, karatsuba, sizeof karatsuba);
-    else
-        fill_rows(points, m, 2, g);
-    memcpy(g[m + 1], middle, sizeof middle);
+    memset(g, 0, (size_t)(m + 2) * sizeof *g);
+    for (int i = 0; i < m; ++i) {
+        g[i][0] = 1;
+        g[i][2] = points[i];
+    }
+    g[m][2] = 1;
+    g[m + 1][1] = 1;
 }
 
 size_t dn_winograd_u_size(const dn_winograd *winograd) {
@@ -62,7 +57,8 @@ dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape 
     const int stride = shape->stride_x, n = dn_winograd_points(m, stride), width = kernels->winograd_columns;
     dn_winograd winograd = {
         .kernels = kernels, .shape = *shape, .m = m, .stride = stride, .n = n, .points = n * n};
-    winograd.weight_n = stride == 2 ? m + 2 : n;
+    winograd.weight_n = m + 2;
+    winograd.sum_n = stride == 2 ? m + 1 : n;
     mixed = mixed && m > 2;
     cut_axis(shape->out_w, m, mixed, &winograd.tiles_x, &winograd.big_x);
     cut_axis(shape->out_h, m, mixed, &winograd.tiles_y, &winograd.big_y);

@@ -99,7 +99,7 @@ typedef struct dn_winograd {
     dn_conv_shape shape;
     int m, stride, n, points;           /* n: points per axis */
     int tiles_x, tiles_y, big_x, big_y; /* big: with m outputs; those after them have m - 1 */
-    int weight_n;        /* the same of the weights: point (i, j) has those of (min(i, last), min(j, last)) */
+    int weight_n, sum_n; /* the same of weights and of sums of products; see factors_of in conv_winograd.c */
     int blocks, panels;  /* of input and output channels */
     size_t panel_floats; /* of u */
     float *u;            /* [point of weights][panel][blocks * lanes][winograd_columns]; a plan's */

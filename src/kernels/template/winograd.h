@@ -85,7 +85,7 @@ DN_INLINE void winograd_strip(const int m, const int stride, const bool gradient
             winograd_spread(my, d, t);
         else
             winograd_in(my, stride, d, t);
-        if (small_y) winograd_rescale(my, stride, t);
+        if (small_y && stride == 1) winograd_rescale(my, t);
         DN_UNROLL
         for (int i = 0; i < ny; ++i) vstore(stage + (size_t)i * pitch + at, t[i]);
     }
@@ -103,7 +103,7 @@ DN_INLINE void winograd_strip(const int m, const int stride, const bool gradient
                 winograd_spread(mx, d, t);
             else
                 winograd_in(mx, stride, d, t);
-            if (small_x) winograd_rescale(mx, stride, t);
+            if (small_x && stride == 1) winograd_rescale(mx, t);
             DN_UNROLL
             for (int j = 0; j < nx; ++j)
                 vstore(line + (size_t)winograd_point(mx, stride, small_x, j) * row->point_stride, t[j]);
@@ -135,26 +135,29 @@ static void winograd_input_gradient(int m, const dn_winograd_row *row, float *st
     if (m == 2) winograd_input_of(2, 1, true, false, false, row, stage, v);
 }
 
-DN_INLINE void winograd_multiply_of(const int tiles, int blocks, size_t block_stride, const float *v,
-                                    const float *u, float *out, size_t out_stride, const float *next,
+DN_INLINE void winograd_multiply_of(const int tiles, int count, const dn_winograd_factors *factors,
+                                    int blocks, size_t block_stride, float *out, size_t out_stride,
                                     size_t next_apart) {
     vfloat sum[WINOGRAD_TILES][2];
     DN_UNROLL
     for (int i = 0; i < tiles; ++i) sum[i][0] = sum[i][1] = (vfloat){0};
-    for (int block = 0; block < blocks; ++block, v += block_stride) {
-        const float *lane = v;
-        for (int k = 0; k < LEVEL_LANES; ++k, ++lane) {
-            const vfloat u0 = vload(u), u1 = vload(u + LEVEL_LANES);
-            __builtin_prefetch(next, 0, 2);
-            if (tiles <= WINOGRAD_TILES / 2 || tiles < 10) __builtin_prefetch(next + next_apart, 0, 2);
-            DN_UNROLL
-            for (int i = 0; i < tiles; ++i) {
-                const vfloat value = vset(lane[i * LEVEL_LANES]);
-                sum[i][0] += value * u0;
-                sum[i][1] += value * u1;
+    for (const dn_winograd_factors *end = factors + count; factors < end; ++factors) {
+        const float *v = factors->v, *u = factors->u, *next = factors->next;
+        for (int block = 0; block < blocks; ++block, v += block_stride) {
+            const float *lane = v;
+            for (int k = 0; k < LEVEL_LANES; ++k, ++lane) {
+                const vfloat u0 = vload(u), u1 = vload(u + LEVEL_LANES);
+                __builtin_prefetch(next, 0, 2);
+                if (tiles <= WINOGRAD_TILES / 2 || tiles < 10) __builtin_prefetch(next + next_apart, 0, 2);
+                DN_UNROLL
+                for (int i = 0; i < tiles; ++i) {
+                    const vfloat value = vset(lane[i * LEVEL_LANES]);
+                    sum[i][0] += value * u0;
+                    sum[i][1] += value * u1;
+                }
+                u += 2 * LEVEL_LANES;
+                next += 16;
             }
-            u += 2 * LEVEL_LANES;
-            next += 16;
         }
     }
     DN_UNROLL
@@ -164,15 +167,16 @@ DN_INLINE void winograd_multiply_of(const int tiles, int blocks, size_t block_st
     }
 }
 
-/* out[tile][2 lanes] = v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: what to fetch meanwhile, a
- * cache line per k, which is as fast as memory can follow beside many tiles, and two beside few. */
-static void winograd_multiply(int tiles, int blocks, size_t block_stride, const float *v, const float *u,
-                              float *out, size_t out_stride, const float *next, size_t next_apart) {
+/* out[tile][2 lanes] = the sum of v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: what to fetch
+ * meanwhile, a cache line per k, which is as fast as memory can follow beside many tiles, and two beside few.
+ */
+static void winograd_multiply(int tiles, int count, const dn_winograd_factors *factors, int blocks,
+                              size_t block_stride, float *out, size_t out_stride, size_t next_apart) {
     switch (tiles) {
 #define TILES_CASE(t)                                                                                        \
     case t:                                                                                                  \
-        winograd_multiply_of((t) <= WINOGRAD_TILES ? (t) : 1, blocks, block_stride, v, u, out, out_stride,   \
-                             next, next_apart);                                                              \
+        winograd_multiply_of((t) <= WINOGRAD_TILES ? (t) : 1, count, factors, blocks, block_stride, out,     \
+                             out_stride, next_apart);                                                        \
         break;
         TILES_CASE(1)
         TILES_CASE(2)
@@ -219,8 +223,8 @@ DN_INLINE winograd_finish winograd_finish_of(const dn_epilogue *epilogue, int ch
 DN_INLINE void winograd_tile_of(const int m, const int stride, const bool small_y, const bool small_x,
                                 const float *in, size_t point_stride, const winograd_finish *finish,
                                 float *stage, size_t pitch) {
-    const int points = winograd_points_of(m, stride), my = m - small_y, mx = m - small_x;
-    const int ny = winograd_points_of(my, stride), nx = winograd_points_of(mx, stride);
+    const int points = winograd_sums_of(m, stride), my = m - small_y, mx = m - small_x;
+    const int ny = winograd_sums_of(my, stride), nx = winograd_sums_of(mx, stride);
     vfloat half[WINOGRAD_MOST_OUTPUTS][WINOGRAD_MOST_POINTS];
     DN_UNROLL
     for (int j = 0; j < nx; ++j) {

@@ -10,9 +10,12 @@
  * instead.
  *
  * Stride 2: along an axis the outer taps meet every other pixel, which is a convolution of 2 taps, F(m, 2);
- * the middle tap meets the pixels between, m products. m = 2: 25 products replace 36, and no transform
- * multiplies; m = 4, by 0, p, -p, r and infinity: 81 replace 144. The m middle points have the same weights.
- * Small tiles of m = 4 lack r and the last middle point: 13 = 4 + 3 + 3 + 3.
+ * so is the middle tap, beside a tap of zero, with the pixels between, of which only the m finite points have
+ * a weight. As both have the same points, products of the same point are added before the inverse transform:
+ * with (2 m + 1)^2 points of inputs there are (m + 1)^2 sums. m = 2, by 0, 1 and infinity: 25 products
+ * replace 36; m = 4, by 0, p, -p, r and infinity: 81 replace 144. Weights are not divided by the product of
+ * (x - y), so that a middle tap is the same at all points, and tiles of all sizes share weights; the inputs
+ * of m = 2 and 3 are, and at m = 4 the outputs. 13 = 4 + 3 + 3 + 3.
  */
 
 enum { WINOGRAD_MOST_POINTS = 9, WINOGRAD_MOST_OUTPUTS = 6 }; /* per axis */
@@ -21,6 +24,11 @@ static const float winograd_p = DN_WINOGRAD_P, winograd_q = DN_WINOGRAD_Q, winog
 
 DN_INLINE int winograd_points_of(const int m, const int stride) {
     return stride == 2 ? 2 * m + 1 : m + 2;
+}
+
+/* Sums of products: as many points as inputs, but for stride 2. */
+DN_INLINE int winograd_sums_of(const int m, const int stride) {
+    return m + 3 - stride;
 }
 
 /* (x - p)(x + p)(x - q)(x + q) at d, d[2] and d[4] */
@@ -55,34 +63,33 @@ DN_INLINE void winograd_in_three_pairs(float p, float q, float r, const vfloat *
     t[7] = (d[7] - one * d[5]) + (two * d[3] - three * d[1]);
 }
 
-DN_INLINE void winograd_in_strided(const int m, const vfloat *d, vfloat *t) {
-    const float p = winograd_p, r = winograd_r;
+/* F(m, 2) of every other pixel: m finite points of d[0], d[2] .. d[2 m - 2], then infinity's, if asked, of
+ * d[2 m], too. */
+DN_INLINE void winograd_in_every_other(const int m, const bool infinity, const vfloat *d, vfloat *t) {
+    const float p = winograd_p, p2 = p * p, r = winograd_r;
     if (m == 2) {
         t[0] = d[0] - d[2];
         t[1] = d[2];
-        t[2] = d[4] - d[2];
+        if (infinity) t[2] = d[4] - d[2];
     } else if (m == 3) {
-        t[0] = d[4] - (p * p) * d[0];
-        winograd_pair(p, d[4], d[2], t + 1);
-        t[3] = d[6] - (p * p) * d[2];
+        t[0] = d[0] - (1 / p2) * d[4];
+        winograd_pair(p, (0.5f / p2) * d[4], (0.5f / p2) * d[2], t + 1);
+        if (infinity) t[3] = d[6] - p2 * d[2];
     } else {
-        vfloat g[4]; /* times (x - r) */
-        DN_UNROLL
-        for (int i = 0; i < 4; ++i) g[i] = d[2 * i + 2] - r * d[2 * i];
-        t[0] = g[2] - (p * p) * g[0];
-        winograd_pair(p, g[2], g[1], t + 1);
-        t[3] = d[6] - (p * p) * d[2];
-        t[4] = g[3] - (p * p) * g[1];
+        const vfloat g0 = d[2] - r * d[0], g1 = d[4] - r * d[2], g2 = d[6] - r * d[4]; /* times (x - r) */
+        t[0] = g2 - p2 * g0;
+        winograd_pair(p, g2, g1, t + 1);
+        t[3] = d[6] - p2 * d[2];
+        if (infinity) t[4] = (d[8] - r * d[6]) - p2 * g1;
     }
-    DN_UNROLL
-    for (int i = 0; i < m; ++i) t[m + 1 + i] = d[2 * i + 1];
 }
 
 /* t = B^T d */
 DN_INLINE void winograd_in(const int m, const int stride, const vfloat *d, vfloat *t) {
     const float p = winograd_p, q = winograd_q, r = winograd_r;
     if (stride == 2) {
-        winograd_in_strided(m, d, t);
+        winograd_in_every_other(m, true, d, t);
+        winograd_in_every_other(m, false, d + 1, t + m + 1);
     } else if (m == 6) {
         winograd_in_three_pairs(p, q, r, d, t);
     } else if (m == 5) {
@@ -108,14 +115,11 @@ DN_INLINE void winograd_in(const int m, const int stride, const vfloat *d, vfloa
     }
 }
 
-/* The rows of a tile of m outputs for weights of m + 1: times (x - z), all but infinity's and, at stride 2,
- * the middle tap's. */
-DN_INLINE void winograd_rescale(const int m, const int stride, vfloat *t) {
+/* The rows of a tile of m outputs for weights of m + 1, at stride 1: times (x - z), all but infinity's. */
+DN_INLINE void winograd_rescale(const int m, vfloat *t) {
     const float points[7] = {0, winograd_p, -winograd_p, winograd_q, -winograd_q, winograd_r, -winograd_r};
-    const int finite = stride == 2 ? m : m + 1;
-    const float lacking = stride == 2 ? winograd_r : points[finite];
     DN_UNROLL
-    for (int i = 0; i < finite; ++i) t[i] *= points[i] - lacking;
+    for (int i = 0; i <= m; ++i) t[i] *= points[i] - points[m + 1];
 }
 
 /* Where point i of a tile of m outputs is among those of its weights. */
@@ -124,23 +128,23 @@ DN_INLINE int winograd_point(const int m, const int stride, const bool small, co
 }
 
 DN_INLINE void winograd_out_strided(const int m, const vfloat *t, vfloat *y) {
-    const float p = winograd_p, r = winograd_r;
-    const vfloat sum = t[1] + t[2], difference = t[1] - t[2];
+    const float p = winograd_p, p2 = p * p, r = winograd_r;
     if (m == 2) {
         y[0] = t[0] + t[1];
-        y[1] = sum;
+        y[1] = t[1] + t[2];
     } else if (m == 3) {
-        y[0] = t[0] + sum;
-        y[1] = p * difference;
-        y[2] = (p * p) * sum + t[3];
-    } else {
-        y[0] = t[0] + sum + t[3];
-        y[1] = p * difference + r * t[3];
-        y[2] = (p * p) * sum + (r * r) * t[3];
-        y[3] = (p * p * p) * difference + ((r * r * r) * t[3] + t[4]);
+        y[0] = t[0] + (t[1] + t[2]);
+        y[1] = p * (t[1] - t[2]);
+        y[2] = p2 * (t[1] + t[2]) + t[3];
+    } else { /* each point x divided by the product of (x - y) */
+        const float of_0 = 1 / (p2 * r), of_r = 1 / (r * (r * r - p2));
+        const float of_p = 1 / (2 * p2 * (p - r)), of_minus_p = -1 / (2 * p2 * (p + r));
+        const vfloat sum = of_p * t[1] + of_minus_p * t[2], difference = of_p * t[1] - of_minus_p * t[2];
+        y[0] = (of_0 * t[0] + sum) + of_r * t[3];
+        y[1] = p * difference + (r * of_r) * t[3];
+        y[2] = p2 * sum + (r * r * of_r) * t[3];
+        y[3] = (p2 * p) * difference + ((r * r * r * of_r) * t[3] + t[4]);
     }
-    DN_UNROLL
-    for (int i = 0; i < m; ++i) y[i] += t[m + 1 + i];
 }
 
 /* y = A^T t */
