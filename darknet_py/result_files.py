@@ -10,11 +10,13 @@ import os
 import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
+from .collection import Paths
 from .errors import DataError, DataFileError
 from .json_text import json_text
 from .results import Detections
@@ -35,20 +37,20 @@ class ResultFiles:
         self._token = os.urandom(6).hex()
         self._waiting: dict[str, list[str]] = {}
         self._size = 0
-        self._paths: dict[Path, None] = {}
+        self._paths = Paths()  # of some formats one for each picture
 
     def __enter__(self) -> ResultFiles:
         return self
 
     @property
-    def paths(self) -> list[Path]:
+    def paths(self) -> Sequence[str]:
         """The files so far, in the order in which they were begun."""
-        return list(self._paths)
+        return self._paths
 
     def write(self, name: str, text: str = "") -> None:
         """Adds text to a file of this name, which may be in a folder; no text makes the file."""
         self._waiting.setdefault(name, []).append(text)
-        self._size += len(text)
+        self._size += len(name) + len(text)
         if self._size > BUFFER:
             self._flush()
 
@@ -57,32 +59,34 @@ class ResultFiles:
             if kind is None:
                 self._flush()
                 for path in self._paths:
-                    with self._temporary(path).open("rb+") as file:
+                    with open(self._temporary(path), "rb+") as file:  # noqa: PTH123
                         os.fsync(file.fileno())
                 for path in self._paths:
-                    self._temporary(path).replace(path)
+                    os.replace(self._temporary(path), path)  # noqa: PTH105
         except DataFileError:
             raise
         except OSError as error:
             raise self._failed(error) from error
         finally:
             for path in self._paths:
-                self._temporary(path).unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    os.unlink(self._temporary(path))  # noqa: PTH108
 
-    def _temporary(self, path: Path) -> Path:
-        return path.with_name(f".{path.name}.{self._token}.tmp")
+    # There may be a million files, and each Path interns its parts: strings.
+    def _temporary(self, path: str) -> str:
+        folder, name = os.path.split(path)
+        return os.path.join(folder, f".{name}.{self._token}.tmp")  # noqa: PTH118
 
     def _flush(self) -> None:
         try:
             for name, parts in self._waiting.items():
-                path = self._folder / name
-                if path not in self._paths:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    self._paths[path] = None
-                with self._temporary(path).open(
-                    "a", encoding="utf-8", errors="surrogateescape", newline="\n"
-                ) as file:
-                    file.write("".join(parts))
+                path = os.path.join(self._folder, name)  # noqa: PTH118
+                temporary = self._temporary(path)
+                if not os.path.exists(temporary):  # noqa: PTH110
+                    os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+                    self._paths.add(path)
+                with open(temporary, "ab") as file:  # noqa: PTH123
+                    file.write("".join(parts).encode("utf-8", "surrogateescape"))
         except OSError as error:
             raise self._failed(error) from error
         self._waiting.clear()

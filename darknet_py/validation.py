@@ -29,7 +29,7 @@ THRESH = 0.005
 class Validation:
     """What was written. seconds: for all images."""
 
-    files: tuple[str, ...]
+    files: Sequence[str]
     images: int
     detections: int
     seconds: float
@@ -93,8 +93,7 @@ def validate_detector(
     if form.repeated():
         logger.warning("%d images share their name or number with another in the results", form.repeated())
     seconds = time.perf_counter() - started
-    paths = tuple(str(path) for path in files.paths)
-    return Validation(paths, len(images) - len(unreadable), count, seconds, tuple(unreadable))
+    return Validation(files.paths, len(images) - len(unreadable), count, seconds, tuple(unreadable))
 
 
 def validation_settings(net: Network, info: DataFile) -> dict[str, Any]:

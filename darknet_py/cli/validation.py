@@ -77,7 +77,7 @@ def validate(options: argparse.Namespace, **settings: Any) -> int:
         report = measures.report(chosen["names"] or net.names, classes)
     if options.json:
         document = {
-            "files": result.files,
+            "files": [*result.files],
             "images": result.images,
             "detections": result.detections,
             "seconds": round(result.seconds, 6),
@@ -87,7 +87,10 @@ def validate(options: argparse.Namespace, **settings: Any) -> int:
             document["metrics"] = report.to_dict()
         print(json_text(document, indent=1))
     else:
-        print("\n".join([*result.files, *(["", *report.lines()] if report else [])]))
+        for path in result.files:
+            print(path)
+        if report:
+            print("\n".join(["", *report.lines()]))
     if not options.quiet:
         print(f"Total Detection Time: {result.seconds:f} Seconds", file=sys.stderr)
     return 1 if result.unreadable else 0

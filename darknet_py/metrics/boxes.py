@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -107,6 +108,26 @@ class StoredBoxes(Stored[ImageBoxes]):
             crowd=truths[:, 6],
             areas=truths[:, 7],
         )
+
+
+class Ranked:
+    """Of many detections score and mark (0..255) by class: 9 bytes each, as an order by score needs all."""
+
+    def __init__(self, classes: int) -> None:
+        self._found = [(array("d"), bytearray()) for _ in range(classes)]
+
+    def add(self, kind: int, score: float, mark: int) -> None:
+        """One more."""
+        scores, marks = self._found[kind]
+        scores.append(score)
+        marks.append(mark)
+
+    def take(self, kind: int) -> tuple[Doubles, npt.NDArray[np.uint8]]:
+        """Those of a class, which go, from the largest score to the smallest."""
+        scores, marks = (np.array(values) for values in self._found[kind])
+        self._found[kind] = (array("d"), bytearray())
+        order = by_score(scores)
+        return scores[order], marks[order]
 
 
 def _rows(values: npt.ArrayLike, what: str) -> Doubles:

@@ -7,15 +7,14 @@ detections outside a range of areas are left out of that range.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..evaluation import iou_matrix
-from .boxes import Doubles, Flags, ImageBoxes, by_score, check_classes
+from .boxes import Doubles, Flags, ImageBoxes, Integers, by_score, check_classes
 
 __all__ = ["CocoScore", "coco_score"]
 
@@ -23,6 +22,7 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 #: Least and greatest area in square pixels: all, small, medium, large.
 AREAS = np.array([[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]])
+BITS = 1 << np.arange(len(THRESHOLDS))
 MOST = (1, 10, 100)  # detections of a class in a picture that count
 
 
@@ -62,14 +62,21 @@ class CocoScore:
         ]
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One class in one picture, best detections first. matched, ignored: (areas, thresholds, detections)."""
+class _Found:
+    """The detections of a class in all pictures, 25 bytes each: a curve needs them all. ranks: in their
+    picture, the best is 0. hits and misses have a word of bits by threshold for each area."""
 
-    scores: Doubles
-    matched: Flags
-    ignored: Flags
-    truths: npt.NDArray[np.int64]  # that count, by area
+    def __init__(self) -> None:
+        self.scores, self.ranks = array("d"), array("B")
+        self.hits, self.misses = array("H"), array("H")
+        self.truths: Integers = np.zeros(len(AREAS), np.int64)  # that count, by area
+
+    def add(self, scores: Doubles, matched: Flags, ignored: Flags) -> None:
+        """Those of one picture, best first. matched, ignored: (areas, thresholds, detections)."""
+        self.scores.frombytes(scores.tobytes())
+        self.ranks.extend(range(len(scores)))
+        for words, flags in ((self.hits, matched & ~ignored), (self.misses, ~matched & ~ignored)):
+            words.frombytes((flags.transpose(2, 0, 1) @ BITS).astype(np.uint16).tobytes())
 
 
 def coco_score(images: Sequence[ImageBoxes], classes: int) -> CocoScore:
@@ -77,17 +84,15 @@ def coco_score(images: Sequence[ImageBoxes], classes: int) -> CocoScore:
     check_classes(images, classes)
     precision = np.full((classes, len(AREAS), len(THRESHOLDS), len(RECALLS)), np.nan)
     recall = np.full((classes, len(AREAS), len(MOST), len(THRESHOLDS)), np.nan)
-    parts: list[list[_Part]] = [[] for _ in range(classes)]
+    everything = [_Found() for _ in range(classes)]
     for image in images:
         for kind in np.unique(np.concatenate([image.class_id, image.truth_class])).tolist():
-            parts[kind].append(_match(image, kind))
-    for kind, found in enumerate(parts):
-        for area in range(len(AREAS)):
-            truths = sum(int(part.truths[area]) for part in found)
-            if truths:
-                for m, most in enumerate(MOST):
-                    curves = _accumulate(found, area, most, truths)
-                    precision[kind, area], recall[kind, area, m] = curves
+            _match(image, kind, everything[kind])
+    for kind in range(classes):
+        found, everything[kind] = everything[kind], _Found()  # which lets go of it
+        for area in np.flatnonzero(found.truths).tolist():
+            for m, most in enumerate(MOST):
+                precision[kind, area], recall[kind, area, m] = _accumulate(found, area, most)
     return CocoScore(
         ap=_mean(precision[:, 0]),
         ap_50=_mean(precision[:, 0, 0]),
@@ -104,7 +109,8 @@ def _mean(values: Doubles) -> float:
     return float(there.mean()) if there.size else float("nan")
 
 
-def _match(image: ImageBoxes, kind: int) -> _Part:
+def _match(image: ImageBoxes, kind: int, found: _Found) -> None:
+    """Adds what one picture has of a class."""
     mine = np.flatnonzero(image.class_id == kind)
     mine = mine[by_score(image.scores[mine])][: MOST[-1]]
     theirs = np.flatnonzero(image.truth_class == kind)
@@ -119,7 +125,8 @@ def _match(image: ImageBoxes, kind: int) -> _Part:
         for d in range(len(mine)):
             _assign(overlaps[d], crowd, left_out, taken, matched[:, :, d], ignored[:, :, d])
     ignored |= ~matched & _outside(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))[:, None, :]
-    return _Part(image.scores[mine], matched, ignored, (~left_out).sum(1))
+    found.add(image.scores[mine], matched, ignored)
+    found.truths += (~left_out).sum(1)
 
 
 def _outside(areas: Doubles) -> Flags:
@@ -162,18 +169,18 @@ def _assign(
     taken[area, threshold, best[area, threshold]] = True
 
 
-def _accumulate(found: Sequence[_Part], area: int, most: int, truths: int) -> tuple[Any, Any]:
+def _accumulate(found: _Found, area: int, most: int) -> tuple[Doubles, Doubles]:
     """Precision (thresholds, recalls) and final recall (thresholds,) of one class."""
-    order = by_score(np.concatenate([part.scores[:most] for part in found]))
-    matched = np.concatenate([part.matched[area, :, :most] for part in found], axis=1)[:, order]
-    ignored = np.concatenate([part.ignored[area, :, :most] for part in found], axis=1)[:, order]
-    hits = np.cumsum(matched & ~ignored, axis=1)
-    misses = np.cumsum(~matched & ~ignored, axis=1)
+    precision, recall = np.zeros((len(THRESHOLDS), len(RECALLS))), np.zeros(len(THRESHOLDS))
+    chosen = np.flatnonzero(np.array(found.ranks) < most)
+    order = chosen[by_score(np.array(found.scores)[chosen])]
     if not len(order):
-        return np.zeros((len(THRESHOLDS), len(RECALLS))), np.zeros(len(THRESHOLDS))
-    recall = hits / truths
-    precision = hits / np.maximum(hits + misses, 1)
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    best = np.concatenate([best, np.zeros((len(best), 1))], axis=1)
-    ranks = [np.searchsorted(row, RECALLS, side="left") for row in recall]
-    return np.take_along_axis(best, np.stack(ranks), axis=1), recall[:, -1]
+        return precision, recall
+    hit, miss = (np.array(words).reshape(-1, len(AREAS))[order, area] for words in (found.hits, found.misses))
+    for threshold, bit in enumerate(BITS):
+        hits, misses = np.cumsum(hit & bit > 0), np.cumsum(miss & bit > 0)
+        recalls = hits / found.truths[area]
+        best = np.maximum.accumulate((hits / np.maximum(hits + misses, 1))[::-1])[::-1]
+        ranks = np.searchsorted(recalls, RECALLS, side="left")
+        precision[threshold], recall[threshold] = np.append(best, 0)[ranks], recalls[-1]
+    return precision, recall

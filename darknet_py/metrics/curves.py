@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..errors import ArgumentError
 from ..evaluation import average_precision, iou_matrix
-from .boxes import Doubles, Flags, ImageBoxes, by_score, check_classes
+from .boxes import Doubles, Flags, ImageBoxes, Ranked, by_score, check_classes
 
 __all__ = ["Best", "Curve", "mean_ap", "precision_recall"]
 
@@ -86,21 +86,16 @@ def precision_recall(
     if not 0 < iou <= 1:
         raise ArgumentError(f"expected an IoU above 0 and not above 1, found {iou:g}")
     check_classes(images, classes)
-    kinds, scores, hits = [np.empty(0, np.int64)], [np.empty(0)], [np.empty(0, bool)]
-    truths = np.zeros(classes, np.int64)
+    truths, found = np.zeros(classes, np.int64), Ranked(classes)
     for image in images:
         truths += np.bincount(image.truth_class[~image.optional], minlength=classes)
-        chosen = [(i, hit) for i, hit in _matches(image, iou, inclusive)]
-        index = np.array([i for i, _ in chosen], np.int64)
-        kinds.append(image.class_id[index])
-        scores.append(image.scores[index])
-        hits.append(np.array([hit for _, hit in chosen], bool))
-    all_kinds, all_scores, all_hits = np.concatenate(kinds), np.concatenate(scores), np.concatenate(hits)
-    order = by_score(all_scores)
-    all_kinds, all_scores, all_hits = all_kinds[order], all_scores[order], all_hits[order]
-    return tuple(
-        Curve(k, int(truths[k]), all_scores[all_kinds == k], all_hits[all_kinds == k]) for k in range(classes)
-    )
+        for i, hit in _matches(image, iou, inclusive):
+            found.add(int(image.class_id[i]), float(image.scores[i]), hit)
+    curves = []
+    for k in range(classes):
+        scores, hits = found.take(k)
+        curves.append(Curve(k, int(truths[k]), scores, hits.astype(bool)))
+    return tuple(curves)
 
 
 def _matches(image: ImageBoxes, iou: float, inclusive: bool) -> Iterator[tuple[int, bool]]:

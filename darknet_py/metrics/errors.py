@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..evaluation import iou_matrix
-from .boxes import Doubles, ImageBoxes, Integers, by_score, check_classes
+from .boxes import Doubles, ImageBoxes, Integers, Ranked, by_score, check_classes
 
 __all__ = ["CATEGORIES", "VOC_SIMILAR", "ErrorTable", "analyse_errors", "similar_groups"]
 
@@ -82,19 +82,16 @@ def analyse_errors(
         alike[np.ix_(list(group), list(group))] = True
     np.fill_diagonal(alike, False)
     truths = np.zeros(classes, np.int64)
-    kinds, scores, categories = [np.empty(0, np.int64)], [np.empty(0)], [np.empty(0, np.int64)]
+    found = Ranked(classes)
     for image in images:
         truths += np.bincount(image.truth_class[~image.optional], minlength=classes)
-        kinds.append(image.class_id)
-        scores.append(image.scores)
-        categories.append(_categories(image, alike, iou))
-    kind, category = np.concatenate(kinds), np.concatenate(categories)
-    order = by_score(np.concatenate(scores))
-    kind, category = kind[order], category[order]
+        columns = (image.class_id.tolist(), image.scores.tolist(), _categories(image, alike, iou).tolist())
+        for kind, score, category in zip(*columns, strict=True):
+            if category != PASSED_OVER:
+                found.add(kind, score, category)
     counts = np.zeros((classes, len(CATEGORIES)), np.int64)
     for k in range(classes):
-        mine = category[(kind == k) & (category != PASSED_OVER)][: truths[k]]
-        counts[k] = np.bincount(mine, minlength=len(CATEGORIES))
+        counts[k] = np.bincount(found.take(k)[1][: truths[k]], minlength=len(CATEGORIES))
     return ErrorTable(counts)
 
 
