@@ -121,6 +121,8 @@ def test_winograd_does_fewer_multiply_adds() -> None:
         assert steps._operations(net, direct) == flops
         # 8 x 8 tiles of 36 multiply-adds instead of 9 per pixel of 32 x 32.
         assert steps._operations(net, direct._replace(algorithm="winograd4")) == flops * 36 * 64 / (9 * 1024)
+        half = direct._replace(algorithm="winograd4h")
+        assert steps._operations(net, half) == flops * 36 * 64 / (9 * 1024)
         # 10 tiles of 3 and one of 2 along each axis.
         assert steps._operations(net, direct._replace(algorithm="winograd3")) == flops * 54**2 / (9 * 1024)
 

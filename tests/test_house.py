@@ -42,6 +42,8 @@ DRIVEN = {
     "winograd_multiply": ("conv_winograd.c", "dn_winograd_pack"),
     "winograd_output": ("conv_winograd.c", "dn_winograd_pack"),
     "winograd_weights_exact": ("conv_winograd_weights.c", "dn_winograd_pack"),
+    "winograd_multiply_half": ("conv_winograd_half.c", "dn_winograd_pack"),
+    "winograd_weights_half": ("conv_winograd_weights.c", "dn_winograd_pack"),
     "winograd_weights": ("conv_winograd.c", "dn_winograd_batch_run"),
     "winograd_input_gradient": ("conv_winograd.c", "dn_winograd_gradient_run"),
     "winograd_gradient": ("conv_winograd_gradient.c", "dn_winograd_gradient_run"),

@@ -80,10 +80,10 @@ def profile(net: Network, threads: int, limits: Limits, runs: int = 10) -> list[
 def _operations(net: Network, step: Step) -> float:
     """Operations that the algorithm does: for the 9 m^2 multiply-adds of a tile of m x m outputs
     (m + 2)^2, at stride 2 (2 m + 1)^2."""
-    winograd = re.fullmatch(r"winograd(\d+)(/2)?", step.algorithm)
+    winograd = re.fullmatch(r"winograd(\d+)(/2|h)?", step.algorithm)
     if step.conv is None or winograd is None:
         return step.flops
-    m, strided = int(winograd[1]), winograd[2] is not None
+    m, strided = int(winograd[1]), winograd[2] == "/2"
     _, height, width = net.layers[step.conv].out_shape
     points = _points(height, m, strided) * _points(width, m, strided)
     return net.layers[step.conv].flops * points / (9 * height * width)

@@ -31,7 +31,7 @@ typedef struct dn_conv_choice {
     size_t floats;
     double cost;
 } dn_conv_choice;
-enum { DN_CONV_CHOICES = 6 }; /* at most */
+enum { DN_CONV_CHOICES = 11 }; /* at most */
 
 /* What a prepared convolution reads and writes: images one by one, y_apart also between residuals. */
 typedef struct dn_conv_images {

@@ -48,7 +48,8 @@ typedef struct dn_patches {
 enum { DN_CHAINS = 12 };         /* vectors of multiply_add_chains */
 enum { DN_PATCH_COLUMNS = 256 }; /* most columns per call of pack_patches */
 
-/* Winograd interpolation points besides 0 and infinity (template/winograd_transforms.h): */
+/* Winograd interpolation points besides 0 and infinity (template/winograd_transforms.h; winograd_half.h is
+ * made for these very values): */
 #define DN_WINOGRAD_P 1.0f
 #define DN_WINOGRAD_Q 2.0f
 #define DN_WINOGRAD_R 0.5f
@@ -66,6 +67,27 @@ typedef struct dn_winograd_row {
     bool small_y, small_x;         /* tiles of m - 1 outputs along this axis, for weights of m */
     size_t point_stride, panel_stride, channel_offset;
 } dn_winograd_row;
+
+/* Points along x that are multiplied together: one, then pairs; see template/winograd_half.h. */
+typedef enum dn_winograd_kind {
+    DN_WINOGRAD_ZERO,
+    DN_WINOGRAD_INFINITY,
+    DN_WINOGRAD_PLUS_Q,
+    DN_WINOGRAD_PLUS_R,
+    DN_WINOGRAD_PAIR_P,
+    DN_WINOGRAD_PAIR_Q,
+    DN_WINOGRAD_PAIR_R
+} dn_winograd_kind;
+
+/* out[tile][point][2 lanes] (+)= scale[point] v[block][tile][lanes], v_apart from one point to the next,
+ * times the points of h[blocks * lanes][3][2 lanes]; next: fetched meanwhile, a line per k and point */
+typedef struct dn_winograd_half {
+    int tiles, blocks;
+    size_t block_stride, v_apart, out_stride;
+    const float *v, *h, *scale, *next;
+    float *out;
+    bool accumulate;
+} dn_winograd_half;
 
 /* Local response normalisation: y = x (kappa + alpha * sum of squares of a window of channels)^-beta, the
  * window as in compat.md 6.17. */
@@ -179,10 +201,14 @@ typedef struct dn_kernels {
     void (*winograd_multiply)(int tiles, int count, const dn_winograd_factors *factors, int blocks,
                               size_t block_stride, float *out, size_t out_stride, size_t next_apart);
     void (*winograd_output)(const dn_winograd_result *result);
+    void (*winograd_multiply_half)(dn_winograd_kind kind, const dn_winograd_half *half);
     /* Planned. u[point][channels][2 lanes] = G w G^T of w[channels][9][2 lanes] in double precision; g: the
      * table G[n][3], n = 4 .. 8 (template/winograd_weights.h) */
     void (*winograd_weights_exact)(int n, int channels, const double *g, const float *w, float *u,
                                    size_t point_stride);
+    /* h[row of points][channels][3][2 lanes] = G w, for winograd_multiply_half */
+    void (*winograd_weights_half)(int n, int channels, const double *g, const float *w, float *h,
+                                  size_t row_stride);
     /* Training. g: the table G[m + 2][3], whose first row is (g, 0, 0) and last (0, 0, 1).
      * u[point][channels][2 lanes] = G w G^T of w[channels][9][2 lanes], the taps in reverse if asked */
     void (*winograd_weights)(int m, int channels, const float *g, bool reverse, const float *w, float *u,

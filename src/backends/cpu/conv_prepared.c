@@ -47,16 +47,17 @@ static int depth_of(const dn_conv_shape *shape) {
     return shape->in_c / shape->groups * shape->size * shape->size;
 }
 
-static algorithm choose(const dn_kernels *kernels, const dn_conv_shape *shape, size_t most_floats, int *m) {
-    *m = dn_winograd_choose(kernels, shape, 1, false, most_floats);
-    if (*m) return WINOGRAD;
+static algorithm choose(const dn_kernels *kernels, const dn_conv_shape *shape, size_t most_floats,
+                        dn_winograd_tiles *tiles) {
+    *tiles = dn_winograd_choose(kernels, shape, 1, false, most_floats);
+    if (tiles->m) return WINOGRAD;
     if (dn_depthwise_fits(shape)) return DEPTHWISE;
     if (is_pointwise(shape)) return shape->out_h * shape->out_w == 1 && shape->groups == 1 ? VECTOR : GEMM;
     return dn_direct_fits(kernels, shape) ? DIRECT : IM2COL;
 }
 
 int dn_cpu_conv_choices(const dn_conv_shape *shape, dn_conv_choice choices[DN_CONV_CHOICES]) {
-    int tiles[DN_CONV_CHOICES];
+    dn_winograd_tiles tiles[DN_CONV_CHOICES];
     const dn_kernels *kernels = dn_kernels_get();
     choices[0] = (dn_conv_choice){0};
     return kernels ? dn_winograd_choices(kernels, shape, 1, false, choices, tiles) : 1;
@@ -92,12 +93,13 @@ dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *ke
     prepared->shape = *shape;
     prepared->activation = activation;
     prepared->activate_sum = activate_sum;
-    int m;
-    prepared->algorithm = choose(kernels, shape, most_floats, &m);
+    dn_winograd_tiles tiles;
+    prepared->algorithm = choose(kernels, shape, most_floats, &tiles);
     if (prepared->algorithm == WINOGRAD)
-        prepared->winograd = dn_winograd_describe(kernels, shape, m, true);
+        prepared->winograd = dn_winograd_describe(kernels, shape, tiles.m, true);
     else
         prepared->group_weights = group_weights_of(prepared);
+    if (tiles.half) dn_winograd_halve(&prepared->winograd);
     *out = prepared;
     return DN_OK;
 }
@@ -172,12 +174,12 @@ const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared) {
     case WINOGRAD:
         break;
     }
-    static const char *const names[][2] = {{"winograd2", "winograd2/2"},
-                                           {"winograd3", NULL},
-                                           {"winograd4", "winograd4/2"},
-                                           {"winograd5", NULL},
-                                           {"winograd6", NULL}};
-    return names[prepared->winograd.m - 2][prepared->winograd.stride - 1];
+    static const char *const names[][3] = {{"winograd2", "winograd2/2", "winograd2h"},
+                                           {"winograd3", NULL, "winograd3h"},
+                                           {"winograd4", "winograd4/2", "winograd4h"},
+                                           {"winograd5", NULL, "winograd5h"},
+                                           {"winograd6", NULL, "winograd6h"}};
+    return names[prepared->winograd.m - 2][prepared->winograd.half ? 2 : prepared->winograd.stride - 1];
 }
 
 /* ---- running ---- */

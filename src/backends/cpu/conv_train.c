@@ -47,8 +47,8 @@ static dn_conv_shape backward_shape(const dn_conv_shape *shape) {
 /* Whether Winograd is used for the convolution of this shape, and how. */
 static bool choose_winograd(const dn_kernels *kernels, const dn_conv_shape *shape, int batch,
                             dn_winograd *winograd) {
-    const int m =
-        shape->exact || !is_stride_one(shape) ? 0 : dn_winograd_choose(kernels, shape, batch, true, SIZE_MAX);
+    if (shape->exact || !is_stride_one(shape)) return false;
+    const int m = dn_winograd_choose(kernels, shape, batch, true, SIZE_MAX).m;
     if (m) *winograd = dn_winograd_describe(kernels, shape, m, false);
     return m > 0;
 }

@@ -133,14 +133,14 @@ static bool small_tiles_lack(const dn_winograd *winograd, int axis_point) {
     return is_mixed(winograd) && axis_point == winograd->sum_n - 2;
 }
 
-/* The tiles that have a point of sums. */
-static void tiles_with(const dn_winograd *winograd, const tile_kinds *kinds, int count, int point, int *begin,
-                       int *end) {
-    const int large = (kinds->small_rows + kinds->big_rows) * kinds->big_columns;
+void dn_winograd_tiles_with(const dn_winograd *winograd, dn_tile_block block, int point, int *begin,
+                            int *end) {
+    const tile_kinds kinds = kinds_of(winograd, block);
+    const int large = (kinds.small_rows + kinds.big_rows) * kinds.big_columns;
     const bool of_big_rows = small_tiles_lack(winograd, point / winograd->sum_n);
     const bool of_big_columns = small_tiles_lack(winograd, point % winograd->sum_n);
-    *begin = of_big_rows ? kinds->small_rows * kinds->big_columns : 0;
-    *end = of_big_columns ? large : of_big_rows ? large + kinds->big_rows * kinds->small_columns : count;
+    *begin = of_big_rows ? kinds.small_rows * kinds.big_columns : 0;
+    *end = of_big_columns ? large : of_big_rows ? large + kinds.big_rows * kinds.small_columns : block.count;
 }
 
 /* Neighbours in a row of tiles, inside a block and of one kind. */
@@ -260,11 +260,10 @@ static void multiply(const winograd_job *job, dn_tile_block block, const float *
                  tile_stride = columns * (size_t)(winograd->sum_n * winograd->sum_n);
     const size_t block_stride = (size_t)(block.panel_tiles * kernels->lanes),
                  points_apart = point_stride(winograd, block);
-    const tile_kinds kinds = kinds_of(winograd, block);
     const int points = winograd->sum_n * winograd->sum_n;
     for (int point = 0; point < points; ++point) {
         int first, last;
-        tiles_with(winograd, &kinds, block.count, point, &first, &last);
+        dn_winograd_tiles_with(winograd, block, point, &first, &last);
         if (first >= last) continue;
         const bool once = first / block.panel_tiles == (last - 1) / block.panel_tiles;
         factor_points at[MOST_FACTORS], after[MOST_FACTORS];
@@ -368,7 +367,11 @@ static void multiply_and_finish(const winograd_job *job, dn_tile_block block, co
                               points_apart);
             u = made;
         }
-        multiply(job, block, v, u, points_apart, panel, last, own);
+        if (!winograd->half) multiply(job, block, v, u, points_apart, panel, last, own);
+        for (int i = panel; i < last && winograd->half; ++i)
+            dn_winograd_multiply_half(winograd, block, v, point_stride(winograd, block), i,
+                                      own + (size_t)(i - panel) *
+                                                (size_t)(block.count * winograd->points * columns));
         for (int i = panel; i < last; ++i) {
             const float *from = own + (size_t)(i - panel) *
                                           (size_t)(block.count * winograd->sum_n * winograd->sum_n * columns);

@@ -10,56 +10,72 @@ static double axis_points(const dn_winograd *winograd, int tiles, int big) {
  * weight costs at least its way from memory, FETCH_COST, or a little if caches hold all weights; those from
  * memory are waited for, too. The transforms cost TRANSFORM_COST per value read or written. Fitted to times
  * measured on Zen 4 with one and two threads: one alone has more of the memory's rate, and would gain from
- * larger tiles, such as of 3 x 3 outputs on maps of 8 x 8, with which two lose. */
+ * larger tiles, such as of 3 x 3 outputs on maps of 8 x 8, with which two lose. Half transformed weights cost
+ * EXPAND_COST each and some at every multiply-add, and are read in one stream, which is quicker. */
 static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
-                      int m) {
-    enum { FETCH_COST = 17, WAIT_COST = 2, TRANSFORM_COST = 36, CACHED_BYTES = 8 << 20 };
-    if (m == 0) {
+                      dn_winograd_tiles tiles) {
+    enum {
+        FETCH_COST = 17,
+        STREAM_COST = 11,
+        WAIT_COST = 2,
+        EXPAND_COST = 3,
+        TRANSFORM_COST = 36,
+        CACHED_BYTES = 8 << 20
+    };
+    if (tiles.m == 0) {
         const double uses = 1.3 * batch * shape->out_h * shape->out_w;
         return 9.0 * shape->in_c * shape->out_c * ((uses > FETCH_COST ? uses : FETCH_COST) + 1);
     }
-    const dn_winograd winograd = dn_winograd_describe(kernels, shape, m, !training);
+    dn_winograd winograd = dn_winograd_describe(kernels, shape, tiles.m, !training);
+    if (tiles.half) dn_winograd_halve(&winograd);
     const double weights = (double)dn_winograd_u_size(&winograd);
-    const double uses = 1.07 * batch * axis_points(&winograd, winograd.tiles_y, winograd.big_y) *
-                        axis_points(&winograd, winograd.tiles_x, winograd.big_x) /
-                        (winograd.weight_n * winograd.weight_n);
+    const double points = axis_points(&winograd, winograd.tiles_y, winograd.big_y) *
+                          axis_points(&winograd, winograd.tiles_x, winograd.big_x);
+    const double kept = winograd.weight_n * (tiles.half ? 3 : winograd.weight_n);
     const bool cached = weights * sizeof(float) <= CACHED_BYTES;
-    const double waited = uses + (cached ? 1 : WAIT_COST);
+    const double each = tiles.half ? 1.24 : tiles.m == 6 && !cached ? 1.15 : 1.07; /* multiply-add */
+    const double uses = each * batch * points / kept + (tiles.half ? EXPAND_COST : 0);
+    const double waited = uses + (cached ? 1 : WAIT_COST), fetch = tiles.half ? STREAM_COST : FETCH_COST;
     const double pixels = (double)batch * dn_winograd_start(&winograd, winograd.tiles_y, winograd.big_y) *
                           dn_winograd_start(&winograd, winograd.tiles_x, winograd.big_x);
     const double values = pixels * (winograd.stride * winograd.stride * shape->in_c + shape->out_c);
-    return weights * (cached || waited > FETCH_COST ? waited : FETCH_COST) + TRANSFORM_COST * values;
+    return weights * (cached || waited > fetch ? waited : fetch) + TRANSFORM_COST * values;
 }
 
-/* Larger tiles take more memory, so they must gain. */
+/* More memory must gain. */
 static const double WORTH_MEMORY = 0.985;
 
 int dn_winograd_choices(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
-                        dn_conv_choice choices[DN_CONV_CHOICES], int tiles[DN_CONV_CHOICES]) {
+                        dn_conv_choice choices[DN_CONV_CHOICES], dn_winograd_tiles tiles[DN_CONV_CHOICES]) {
+    /* by floats per filter and channel: 12 15 16 18 21 24 25 36 49 64 */
+    static const dn_winograd_tiles all[] = {{2, true}, {3, true},  {2, false}, {4, true},  {5, true},
+                                            {6, true}, {3, false}, {4, false}, {5, false}, {6, false}};
     const size_t products = (size_t)shape->in_c * (size_t)shape->out_c;
     const bool strided = shape->stride_x == 2;
     int count = 1;
+    tiles[0] = (dn_winograd_tiles){0};
     choices[0] = (dn_conv_choice){products / (size_t)shape->groups * (size_t)(shape->size * shape->size),
-                                  cost_of(kernels, shape, batch, training, 0)};
-    tiles[0] = 0;
+                                  cost_of(kernels, shape, batch, training, tiles[0])};
     if (shape->size != 3 || shape->stride_x > 2 || shape->stride_y != shape->stride_x ||
         shape->dilation != 1 || shape->groups != 1 || shape->in_c < kernels->lanes / 2 ||
         shape->out_c < kernels->lanes / 2)
         return count;
-    for (int m = 2; m <= (training || strided ? 4 : 6); m += strided ? 2 : 1) {
-        const double cost = cost_of(kernels, shape, batch, training, m);
+    for (size_t i = 0; i < DN_COUNT(all); ++i) {
+        const int m = all[i].m, n = m + 2;
+        if (all[i].half ? training || strided : strided ? m != 2 && m != 4 : training && m > 4) continue;
+        const double cost = cost_of(kernels, shape, batch, training, all[i]);
         if (cost >= WORTH_MEMORY * choices[count - 1].cost) continue;
-        choices[count] = (dn_conv_choice){(size_t)((m + 2) * (m + 2)) * products, cost};
-        tiles[count++] = m;
+        choices[count] = (dn_conv_choice){(size_t)(n * (all[i].half ? 3 : n)) * products, cost};
+        tiles[count++] = all[i];
     }
     return count;
 }
 
-int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
-                       size_t most_floats) {
+dn_winograd_tiles dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch,
+                                     bool training, size_t most_floats) {
     dn_conv_choice choices[DN_CONV_CHOICES];
-    int tiles[DN_CONV_CHOICES],
-        best = dn_winograd_choices(kernels, shape, batch, training, choices, tiles) - 1;
+    dn_winograd_tiles tiles[DN_CONV_CHOICES];
+    int best = dn_winograd_choices(kernels, shape, batch, training, choices, tiles) - 1;
     while (best > 0 && choices[best].floats > most_floats) --best;
     return tiles[best];
 }

@@ -35,8 +35,8 @@ static void weight_transform_strided(int m, double g[][3]) {
 }
 
 size_t dn_winograd_u_size(const dn_winograd *winograd) {
-    return (size_t)(winograd->weight_n * winograd->weight_n) * (size_t)winograd->panels *
-           winograd->panel_floats;
+    return (size_t)(winograd->weight_n * (winograd->half ? 3 : winograd->weight_n)) *
+           (size_t)winograd->panels * winograd->panel_floats;
 }
 
 int dn_winograd_points(int m, int stride) {
@@ -74,11 +74,38 @@ void dn_winograd_table(int m, float g[18]) {
     for (int i = 0; i < 3 * (m + 2); ++i) g[i] = (float)exact[i / 3][i % 3];
 }
 
+/* The factors along x that template/winograd_half.h leaves out of G: its rows of 0, +-p and +-q begin with 1,
+ * those of +-r and infinity end with 1. */
+void dn_winograd_halve(dn_winograd *winograd) {
+    double g[MOST_ROWS][3];
+    const int infinity = winograd->m + 1;
+    weight_transform(winograd->m, g);
+    winograd->half = true;
+    for (int i = 0; i <= infinity; ++i)
+        winograd->scale[i] = (float)(i < 5 && i < infinity ? g[i][0] : g[i][2]);
+}
+
+/* [channels][9][columns] of one panel, from channel c on. */
+static void pack_channels(const dn_winograd *winograd, const double *g, const float *taps, int panel, int c,
+                          int channels) {
+    const dn_kernels *kernels = winograd->kernels;
+    const size_t width = (size_t)kernels->winograd_columns, panel_floats = winograd->panel_floats;
+    const int n = winograd->weight_n;
+    if (winograd->half)
+        kernels->winograd_weights_half(
+            n, channels, g, taps,
+            winograd->u + (size_t)(panel * n) * 3 * panel_floats + (size_t)(c * 3) * width, 3 * panel_floats);
+    else
+        kernels->winograd_weights_exact(n, channels, g, taps,
+                                        winograd->u + (size_t)panel * panel_floats + (size_t)c * width,
+                                        (size_t)winograd->panels * panel_floats);
+}
+
 void dn_winograd_pack(const dn_winograd *winograd, int first, int count, const float *weights) {
     enum { CHANNELS = 8, MOST_WIDTH = 64 };
     const dn_kernels *kernels = winograd->kernels;
     const int width = kernels->winograd_columns, in_c = winograd->shape.in_c;
-    const size_t filter = (size_t)in_c * 9, points_apart = (size_t)winograd->panels * winograd->panel_floats;
+    const size_t filter = (size_t)in_c * 9;
     double g[MOST_ROWS][3];
     float taps[CHANNELS * 9 * MOST_WIDTH];
     if (winograd->stride == 2)
@@ -87,13 +114,11 @@ void dn_winograd_pack(const dn_winograd *winograd, int first, int count, const f
         weight_transform(winograd->m, g);
     for (int done = 0; done < count; done += width) {
         const int filters = dn_min_int(width, count - done);
-        float *panel = winograd->u + (size_t)((first + done) / width) * winograd->panel_floats;
         for (int c = 0; c < in_c; c += CHANNELS) {
             const int channels = dn_min_int(CHANNELS, in_c - c);
             kernels->pack_columns(weights + (size_t)done * filter + (size_t)c * 9, filter, channels * 9,
                                   filters, width, taps);
-            kernels->winograd_weights_exact(winograd->weight_n, channels, &g[0][0], taps,
-                                            panel + (size_t)c * (size_t)width, points_apart);
+            pack_channels(winograd, &g[0][0], taps, (first + done) / width, c, channels);
         }
     }
 }

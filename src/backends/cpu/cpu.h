@@ -101,17 +101,24 @@ typedef struct dn_winograd {
     int tiles_x, tiles_y, big_x, big_y; /* big: with m outputs; those after them have m - 1 */
     int weight_n, sum_n; /* the same of weights and of sums of products; see factors_of in conv_winograd.c */
     int blocks, panels;  /* of input and output channels */
-    size_t panel_floats; /* of u */
-    float *u;            /* [point of weights][panel][blocks * lanes][winograd_columns]; a plan's */
+    size_t panel_floats; /* of u, per point */
+    bool half;           /* weights are kept transformed along y only (conv_winograd_half.c) */
+    float scale[8];      /* then: of the points along x */
+    float *u; /* [point of weights][panel][blocks * lanes][winograd_columns], half: [panel][row of points]
+               * [blocks * lanes][3][winograd_columns]; a plan's */
 } dn_winograd;
 
-/* The m worth having, 0 for direct products first, in the order of backend.h's conv_choices; returns how
- * many. */
+/* What is worth having, m = 0 for direct products first, in the order of backend.h's conv_choices; returns
+ * how many. */
+typedef struct dn_winograd_tiles {
+    int m;
+    bool half; /* see dn_winograd */
+} dn_winograd_tiles;
 int dn_winograd_choices(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
-                        dn_conv_choice choices[DN_CONV_CHOICES], int tiles[DN_CONV_CHOICES]);
-/* The m of the fastest of these whose weights take at most so many floats. */
-int dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
-                       size_t most_floats);
+                        dn_conv_choice choices[DN_CONV_CHOICES], dn_winograd_tiles tiles[DN_CONV_CHOICES]);
+/* The fastest of these whose weights take at most so many floats. */
+dn_winograd_tiles dn_winograd_choose(const dn_kernels *kernels, const dn_conv_shape *shape, int batch,
+                                     bool training, size_t most_floats);
 int dn_winograd_points(int m, int stride); /* per axis */
 /* The first output of a tile along an axis with so many big ones. */
 int dn_winograd_start(const dn_winograd *winograd, int tile, int big);
@@ -127,6 +134,7 @@ void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const dn_co
  * input; the shape is that of the convolution from dy to dx, the weights those of the forward one; y adds if
  * accumulate. */
 dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape *shape, int m, bool mixed);
+void dn_winograd_halve(dn_winograd *winograd); /* planned, stride 1 */
 size_t dn_winograd_batch_scratch(const dn_winograd *winograd, int batch, int threads);
 void dn_winograd_batch_run(dn_device *device, const dn_winograd *winograd, int batch, const float *x,
                            const float *weights, bool back, float *y, bool accumulate, float *scratch);
@@ -136,7 +144,7 @@ size_t dn_winograd_gradient_scratch(const dn_winograd *winograd, int batch, int 
 void dn_winograd_gradient_run(dn_device *device, const dn_winograd *winograd, int batch, const float *x,
                               const float *dy, float *dw, float *scratch);
 
-/* What both files use: consecutive tiles in raster order, image after image, in panels of equal height. */
+/* What these files use: consecutive tiles in raster order, image after image, in panels of equal height. */
 typedef struct dn_tile_block {
     int first, count, panel_tiles;
 } dn_tile_block;
@@ -147,6 +155,12 @@ size_t dn_winograd_stage(const dn_winograd *winograd); /* floats */
 void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const float *x, size_t apart,
                            dn_tile_block block, int channel_block, size_t points_apart, float *stage,
                            float *v);
+/* The tiles of a block that have a point, begin .. end - 1. */
+void dn_winograd_tiles_with(const dn_winograd *winograd, dn_tile_block block, int point, int *begin,
+                            int *end);
+/* products[tile][point][winograd_columns] of one panel with half transformed weights. */
+void dn_winograd_multiply_half(const dn_winograd *winograd, dn_tile_block block, const float *v,
+                               size_t points_apart, int panel, float *products);
 
 /* ---- convolution, unfused (conv_train.c) ---- */
 size_t dn_cpu_conv_scratch(dn_device *device, const dn_conv_shape *shape, int batch);

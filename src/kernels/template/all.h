@@ -9,6 +9,7 @@
 #include "winograd_transforms.h"
 #include "winograd.h"
 #include "winograd_weights.h"
+#include "winograd_half.h"
 #include "winograd_train.h"
 #include "pool.h"
 #include "lrn.h"
@@ -42,6 +43,8 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .winograd_multiply = winograd_multiply,
     .winograd_output = winograd_output,
     .winograd_weights_exact = winograd_weights_exact,
+    .winograd_multiply_half = winograd_multiply_half,
+    .winograd_weights_half = winograd_weights_half,
     .winograd_weights = winograd_weights,
     .winograd_input_gradient = winograd_input_gradient,
     .winograd_gradient = winograd_gradient,

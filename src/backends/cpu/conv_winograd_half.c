@@ -1,0 +1,88 @@
+/* conv_winograd_half.c - the products of Winograd convolutions whose weights are kept transformed along one
+ * axis only, h[panel][row of points][channel][3][winograd_columns]: 3 n floats per filter and channel where
+ * conv_winograd_weights.c keeps n n, that is 21 and 49 for tiles of 5 x 5 outputs, 24 and 64 for 6 x 6. On
+ * small maps at the end of networks, where each weight meets few tiles and all come from memory, that pays
+ * for larger tiles (13 x 13, 512 -> 1024 channels: 361 multiply-adds and 21 floats instead of 529 and 25); on
+ * larger maps it takes less memory for little more time. The kernel is template/winograd_half.h. */
+#include "cpu.h"
+
+enum {
+    CHANNELS = 256, /* multiplied at a time: their taps, 96 KB per row, stay in the second-level cache */
+    FETCH = 16      /* floats that winograd_multiply_half fetches per channel and point */
+};
+
+/* The points of one row that some channels of a panel are multiplied at. */
+typedef struct row_job {
+    const dn_winograd *winograd;
+    dn_tile_block block;
+    const float *v;  /* of the first of these channels, at point 0 */
+    float *products; /* of the panel */
+    size_t points_apart;
+    int row;        /* of points */
+    size_t ahead;   /* floats of h: what follows these */
+    size_t fetched; /* of them */
+    dn_winograd_half half;
+} row_job;
+
+static void multiply_tiles(row_job *job, dn_winograd_kind kind, int column, int first, int end) {
+    const dn_winograd *winograd = job->winograd;
+    const int points = kind >= DN_WINOGRAD_PAIR_P ? 2 : 1, wide = job->block.panel_tiles;
+    const size_t point = (size_t)(job->row * winograd->n + column);
+    dn_winograd_half half = job->half;
+    half.scale = winograd->scale + column;
+    for (int tile = first; tile < end; tile += half.tiles) {
+        const int inside = tile % wide;
+        half.tiles = dn_min_int(wide - inside, end - tile);
+        half.v = job->v + ((size_t)(tile / wide * winograd->points) + point) * job->points_apart +
+                 (size_t)(inside * winograd->kernels->lanes);
+        half.out = job->products + (size_t)tile * half.out_stride +
+                   point * (size_t)winograd->kernels->winograd_columns;
+        half.next = half.h + (job->fetched < job->ahead ? job->ahead + job->fetched : 0);
+        winograd->kernels->winograd_multiply_half(kind, &half);
+        job->fetched += (size_t)(points * FETCH * half.blocks * winograd->kernels->lanes);
+    }
+}
+
+/* One point, or two of which small tiles may lack the second. */
+static void multiply_points(row_job *job, dn_winograd_kind kind, dn_winograd_kind single, int column) {
+    int first, end, second, second_end;
+    const int point = job->row * job->winograd->n + column;
+    dn_winograd_tiles_with(job->winograd, job->block, point, &first, &end);
+    second_end = end;
+    if (kind != single) dn_winograd_tiles_with(job->winograd, job->block, point + 1, &second, &second_end);
+    multiply_tiles(job, kind, column, first, second_end);
+    multiply_tiles(job, single, column, dn_max_int(first, second_end), end);
+}
+
+static void multiply_row(row_job *job) {
+    const int m = job->winograd->m;
+    multiply_points(job, DN_WINOGRAD_PAIR_P, DN_WINOGRAD_PAIR_P, 1);
+    if (m == 3) multiply_points(job, DN_WINOGRAD_PLUS_Q, DN_WINOGRAD_PLUS_Q, 3);
+    if (m >= 4) multiply_points(job, DN_WINOGRAD_PAIR_Q, DN_WINOGRAD_PLUS_Q, 3);
+    if (m == 5) multiply_points(job, DN_WINOGRAD_PLUS_R, DN_WINOGRAD_PLUS_R, 5);
+    if (m == 6) multiply_points(job, DN_WINOGRAD_PAIR_R, DN_WINOGRAD_PLUS_R, 5);
+    multiply_points(job, DN_WINOGRAD_ZERO, DN_WINOGRAD_ZERO, 0);
+    multiply_points(job, DN_WINOGRAD_INFINITY, DN_WINOGRAD_INFINITY, m + 1);
+}
+
+void dn_winograd_multiply_half(const dn_winograd *winograd, dn_tile_block block, const float *v,
+                               size_t points_apart, int panel, float *products) {
+    const int lanes = winograd->kernels->lanes, most = CHANNELS / lanes;
+    const size_t columns = (size_t)winograd->kernels->winograd_columns;
+    const float *h = winograd->u + (size_t)(panel * winograd->n) * 3 * winograd->panel_floats;
+    row_job job = {.winograd = winograd, .block = block, .products = products, .points_apart = points_apart};
+    job.half.block_stride = (size_t)(block.panel_tiles * lanes);
+    job.half.v_apart = points_apart;
+    job.half.out_stride = columns * (size_t)winograd->points;
+    for (job.row = 0; job.row < winograd->n; ++job.row)
+        for (int c = 0; c < winograd->blocks; c += most) {
+            job.half.blocks = dn_min_int(most, winograd->blocks - c);
+            job.half.h = h;
+            job.half.accumulate = c > 0;
+            job.v = v + (size_t)c * job.half.block_stride;
+            job.ahead = (size_t)(job.half.blocks * lanes) * 3 * columns;
+            job.fetched = 0;
+            multiply_row(&job);
+            h += job.ahead;
+        }
+}
