@@ -144,7 +144,8 @@ class Step(NamedTuple):
     layer where an addition is part of it; the algorithm, or the layer's type. What it does for one image:
     floating point operations, 2 per multiply-add and counted as direct convolution; bytes of weights as
     packed, and as the network has them; bytes of activations read and written. seconds: of all images since
-    Session.profile."""
+    Session.profile. A convolution computed together with the depthwise one behind it takes no time, and does
+    and moves nothing: the next step does."""
 
     layer: int
     conv: int | None
@@ -388,7 +389,7 @@ class Session:
     def step_outputs(self) -> dict[int, Floats]:
         """Of the last predict's last item, after keep_steps(): the outputs of the layers that steps of the
         plan compute, by index. Layers without a step are not there: what was fused into another, or is a
-        view of one."""
+        view of one; nor those computed together with the next."""
         count = ffi.new("size_t *")
         found: dict[int, Floats] = {}
         for number, step in enumerate(self.steps()):

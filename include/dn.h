@@ -249,7 +249,8 @@ typedef struct dn_plan_step {
     double weight_bytes;   /* of parameters, as packed */
     double plain_bytes;    /* of parameters, as the network has them */
     double activation_bytes; /* read and written */
-    double seconds;          /* of all images since dn_session_profile switched on; else 0 */
+    double seconds; /* of all images since dn_session_profile switched on; else 0. A step computed together
+                       with the next takes none, and does and moves nothing: the next one does */
 } dn_plan_step;
 
 DN_API dn_status dn_session_plan_step(dn_plan_step *out, dn_session *session, int step);
@@ -258,8 +259,8 @@ DN_API dn_status dn_session_profile(dn_session *session, int on);
 /* From now on predict keeps a copy of what each step gave, of the last image, for looking into a plan; or no
  * longer does. Off in a new session. */
 DN_API dn_status dn_session_keep_steps(dn_session *session, int on);
-/* The output of a step's layer; NULL where nothing was kept, as of steps that only copy. Borrowed until the
- * session's next call. */
+/* The output of a step's layer; NULL where nothing was kept, as of steps that only copy or are computed
+ * together with the next. Borrowed until the session's next call. */
 DN_API const float *dn_session_step_output(const dn_session *session, int step, size_t *count);
 
 /* ---- detection -------------------------------------------------------------------------------- */

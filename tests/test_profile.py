@@ -112,3 +112,28 @@ def test_a_wrong_request_is_refused(net: dn.Network) -> None:
         assert lib.dn_session_plan_step(out, session._handle, 0) == lib.DN_ERROR_ARGUMENT
         assert lib.dn_cpu_measure(ffi.NULL, ffi.NULL, 1) == lib.DN_ERROR_ARGUMENT
         assert lib.dn_session_profile(ffi.NULL, 1) == lib.DN_ERROR_ARGUMENT
+
+
+def test_a_pointwise_and_the_depthwise_convolution_behind_it_are_one() -> None:
+    cfg = "[net]\nheight=24\nwidth=40\nchannels=5\n"
+    layer = "[convolutional]\nbatch_normalize=1\nfilters={}\nsize={}\nstride={}\n"
+    layer += "pad=1\ngroups={}\nactivation={}\n"
+    cfg += layer.format(36, 1, 1, 1, "relu6") + layer.format(36, 3, 2, 36, "relu6")
+    cfg += layer.format(12, 1, 1, 1, "linear") + layer.format(12, 3, 1, 12, "mish")
+    cfg += "[route]\nlayers=-1,-2\n"  # reads what would be between the second pair
+    x = np.random.default_rng(0).random((3, 5, 24, 40), np.float32)
+    with dn.Network.from_string(cfg, seed=3, threads=2) as net, net.session() as session:
+        session.keep_steps()
+        found = session.predict(x)[0]
+        expected = net.activations(x)[4]
+        assert np.abs(found.reshape(expected.shape) - expected).max() < 1e-4 * np.ptp(expected)
+        assert set(session.step_outputs()) == {1, 2, 3}
+        lines = session.plan()
+        assert ["with the next" in line for line in lines[:4]] == [True, False, False, False]
+        session.profile()
+        session.predict(x)
+        first, second, third = session.steps()[:3]
+        assert first.seconds == first.flops == first.activation_bytes == 0
+        assert second.seconds > 0 and second.flops == net.layers[0].flops + net.layers[1].flops
+        assert second.activation_bytes == 4 * (5 * 24 * 40 + 36 * 12 * 20)
+        assert third.flops == net.layers[2].flops > 0

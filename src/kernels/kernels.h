@@ -131,6 +131,8 @@ typedef struct dn_winograd_result {
 typedef struct dn_depthwise_planes {
     int size, stride; /* 3 or 5; 1 or 2 */
     int planes, multiplier, h, w, out_h, out_w;
+    int top; /* row of x under the middle of the kernel at the first row of y */
+    size_t x_plane, y_plane;
     const float *x, *zeros; /* zeros: a row of them */
     const float *weights;   /* [planes][size][size] */
     float *y;

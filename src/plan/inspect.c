@@ -77,7 +77,7 @@ const char *dn_session_plan_line(dn_session *session, int step) {
     const dn_layer *layer = &session->network->layers[op->layer];
     const char *how = op->kind == DN_PLAN_CONV ? session->network->ops->conv_prepared_algorithm(op->conv)
                                                : layer->type->name;
-    size_t offset = plan->values[op->layer].offset + op->offset;
+    char place[32] = "with the next";
     dn_plan_step cost = {0};
     char shape[96] = "", weights[64] = "";
     if (op->kind == DN_PLAN_CONV)
@@ -92,8 +92,11 @@ const char *dn_session_plan_line(dn_session *session, int step) {
     if (op->kind == DN_PLAN_CONV)
         snprintf(weights, sizeof weights, ", weights %.2f MiB, x %.2f", cost.weight_bytes / MIB,
                  cost.weight_bytes / cost.plain_bytes);
-    snprintf(session->line, sizeof session->line, "%4d  layer %3d  %-5s %-12s %-48s at %zu%s", step,
-             op->layer, kinds[op->kind], how, shape, offset * sizeof(float), weights);
+    if (!op->paired)
+        snprintf(place, sizeof place, "at %zu",
+                 (plan->values[op->layer].offset + op->offset) * sizeof(float));
+    snprintf(session->line, sizeof session->line, "%4d  layer %3d  %-5s %-12s %-48s %s%s", step, op->layer,
+             kinds[op->kind], how, shape, place, weights);
     return session->line;
 }
 
@@ -132,7 +135,7 @@ dn_status dn_session_new_kept(dn_session *session) {
     DN_TRY(dn_new(&session->kept, (size_t)plan->op_count + 1, sizeof *session->kept, "outputs of steps"));
     for (int k = 0; k < plan->op_count; ++k) {
         const dn_plan_op *op = &plan->ops[k];
-        if (op->kind == DN_PLAN_CONV || op->kind == DN_PLAN_FORWARD)
+        if ((op->kind == DN_PLAN_CONV && !op->paired) || op->kind == DN_PLAN_FORWARD)
             DN_TRY(dn_new_floats(&session->kept[k], session->network->layers[op->layer].outputs,
                                  "outputs of steps"));
     }

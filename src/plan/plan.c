@@ -1,5 +1,5 @@
 /* plan.c - builds a plan in passes: lower, count readers, fuse residual additions, assign values, emit
- * operations, place buffers. */
+ * operations, prepare and pair convolutions, place buffers. */
 #include "plan.h"
 
 #include <limits.h>
@@ -113,6 +113,20 @@ static void add_conv(builder *b, int conv, int result, int residual) {
     b->convs[b->plan->op_count++] = conv;
 }
 
+/* Nothing is kept of what the first of a pair gives. */
+static void pair_convs(builder *b) {
+    for (int k = 0; k + 1 < b->plan->op_count; ++k) {
+        dn_plan_op *first = &b->plan->ops[k];
+        const dn_plan_op *second = first + 1;
+        if (first->kind != DN_PLAN_CONV || second->kind != DN_PLAN_CONV || first->together ||
+            second->together || first->residual != NO_LAYER || second->input != first->layer ||
+            second->residual == first->layer || b->readers[first->layer] != 1)
+            continue;
+        first->paired = b->network->ops->conv_pairs(first->conv, second->conv);
+        if (first->paired) b->plan->values[first->layer].root = NO_LAYER;
+    }
+}
+
 static dn_status prepare_convs(builder *b, int threads) {
     const dn_ops *ops = b->network->ops;
     DN_TRY(dn_plan_share_memory(b->plan));
@@ -128,6 +142,7 @@ static dn_status prepare_convs(builder *b, int threads) {
         op->together = cost.weight_bytes > cost.activation_bytes;
         b->plan->together = b->plan->together || op->together;
     }
+    pair_convs(b);
     return dn_plan_pack(b->plan, b->lowered, b->convs, threads);
 }
 
@@ -237,7 +252,7 @@ static void place(builder *b) {
     for (int k = 0; k < b->plan->op_count; ++k) {
         const dn_plan_op *op = &b->plan->ops[k];
         touch(b, op->layer, k);
-        touch(b, op->input, k);
+        touch(b, op->input, op->paired ? k + 1 : k);
         touch(b, op->residual, k);
         if (op->kind != DN_PLAN_FORWARD) continue;
         const dn_layer *layer = &network->layers[op->layer];

@@ -35,6 +35,7 @@ typedef struct dn_plan_op {
     dn_conv_shape shape;
     size_t most_floats; /* that Winograd may take for the weights; 0: no Winograd */
     bool together; /* several images at a time: its weights are more than what an image reads and writes */
+    bool paired; /* runs with the next step, which alone reads what it gives: that is nowhere in the arena */
 } dn_plan_op;
 
 struct dn_plan {

@@ -99,7 +99,10 @@ size_t dn_session_scratch(const dn_session *session, const dn_plan *plan, int im
         const dn_plan_op *op = &plan->ops[k];
         const dn_layer *layer = &session->network->layers[op->layer];
         const int count = op->together ? images : 1;
-        if (op->kind == DN_PLAN_CONV)
+        if (op->paired)
+            most =
+                dn_max_size(most, ops->conv_pair_scratch(op->conv, plan->ops[k + 1].conv, session->threads));
+        else if (op->kind == DN_PLAN_CONV)
             most = dn_max_size(most, ops->conv_prepared_scratch(op->conv, session->threads, count));
         else if (op->kind == DN_PLAN_FORWARD && layer->type->scratch)
             most = dn_max_size(most, layer->type->scratch(layer, ops, session->device, 1, false));
@@ -236,6 +239,17 @@ static dn_status run_op(dn_session *session, const dn_plan_op *op, const float *
     return DN_OK;
 }
 
+/* An operation and the next, which alone reads it. */
+static void run_pair(dn_session *session, const dn_plan_op *first, const float *input, int image) {
+    const dn_plan_op *second = first + 1;
+    const dn_network *network = session->network;
+    const float *x = first->input < 0 ? input + (size_t)image * network->net.inputs
+                                      : value_of(session, image, first->input);
+    network->ops->conv_pair_run(session->device, first->conv, second->conv, x,
+                                second->residual >= 0 ? value_of(session, image, second->residual) : NULL,
+                                value_of(session, image, second->layer), session->scratch);
+}
+
 static void keep_output(dn_session *session, int image, int step) {
     const dn_network *network = session->network;
     const int layer = session->plan->ops[step].layer;
@@ -248,7 +262,13 @@ static void keep_output(dn_session *session, int image, int step) {
 static dn_status run_steps(dn_session *session, const float *input, int image, int first, int last) {
     for (int k = first; k < last; ++k) {
         const double begin = session->seconds ? dn_platform_seconds() : 0;
-        DN_TRY(run_op(session, &session->plan->ops[k], input, image));
+        const dn_plan_op *op = &session->plan->ops[k];
+        if (op->paired) {
+            run_pair(session, op, input, image);
+            ++k;
+        } else {
+            DN_TRY(run_op(session, op, input, image));
+        }
         if (session->seconds) session->seconds[k] += dn_platform_seconds() - begin;
         if (session->kept && session->kept[k]) keep_output(session, image, k);
     }

@@ -2,6 +2,7 @@
  * precision, on every level this machine has, for awkward shapes, and bit for bit the same for 1, 2 and 3
  * threads. */
 #include "convolutions.h"
+#include "packed.h"
 
 #include <math.h>
 #include <stdio.h>

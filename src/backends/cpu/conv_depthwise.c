@@ -108,7 +108,7 @@ static void forward_plane(const depthwise_job *job, int channel, const ptrdiff_t
 }
 
 /* Shapes that the kernel for planes as they are is compiled for. */
-static bool fits_plane(const dn_conv_shape *shape) {
+bool dn_depthwise_fits_plane(const dn_conv_shape *shape) {
     return (shape->size == 3 || shape->size == 5) && shape->pad == shape->size / 2 && shape->dilation == 1 &&
            shape->stride_x == shape->stride_y && shape->stride_x <= 2;
 }
@@ -125,6 +125,8 @@ static void run_planes(const depthwise_job *job, size_t begin, size_t end, float
                                   .w = shape->in_w,
                                   .out_h = shape->out_h,
                                   .out_w = shape->out_w,
+                                  .x_plane = d->x_plane,
+                                  .y_plane = d->y_plane,
                                   .zeros = zeros};
     memset(zeros, 0, (size_t)shape->in_w * sizeof *zeros);
     while (begin < end) { /* as many as lie in one image */
@@ -152,7 +154,7 @@ static void run_forward(void *context, int part, int parts) {
     ptrdiff_t *offsets = (ptrdiff_t *)(void *)(padded + dn_round_up(d->padded, 16) + 64);
     size_t begin, end;
     dn_pool_slice((size_t)job->batch * (size_t)shape->in_c, 1, part, parts, &begin, &end);
-    if (fits_plane(shape)) {
+    if (dn_depthwise_fits_plane(shape)) {
         run_planes(job, begin, end, padded);
         return;
     }

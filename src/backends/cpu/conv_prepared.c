@@ -269,3 +269,28 @@ void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const 
                   images->residual ? images->residual + y : NULL, images->y + y, scratch);
     }
 }
+
+/* ---- in pairs (conv_pair.c) ---- */
+
+bool dn_cpu_conv_pairs(const dn_conv_prepared *first, const dn_conv_prepared *second) {
+    return first->algorithm == GEMM && second->algorithm == DEPTHWISE &&
+           dn_pair_fits(&first->shape, &second->shape);
+}
+
+size_t dn_cpu_conv_pair_scratch(const dn_conv_prepared *first, const dn_conv_prepared *second, int threads) {
+    return dn_pair_scratch(first->kernels, &first->shape, &second->shape, threads);
+}
+
+void dn_cpu_conv_pair_run(dn_device *device, const dn_conv_prepared *first, const dn_conv_prepared *second,
+                          const float *x, const float *residual, float *y, float *scratch) {
+    const dn_pair pair = {
+        .first = &first->shape,
+        .second = &second->shape,
+        .first_weights = first->weights,
+        .second_weights = second->weights,
+        .first_epilogue = {first->bias, NULL, first->activation, first->activate_sum},
+        .second_epilogue = {second->bias, residual, second->activation, second->activate_sum},
+        .x = x,
+        .y = y};
+    dn_pair_run(device, &pair, scratch);
+}

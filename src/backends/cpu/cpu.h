@@ -93,6 +93,24 @@ void dn_depthwise_data_gradient(dn_device *device, const dn_conv_shape *shape, i
 void dn_depthwise_weight_gradient(dn_device *device, const dn_conv_shape *shape, int batch, const float *x,
                                   const float *dy, float *dw, float *scratch);
 
+/* Of these the forward product reads planes as they are (template/depthwise.h). */
+bool dn_depthwise_fits_plane(const dn_conv_shape *shape);
+
+/* A pointwise convolution, packed by dn_gemm_pack, and the depthwise one that alone reads it (conv_pair.c).
+ */
+typedef struct dn_pair {
+    const dn_conv_shape *first, *second;
+    const float *first_weights, *second_weights;
+    dn_epilogue first_epilogue, second_epilogue;
+    const float *x;
+    float *y;
+} dn_pair;
+
+bool dn_pair_fits(const dn_conv_shape *first, const dn_conv_shape *second);
+size_t dn_pair_scratch(const dn_kernels *kernels, const dn_conv_shape *first, const dn_conv_shape *second,
+                       int threads); /* floats */
+void dn_pair_run(dn_device *device, const dn_pair *pair, float *scratch);
+
 /* 3x3, stride 1 or, planned only, 2, dilation 1, one group (conv_winograd.c). */
 typedef struct dn_winograd {
     const dn_kernels *kernels;
@@ -189,6 +207,10 @@ const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared);
 size_t dn_cpu_conv_prepared_scratch(const dn_conv_prepared *prepared, int threads, int images);
 void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const dn_conv_images *images,
                      float *scratch);
+bool dn_cpu_conv_pairs(const dn_conv_prepared *first, const dn_conv_prepared *second);
+size_t dn_cpu_conv_pair_scratch(const dn_conv_prepared *first, const dn_conv_prepared *second, int threads);
+void dn_cpu_conv_pair_run(dn_device *device, const dn_conv_prepared *first, const dn_conv_prepared *second,
+                          const float *x, const float *residual, float *y, float *scratch);
 
 /* ---- matrix product (matmul.c) ---- */
 size_t dn_cpu_matmul_scratch(dn_device *device, int m, int n, int k);

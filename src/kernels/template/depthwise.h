@@ -149,7 +149,7 @@ DN_INLINE void depthwise_row_block(const int size, const int stride, const int r
     const float *from[(DEPTHWISE_ROWS - 1) * 2 + DEPTHWISE_MOST];
     DN_UNROLL
     for (int r = 0; r < (rows - 1) * stride + size; ++r) {
-        const int y = first * stride - size / 2 + r;
+        const int y = first * stride + job->top - size / 2 + r;
         from[r] = y >= 0 && y < job->h ? job->x + (ptrdiff_t)y * job->w : job->zeros;
     }
     for (int i = 0; i < count; ++i)
@@ -186,7 +186,6 @@ DN_INLINE void depthwise_strip(const int size, const int stride, const dn_depthw
 }
 
 DN_INLINE void depthwise_planes_of(const int size, const int stride, const dn_depthwise_planes *job) {
-    const size_t x_plane = (size_t)job->h * (size_t)job->w, y_plane = (size_t)job->out_h * (size_t)job->out_w;
     depthwise_column columns[DEPTHWISE_COLUMNS];
     for (int at = 0; at < job->out_w;) {
         int count = 0;
@@ -198,11 +197,11 @@ DN_INLINE void depthwise_planes_of(const int size, const int stride, const dn_de
         }
         for (int i = 0; i < job->planes; ++i) {
             dn_depthwise_planes one = *job;
-            one.x += (size_t)(i / job->multiplier) * x_plane;
-            one.y += (size_t)i * y_plane;
+            one.x += (size_t)(i / job->multiplier) * job->x_plane;
+            one.y += (size_t)i * job->y_plane;
             one.weights += i * size * size;
             if (one.epilogue.bias) one.epilogue.bias += i;
-            if (one.epilogue.residual) one.epilogue.residual += (size_t)i * y_plane;
+            if (one.epilogue.residual) one.epilogue.residual += (size_t)i * job->y_plane;
             depthwise_strip(size, stride, &one, columns, count, at >= job->out_w);
         }
     }
