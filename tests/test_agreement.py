@@ -30,7 +30,7 @@ def test_each_step_gives_what_its_layer_does(name: str, width: int, height: int,
         benching.calibrate(net)
         found = agreement.compare(name, net)
         assert found.layers > len(net.layers) / 2
-    assert 0 < found.worst < 1e-4 and found.heads < 1e-4 and found.agrees
+    assert 0 < found.added <= found.worst < 1e-4 and found.heads < 1e-4 and found.agrees
 
 
 def test_what_steps_give_is_kept_when_asked() -> None:
