@@ -17,6 +17,7 @@ from types import TracebackType
 import numpy as np
 
 from .collection import Paths
+from .data import make_folder
 from .errors import DataError, DataFileError
 from .json_text import json_text
 from .results import Detections
@@ -52,12 +53,13 @@ class ResultFiles:
         self._waiting.setdefault(name, []).append(text)
         self._size += len(name) + len(text)
         if self._size > BUFFER:
-            self._flush()
+            self.flush()
 
     def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+        path = os.fspath(self._folder)
         try:
             if kind is None:
-                self._flush()
+                self.flush()
                 for path in self._paths:
                     with open(self._temporary(path), "rb+") as file:  # noqa: PTH123
                         os.fsync(file.fileno())
@@ -66,7 +68,7 @@ class ResultFiles:
         except DataFileError:
             raise
         except OSError as error:
-            raise self._failed(error) from error
+            raise _failed(path, error) from error
         finally:
             for path in self._paths:
                 with suppress(FileNotFoundError):
@@ -77,23 +79,30 @@ class ResultFiles:
         folder, name = os.path.split(path)
         return os.path.join(folder, f".{name}.{self._token}.tmp")  # noqa: PTH118
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Writes what waits to the disk."""
+        path = os.fspath(self._folder)
         try:
             for name, parts in self._waiting.items():
                 path = os.path.join(self._folder, name)  # noqa: PTH118
                 temporary = self._temporary(path)
                 if not os.path.exists(temporary):  # noqa: PTH110
-                    os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+                    folder = os.path.dirname(path)  # noqa: PTH120
+                    if not os.path.isdir(folder):  # noqa: PTH112
+                        make_folder(folder)
                     self._paths.add(path)
                 with open(temporary, "ab") as file:  # noqa: PTH123
                     file.write("".join(parts).encode("utf-8", "surrogateescape"))
+        except DataFileError:
+            raise
         except OSError as error:
-            raise self._failed(error) from error
+            raise _failed(path, error) from error
         self._waiting.clear()
         self._size = 0
 
-    def _failed(self, error: OSError) -> DataFileError:
-        return DataFileError(f"{error.filename or self._folder}: cannot write: {error.strerror or error}")
+
+def _failed(path: str, error: OSError) -> DataFileError:
+    return DataFileError(f"{path}: cannot write: {error.strerror or error}")
 
 
 def image_name(path: str) -> str:
@@ -180,6 +189,9 @@ class _Json(Format):
     def __init__(self, names: Sequence[str], out: str | None, one_based: bool = True) -> None:
         super().__init__(names, out, one_based)
         self._file, self._before = f"{self.out}.json", "[\n"
+
+    def begin(self) -> Iterator[tuple[str, str]]:
+        yield self._file, ""
 
     def _object(self, text: str) -> tuple[str, str]:
         before, self._before = self._before, ",\n"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +15,7 @@ from typing import Any, BinaryIO
 from .data import write_whole
 from .errors import DataFileError
 
-__all__ = ["Metrics", "Step", "read_metrics"]
+__all__ = ["Metrics", "Step", "check_free", "read_metrics"]
 
 COLUMNS = (
     "iteration",
@@ -41,6 +43,26 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return result
 
 
+def check_free(stem: Path) -> None:
+    """Raises DataFileError while another run, of this process or another, writes the figures of this stem."""
+    path = stem.with_name(f"{stem.name}.jsonl")
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        _lock(file, path)
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Holds a file until it is closed, or until the process is gone."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DataFileError(
+            f"{path}: another run is writing this file and the checkpoints beside it: wait until it has "
+            "ended, or give another folder for checkpoints (-backup)"
+        ) from None
+    except OSError:
+        return  # this file system has no locks
+
+
 @dataclass(frozen=True)
 class Step:
     """One update. images: seen so far; seconds: this update took; waited: those of them without a batch."""
@@ -65,12 +87,14 @@ class Metrics:
         self.path = stem.with_name(f"{stem.name}.jsonl")
         tables = [stem.with_name(f"{stem.name}.csv"), *([more] if more is not None else [])]
         header = ",".join(COLUMNS) + "\n"
+        check_free(stem)
         rows = read_metrics(self.path) if after is not None and self.path.exists() else []
         rows = [row for row in rows if row["iteration"] <= (after or 0)]
         write_whole(self.path, "".join(json.dumps(row) + "\n" for row in rows))
         for table in tables:
             write_whole(table, header + _kept(table, after))
         self._document = _appending(self.path)
+        _lock(self._document, self.path)
         self._tables = [_appending(table) for table in tables]
 
     def __enter__(self) -> Metrics:

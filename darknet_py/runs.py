@@ -31,7 +31,16 @@ from .run_metrics import Metrics, Step
 from .run_pictures import charts
 from .trainer import Trainer
 
-__all__ = ["Callbacks", "Run", "Schedule", "Step", "TrainingResult", "figures_of", "remove_torn"]
+__all__ = [
+    "Callbacks",
+    "Run",
+    "Schedule",
+    "Step",
+    "TrainingResult",
+    "figures_of",
+    "keep_earlier",
+    "remove_torn",
+]
 
 LAST_EVERY = 100  # updates
 LAST_SECONDS = 600.0
@@ -124,6 +133,26 @@ class _Interrupts:
         if self.received and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = number
+
+
+def keep_earlier(plan: Schedule) -> None:
+    """Puts what cannot be made again of an earlier run of this name out of a new one's way."""
+    state, kept = plan.path("last.state"), plan.path("earlier.state")
+    try:
+        if not state.exists():
+            return
+        state.replace(kept)
+        best = plan.path("best.weights")
+        if best.exists():
+            best.replace(plan.path("earlier_best.weights"))
+    except OSError as error:
+        raise DataFileError(f"{state}: cannot rename: {error.strerror or error}") from error
+    logger.warning(
+        "a new run begins; the checkpoint of an earlier one is kept as %s: to go on with that instead, name "
+        "it %s again and give --resume",
+        kept,
+        state.name,
+    )
 
 
 def remove_torn(folder: Path, name: str) -> None:

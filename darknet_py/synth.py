@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from .data import make_folder
 from .errors import DataError
 from .progress import Bar
 
@@ -392,7 +393,7 @@ def write_set(
     target = Path(folder).resolve()
     if (target / "images").exists() and not (target / next(iter(files))).exists():
         raise DataError(f"{target} already holds images that synth did not make: name another folder")
-    target.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     # Spaces in a .data file are lost when it is read: then names are relative to the file.
     base = "" if any(c.isspace() or c == "#" for c in str(target)) else f"{target}/"
     with tempfile.TemporaryDirectory(prefix=".synth-", dir=target) as scratch:

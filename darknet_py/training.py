@@ -27,10 +27,10 @@ from .logs import captured, logger
 from .network import Network
 from .progress import TrainingReport
 from .run_checks import FirstEpoch, tell_empty_classes
-from .run_metrics import Metrics
+from .run_metrics import Metrics, check_free
 from .run_options import RunOptions
 from .run_pictures import batch_picture, require_matplotlib
-from .runs import Callbacks, Run, Schedule, Step, TrainingResult, figures_of, remove_torn
+from .runs import Callbacks, Run, Schedule, Step, TrainingResult, figures_of, keep_earlier, remove_torn
 from .sources import collect_boxes, collect_classes, open_data
 from .text import Symbols, TextStreams, read_symbols, score
 from .trainer import Trainer
@@ -75,6 +75,7 @@ class _Job:
             check_folder(backup)  # before anything that takes long
             check()
             name = Path(cfg).name.split(".")[0]
+            check_free(backup / f"{name}_metrics")
             remove_torn(backup, name)
             state = backup / f"{name}_last.state"
             begin = self._resumed(cfg, weights, state) if options.resume else self._new(cfg, weights)
@@ -204,6 +205,8 @@ class _Job:
         after = trainer.iteration if told.resume else None
         more = None if told.csv is None else Path(told.csv)
         metrics = self._stack.enter_context(Metrics(plan.path("metrics"), after=after, more=more))
+        if not told.resume:
+            keep_earlier(plan)
         report = self._stack.enter_context(
             TrainingReport(
                 plan.max_batches,

@@ -74,6 +74,7 @@ def validate_detector(
     with ResultFiles(Path(folder)) as files:
         for name, text in form.begin():
             files.write(name, text)
+        files.flush()  # what cannot be written is better known before anything that takes long
         for index, found in detect_each(net, images, rules, quiet=quiet):
             if on_image:
                 on_image(index)

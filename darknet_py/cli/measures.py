@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..json_text import json_text
@@ -65,6 +66,7 @@ class Measures:
     """Collects what is found in each image, and writes what the options ask for."""
 
     def __init__(self, options: argparse.Namespace, wanted: bool = False) -> None:
+        from ..data import check_folder, new_folder
         from ..metrics.boxes import StoredBoxes
 
         self._options = options
@@ -72,6 +74,15 @@ class Measures:
         self.images = StoredBoxes()
         self._labels: Sequence[Floats] = []
         self._difficult: Sequence[Floats] | None = None
+        # What would be lost with all that was measured is better known before.
+        if options.plot:
+            from ..run_pictures import require_matplotlib
+
+            require_matplotlib()
+        for folder in (options.csv, options.plot):
+            if folder:
+                with new_folder(Path(folder)) as made:
+                    check_folder(made)
 
     def add(self, found: Detections, labels: Floats, difficult: Floats | None) -> None:
         """One image."""

@@ -69,8 +69,9 @@ def _read_voc(file: Path) -> list[Found]:
 
 
 def _read_coco(file: Path) -> list[Found]:
+    text = read_text(file, "result file")
     try:
-        rows = json.loads(read_text(file, "result file"))
+        rows = json.loads(text)
     except ValueError as error:
         raise DataError(f"{file}: no JSON: {error}") from None
     if not isinstance(rows, list):

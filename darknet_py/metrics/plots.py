@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data import PathLike, write_whole
-from ..errors import UnsupportedError
+from ..run_pictures import require_matplotlib
 from .curves import sampled
 from .errors import CATEGORIES
 from .report import Report
@@ -25,12 +25,9 @@ def write_plots(report: Report, folder: PathLike) -> list[str]:
 
     Raises UnsupportedError without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure  # figures of their own, without pyplot, need no display
-    except ImportError:
-        raise UnsupportedError(
-            "charts need matplotlib: pip install 'darknet-models[plot]', or leave -plot out"
-        ) from None
+    require_matplotlib()
+    from matplotlib.figure import Figure  # figures of their own, without pyplot, need no display
+
     paths = []
     for name, draw in (("precision_recall", _curves), ("confusion", _confusion), ("errors", _errors)):
         figure = Figure(figsize=(9, 7), layout="constrained")

@@ -37,6 +37,11 @@ static dn_status read_header(header *h, const uint8_t *bytes, size_t length, con
                        name);
     if (length < 16)
         return dn_fail(DN_ERROR_WEIGHTS, "%s: %zu bytes are too few even for the header of 16", name, length);
+    if (memcmp(bytes, "DNTRAIN", 7) == 0) /* checkpoint.c */
+        return dn_fail(DN_ERROR_WEIGHTS,
+                       "%s: the checkpoint of a training run, which --resume goes on from; the "
+                       ".weights file beside it has the parameters",
+                       name);
     h->major = int_at(bytes);
     h->minor = int_at(bytes + 4);
     h->revision = int_at(bytes + 8);
