@@ -127,6 +127,16 @@ def test_winograd_does_fewer_multiply_adds() -> None:
         assert steps._operations(net, direct._replace(algorithm="winograd3")) == flops * 54**2 / (9 * 1024)
 
 
+def test_half_transformed_winograd_of_two_even_tiles_cuts_neither() -> None:
+    with dn.Network.from_string(CFG.replace("=32", "=7")) as net:
+        flops = net.layers[0].flops
+        # 4 and 3 rows by 4 and 4 columns; by 4 and 3.
+        half = Step(0, 0, "winograd4h", flops, 0, 0, 0, 0)
+        assert steps._operations(net, half) == pytest.approx(flops * 11 * 12 / (9 * 49))
+        whole = half._replace(algorithm="winograd4")
+        assert steps._operations(net, whole) == pytest.approx(flops * 11 * 11 / (9 * 49))
+
+
 def test_winograd_at_stride_2_does_25_multiply_adds_for_36() -> None:
     cfg = CFG.replace("stride=1", "stride=2", 1).replace("width=32", "width=30")
     with dn.Network.from_string(cfg) as net:

@@ -85,7 +85,9 @@ def _operations(net: Network, step: Step) -> float:
         return step.flops
     m, strided = int(winograd[1]), winograd[2] == "/2"
     _, height, width = net.layers[step.conv].out_shape
-    points = _points(height, m, strided) * _points(width, m, strided)
+    whole = winograd[2] == "h" and m % 2 == 0 and width <= 2 * m  # see dn_winograd_halve
+    across = (m + 2) * -(-width // m) if whole else _points(width, m, strided)
+    points = _points(height, m, strided) * across
     return net.layers[step.conv].flops * points / (9 * height * width)
 
 

@@ -502,6 +502,8 @@ static void check_winograd_maps(int m, int stride, bool half) {
     check_winograd(m, stride, half,
                    (dn_conv_shape){.in_c = 130, .in_h = 13, .in_w = 13, .out_c = 260, .pad = 1});
     check_winograd(m, stride, half,
+                   (dn_conv_shape){.in_c = 300, .in_h = 7, .in_w = 7, .out_c = 40, .pad = 1});
+    check_winograd(m, stride, half,
                    (dn_conv_shape){.in_c = 96, .in_h = 40, .in_w = 37, .out_c = 128, .pad = 1});
 }
 

@@ -33,7 +33,7 @@ static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int
                           axis_points(&winograd, winograd.tiles_x, winograd.big_x);
     const double kept = winograd.weight_n * (tiles.half ? 3 : winograd.weight_n);
     const bool cached = weights * sizeof(float) <= CACHED_BYTES;
-    const double each = tiles.half ? 1.24 : tiles.m == 6 && !cached ? 1.15 : 1.07; /* multiply-add */
+    const double each = tiles.half ? 1.24 : tiles.m == 6 && !cached ? 1.14 : 1.07; /* multiply-add */
     const double uses = each * batch * points / kept + (tiles.half ? EXPAND_COST : 0);
     const double waited = uses + (cached ? 1 : WAIT_COST), fetch = tiles.half ? STREAM_COST : FETCH_COST;
     const double pixels = (double)batch * dn_winograd_start(&winograd, winograd.tiles_y, winograd.big_y) *

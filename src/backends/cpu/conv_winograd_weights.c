@@ -81,6 +81,9 @@ void dn_winograd_halve(dn_winograd *winograd) {
     const int infinity = winograd->m + 1;
     weight_transform(winograd->m, g);
     winograd->half = true;
+    /* Small tiles lack the second point of a pair; to multiply two tiles at it takes longer than four at
+     * both. */
+    if (winograd->m % 2 == 0 && winograd->tiles_x <= 2) winograd->big_x = winograd->tiles_x;
     for (int i = 0; i <= infinity; ++i)
         winograd->scale[i] = (float)(i < 5 && i < infinity ? g[i][0] : g[i][2]);
 }
