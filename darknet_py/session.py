@@ -140,12 +140,12 @@ class Candidates(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A step of a plan: the layer whose output it computes; the convolution it runs, if any, which is another
-    layer where an addition is part of it; the algorithm, or the layer's type. What it does for one image:
-    floating point operations, 2 per multiply-add and counted as direct convolution; bytes of weights as
-    packed, and as the network has them; bytes of activations read and written. seconds: of all images since
-    Session.profile. A convolution computed together with the depthwise one behind it takes no time, and does
-    and moves nothing: the next step does."""
+    """A step of a plan: the layer whose output it computes; the convolution it runs, if any, which is an
+    earlier layer where an addition or a pool is part of it; the algorithm, or the layer's type. What it does
+    for one image: floating point operations, 2 per multiply-add and counted as direct convolution; bytes of
+    weights as packed, and as the network has them; bytes of activations read and written. seconds: of all
+    images since Session.profile. A convolution computed together with the depthwise one behind it takes no
+    time, and does and moves nothing: the next step does."""
 
     layer: int
     conv: int | None

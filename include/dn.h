@@ -241,13 +241,13 @@ DN_API const char *dn_session_plan_line(dn_session *session, int step);
 
 /* What a step of a plan does for one image. */
 typedef struct dn_plan_step {
-    size_t struct_size;    /* sizeof(dn_plan_step), set by the caller */
-    int layer;             /* whose output it computes; -1 past the end of the plan */
-    int conv;              /* the convolution it runs, another layer if an addition is part of it; -1: none */
-    const char *algorithm; /* of a convolution; else the layer's type, "copy" or "clear". Never freed */
-    double flops;          /* 2 per multiply-add, counted as direct convolution */
-    double weight_bytes;   /* of parameters, as packed */
-    double plain_bytes;    /* of parameters, as the network has them */
+    size_t struct_size; /* sizeof(dn_plan_step), set by the caller */
+    int layer;          /* whose output it computes; -1 past the end of the plan */
+    int conv; /* the convolution it runs, an earlier layer if an addition or a pool is part of it; -1: none */
+    const char *algorithm;   /* of a convolution; else the layer's type, "copy" or "clear". Never freed */
+    double flops;            /* 2 per multiply-add, counted as direct convolution */
+    double weight_bytes;     /* of parameters, as packed */
+    double plain_bytes;      /* of parameters, as the network has them */
     double activation_bytes; /* read and written */
     double seconds; /* of all images since dn_session_profile switched on; else 0. A step computed together
                        with the next takes none, and does and moves nothing: the next one does */

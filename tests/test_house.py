@@ -28,6 +28,7 @@ KERNELS = (ROOT / "src" / "kernels" / "kernels.h").read_text("utf-8")
 #: Kernels that only a CPU operation can sensibly drive: the file of that operation, and what the C test that
 #: runs it on every level of the machine calls.
 DRIVEN = {
+    "pooled_rows": ("conv_direct.c", "dn_cpu_conv_pool"),
     "gemm_tiles": ("gemm.c", "test_matmul"),
     "pack_rows": ("gemm.c", "test_matmul"),
     "pack_columns": ("gemm.c", "test_matmul"),

@@ -22,7 +22,7 @@ pad=1
 batch_normalize=1
 activation=leaky
 [maxpool]
-size=2
+size=3
 stride=2
 [convolutional]
 filters=16
@@ -63,6 +63,32 @@ def test_steps_say_what_each_does_for_one_image(net: dn.Network) -> None:
     assert added.flops == net.layers[2].flops + net.layers[3].flops
     connected = next(step for step in steps if step.algorithm == "connected")
     assert connected.weight_bytes == 4 * 10 * (32 * 16 * 16 + 1)
+
+
+def test_a_pool_that_alone_reads_a_first_layer_is_part_of_it() -> None:
+    wide = (
+        CFG.replace("width=32", "width=129")
+        .replace("height=32", "height=37")
+        .replace("size=3\nstride=2", "size=2\nstride=2")
+    )
+    alone, shared = wide.split("[shortcut]")[0], wide.split("[shortcut]")[0] + "[route]\nlayers=0\n"
+    x = np.random.default_rng(0).random((2, 3, 37, 129), np.float32)
+    with dn.Network.from_string(alone, threads=2) as net, net.session() as session:
+        session.keep_steps()
+        pooled, last = session.steps()
+        assert "+maxpool" in session.plan()[0] and len(session.plan()) == 2
+        assert (pooled.layer, pooled.conv, pooled.algorithm) == (1, 0, "direct")
+        assert pooled.flops == net.layers[0].flops
+        assert pooled.activation_bytes == 4 * (3 * 37 * 129 + 16 * 19 * 65)
+        assert (last.layer, last.conv) == (2, 2)
+        session.predict(x)
+        kept, expected = session.step_outputs(), net.activations(x)
+        assert set(kept) == {1, 2}
+        for layer, values in kept.items():
+            spread = np.ptp(expected[layer][-1])
+            np.testing.assert_allclose(values, expected[layer][-1], rtol=0, atol=1e-6 * spread)
+    with dn.Network.from_string(shared, threads=2) as net, net.session() as session:
+        assert [step.layer for step in session.steps()][:3] == [0, 1, 2], "layer 0 is read twice"
 
 
 def test_times_are_taken_only_on_request(net: dn.Network) -> None:

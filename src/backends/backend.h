@@ -38,7 +38,7 @@ typedef struct dn_conv_images {
     int count;
     const float *x;          /* [in_c][in_h*in_w] */
     const float *residual;   /* [out_c][out_h*out_w], or NULL: none */
-    float *y;                /* [out_c][out_h*out_w] */
+    float *y;                /* [out_c][out_h*out_w], or those of the windows of conv_pool */
     size_t x_apart, y_apart; /* floats from one image to the next */
 } dn_conv_images;
 
@@ -101,6 +101,9 @@ typedef struct dn_ops {
      * filters are packed. */
     dn_status (*conv_prepare)(dn_conv_prepared **out, const dn_conv_shape *shape, dn_activation activation,
                               bool activate_sum, size_t most_floats);
+    /* From now on it gives the largest value of each of these windows of its output, which is never stored as
+     * a whole, and takes no residual; false where its algorithm can't. */
+    bool (*conv_pool)(dn_conv_prepared *prepared, const dn_pool_shape *windows);
     void (*conv_prepared_free)(dn_conv_prepared *prepared);
     size_t (*conv_prepared_bytes)(const dn_conv_prepared *prepared); /* of its place; multiples of 64 */
     /* place: zeros, the caller's, who keeps it as long as it is run */

@@ -154,6 +154,19 @@ typedef struct dn_tiles {
     const float *next; /* the panel of a fetched meanwhile, or NULL */
 } dn_tiles;
 
+/* Two rows of outputs of a convolution of which only the largest of 2x2 windows remain: y[filters][plane],
+ * pooled_columns of each. Where there is a row alone it is both. Row k of what they are made of is at
+ * top, bottom + offsets[k], and can be read 2 lanes - 1 floats past the columns. */
+typedef struct dn_pooled_rows {
+    int depth, filters, columns, pooled_columns; /* columns: before */
+    const float *a;                              /* panels of gemm_rows filters */
+    const float *top, *bottom;
+    const ptrdiff_t *offsets;
+    float *y;
+    size_t plane;
+    const dn_epilogue *epilogue; /* with a bias, without residual */
+} dn_pooled_rows;
+
 typedef struct dn_kernels {
     const char *level; /* "generic", "avx2", "avx512", "neon" */
     int lanes;         /* floats per vector */
@@ -258,6 +271,7 @@ typedef struct dn_kernels {
      * argmax (index in the plane) may be NULL. */
     void (*maxpool)(const float *in, int h, int w, float *out, int32_t *argmax, int out_h, int out_w,
                     int size, int stride_y, int stride_x, int offset_y, int offset_x);
+    void (*pooled_rows)(const dn_pooled_rows *rows); /* template/pooled.h */
     /* dx[h][w] = (accumulate ? dx : 0) + dy at each argmax */
     void (*maxpool_gradient)(const int32_t *argmax, const float *dy, int out_h, int out_w, float *dx, int h,
                              int w, int size, int stride_y, int stride_x, int offset_y, int offset_x,

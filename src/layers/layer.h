@@ -204,6 +204,7 @@ typedef enum dn_lowered_kind {
     DN_LOWERED_ALIAS,   /* the output is (a slice of) the source's */
     DN_LOWERED_CONCAT,  /* the sources' outputs, one after the other */
     DN_LOWERED_ADD,     /* activation(previous + source), same shape */
+    DN_LOWERED_MAXPOOL, /* the largest of each window of the previous layer's */
     DN_LOWERED_NOTHING  /* no output at test time */
 } dn_lowered_kind;
 
@@ -214,6 +215,7 @@ typedef struct dn_lowered {
     int weights, bias, scale, mean, variance; /* parameter indices; -1: none */
     int source;                               /* ALIAS, ADD: layer index (-1: the network's input) */
     size_t offset;                            /* ALIAS: first float within the source's image */
+    dn_pool_shape windows;
 } dn_lowered;
 
 /* ---- detection heads ---- */

@@ -100,6 +100,11 @@ static dn_status backward(const dn_layer *layer, dn_run *run) {
     return DN_OK;
 }
 
+static void lower(const dn_layer *layer, dn_lowered *out) {
+    const maxpool_settings *s = layer->settings;
+    if (!s->depth && !s->blur.kind) *out = (dn_lowered){.kind = DN_LOWERED_MAXPOOL, .windows = s->shape};
+}
+
 const dn_layer_type dn_type_maxpool = {
     .name = "maxpool",
     .aliases = "max",
@@ -111,4 +116,5 @@ const dn_layer_type dn_type_maxpool = {
     .overwrites = true,
     .forward = forward,
     .backward = backward,
+    .lower = lower,
 };

@@ -23,8 +23,7 @@ static void conv_step(dn_plan_step *out, const dn_plan *plan, const dn_plan_op *
     if (op->residual >= -1) floats += outputs_of(network, op->residual);
     out->conv = op->input + 1;
     out->algorithm = network->ops->conv_prepared_algorithm(op->conv);
-    out->flops = network->layers[out->conv].flops;
-    if (out->conv != op->layer) out->flops += network->layers[op->layer].flops;
+    for (int i = out->conv; i <= op->layer; ++i) out->flops += network->layers[i].flops;
     out->weight_bytes = (double)network->ops->conv_prepared_bytes(op->conv);
     out->plain_bytes = plain_bytes(&op->shape);
     out->activation_bytes = (double)(floats * sizeof(float));

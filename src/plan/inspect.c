@@ -83,7 +83,10 @@ const char *dn_session_plan_line(dn_session *session, int step) {
     if (op->kind == DN_PLAN_CONV)
         snprintf(shape, sizeof shape, "%dx%d/%d g%d %dx%dx%d -> %dx%dx%d%s", op->shape.size, op->shape.size,
                  op->shape.stride_x, op->shape.groups, op->shape.in_c, op->shape.in_h, op->shape.in_w,
-                 op->shape.out_c, op->shape.out_h, op->shape.out_w, op->residual >= 0 ? " +residual" : "");
+                 op->shape.out_c, op->shape.out_h, op->shape.out_w,
+                 op->pooled          ? " +maxpool"
+                 : op->residual >= 0 ? " +residual"
+                                     : "");
     else if (layer->out_c)
         snprintf(shape, sizeof shape, "-> %dx%dx%d", layer->out_c, layer->out_h, layer->out_w);
     else

@@ -1,5 +1,5 @@
 /* plan.c - builds a plan in passes: lower, count readers, fuse residual additions, assign values, emit
- * operations, prepare and pair convolutions, place buffers. */
+ * operations, prepare convolutions, fuse pools into them and pair them, place buffers. */
 #include "plan.h"
 
 #include <limits.h>
@@ -127,6 +127,24 @@ static void pair_convs(builder *b) {
     }
 }
 
+/* A pool that alone reads a convolution, at the step after it: pooled on its way out, by algorithms that can,
+ * the larger map is never stored. */
+static void fuse_pool(builder *b, int conv) {
+    dn_plan_op *op = &b->plan->ops[conv];
+    const dn_plan_op *next = op + 1;
+    const int after = b->plan->op_count - (conv + 2); /* steps */
+    if (after < 0 || op->residual != NO_LAYER || next->input != op->layer ||
+        b->lowered[next->layer].kind != DN_LOWERED_MAXPOOL || b->readers[op->layer] != 1 ||
+        !b->network->ops->conv_pool(op->conv, &b->lowered[next->layer].windows))
+        return;
+    b->plan->values[op->layer].root = NO_LAYER;
+    op->layer = next->layer;
+    op->pooled = true;
+    memmove(op + 1, op + 2, (size_t)after * sizeof *op);
+    memmove(&b->convs[conv + 1], &b->convs[conv + 2], (size_t)after * sizeof *b->convs);
+    b->plan->op_count--;
+}
+
 static dn_status prepare_convs(builder *b, int threads) {
     const dn_ops *ops = b->network->ops;
     DN_TRY(dn_plan_share_memory(b->plan));
@@ -138,6 +156,7 @@ static dn_status prepare_convs(builder *b, int threads) {
         DN_TRY(ops->conv_prepare(&op->conv, &op->shape,
                                  activate_sum ? op->after : b->lowered[b->convs[k]].activation, activate_sum,
                                  op->most_floats));
+        fuse_pool(b, k);
         dn_plan_step_cost(&cost, b->plan, k);
         op->together = cost.weight_bytes > cost.activation_bytes;
         b->plan->together = b->plan->together || op->together;
@@ -185,6 +204,7 @@ static void emit_ops(builder *b) {
             if (b->readers[i]) add_op(b, DN_PLAN_CLEAR, i, NO_LAYER, 0);
             break;
         case DN_LOWERED_FORWARD:
+        case DN_LOWERED_MAXPOOL:
             add_op(b, DN_PLAN_FORWARD, i, i - 1, 0);
             break;
         }

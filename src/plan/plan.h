@@ -7,7 +7,7 @@
 #include "../network/network.h"
 
 typedef enum dn_plan_kind {
-    DN_PLAN_CONV,    /* prepared convolution, perhaps with a residual added */
+    DN_PLAN_CONV,    /* prepared convolution, perhaps with a residual added, or pooled */
     DN_PLAN_FORWARD, /* the layer's own forward */
     DN_PLAN_COPY,    /* a source into its place in a joined buffer */
     DN_PLAN_CLEAR    /* a buffer that nothing writes but something reads */
@@ -30,6 +30,7 @@ typedef struct dn_plan_op {
     int input;           /* layer whose value is read (-1: the network's input) */
     int residual;        /* layer added to a convolution's result; -2: none */
     dn_activation after; /* of the sum with the residual */
+    bool pooled;         /* layer is a pool; the convolution's own output is never stored */
     size_t offset;       /* COPY: within the layer's value */
     dn_conv_prepared *conv;
     dn_conv_shape shape;

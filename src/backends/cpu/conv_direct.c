@@ -97,7 +97,8 @@ static void pad_block(const dn_conv_shape *shape, const float *x, int first, int
 typedef struct direct_job {
     const dn_kernels *kernels;
     const dn_conv_shape *shape;
-    const dn_epilogue *epilogue; /* NULL: none */
+    const dn_pool_shape *windows; /* NULL: none */
+    const dn_epilogue *epilogue;  /* NULL: none */
     const float *x, *weights;
     float *y, *scratch;
 } direct_job;
@@ -135,6 +136,31 @@ static void multiply_rows(const direct_job *job, int first, int last, const floa
     }
 }
 
+/* Windows of output rows first .. last; first is even. */
+static void pool_rows(const direct_job *job, int first, int last, const float *padded,
+                      const ptrdiff_t *offsets) {
+    const dn_conv_shape *shape = job->shape;
+    const dn_pool_shape *windows = job->windows;
+    const ptrdiff_t apart = (ptrdiff_t)shape->stride_y * shape->stride_x * dn_padded_pitch(shape);
+    for (int row = first; row < last; row += 2) {
+        const float *top = padded + (row - first) * apart;
+        const dn_pooled_rows rows = {
+            .depth = shape->in_c * shape->size * shape->size,
+            .filters = shape->out_c,
+            .columns = shape->out_w,
+            .pooled_columns = windows->out_w,
+            .a = job->weights,
+            .top = top,
+            .bottom = row + 1 < last ? top + apart : top,
+            .offsets = offsets,
+            .y = job->y + (ptrdiff_t)(row / 2) * windows->out_w,
+            .plane = (size_t)windows->out_h * (size_t)windows->out_w,
+            .epilogue = job->epilogue,
+        };
+        job->kernels->pooled_rows(&rows);
+    }
+}
+
 static void run_rows(void *context, int part, int parts) {
     const direct_job *job = context;
     const dn_conv_shape *shape = job->shape;
@@ -143,17 +169,22 @@ static void run_rows(void *context, int part, int parts) {
     dn_padded_offsets(shape, shape->in_c, channel_floats(shape), offsets);
     memset(padded, 0, padded_floats(shape) * sizeof *padded);
     size_t begin, end;
-    dn_pool_slice((size_t)shape->out_h, 1, part, parts, &begin, &end);
+    dn_pool_slice((size_t)shape->out_h, job->windows ? 2 : 1, part, parts, &begin, &end);
+    if (job->windows) end = dn_min_size(end, 2 * (size_t)job->windows->out_h);
     for (int first = (int)begin; first < (int)end; first += BLOCK_ROWS) {
         const int last = dn_min_int(first + BLOCK_ROWS, (int)end);
         pad_block(shape, job->x, first, last, padded);
-        multiply_rows(job, first, last, padded, offsets);
+        if (job->windows)
+            pool_rows(job, first, last, padded, offsets);
+        else
+            multiply_rows(job, first, last, padded, offsets);
     }
 }
 
-void dn_direct_run(dn_device *device, const dn_conv_shape *shape, const float *x, const float *weights,
-                   const dn_epilogue *epilogue, float *y, float *scratch) {
-    direct_job job = {device->kernels, shape, epilogue, x, weights, y, scratch};
+void dn_direct_run(dn_device *device, const dn_conv_shape *shape, const dn_pool_shape *windows,
+                   const float *x, const float *weights, const dn_epilogue *epilogue, float *y,
+                   float *scratch) {
+    direct_job job = {device->kernels, shape, windows, epilogue, x, weights, y, scratch};
     dn_pool_run(device->pool, run_rows, &job);
 }
 

@@ -12,6 +12,8 @@ struct dn_conv_prepared {
     algorithm algorithm;
     dn_activation activation;
     bool activate_sum;
+    bool pools;
+    dn_pool_shape windows; /* whose largest values it gives, if it pools */
     dn_winograd winograd;
     float *weights;       /* as given (VECTOR, DEPTHWISE) or packed group by group; a plan's */
     float *bias;          /* after the weights */
@@ -114,6 +116,19 @@ dn_status dn_cpu_conv_prepare(dn_conv_prepared **out, const dn_conv_shape *shape
 
 void dn_cpu_conv_prepared_free(dn_conv_prepared *prepared) {
     dn_free(prepared);
+}
+
+bool dn_cpu_conv_pool(dn_conv_prepared *prepared, const dn_pool_shape *windows) {
+    const bool quarters = windows->size == 2 && windows->stride_y == 2 && windows->stride_x == 2 &&
+                          windows->offset_y == 0 && windows->offset_x == 0;
+    if (prepared->algorithm != DIRECT || !quarters) return false;
+    prepared->pools = true;
+    prepared->windows = *windows;
+    return true;
+}
+
+static const dn_pool_shape *windows_of(const dn_conv_prepared *prepared) {
+    return prepared->pools ? &prepared->windows : NULL;
 }
 
 size_t dn_cpu_conv_prepared_bytes(const dn_conv_prepared *prepared) {
@@ -237,7 +252,7 @@ static void run_image(dn_device *device, const dn_conv_prepared *prepared, const
     case WINOGRAD: /* all images at the same time */
         break;
     case DIRECT:
-        dn_direct_run(device, shape, x, prepared->weights, &epilogue, y, scratch);
+        dn_direct_run(device, shape, windows_of(prepared), x, prepared->weights, &epilogue, y, scratch);
         break;
     case DEPTHWISE:
         dn_depthwise_forward(device, shape, 1, x, prepared->weights, &epilogue, y, scratch);

@@ -87,7 +87,7 @@ static void direct_forward(dn_device *device, const dn_conv_shape *shape, int ba
     const dn_operand left = {.layout = DN_LAYOUT_COLUMNS, .p = weights, .stride = (size_t)k};
     dn_gemm_pack(device->kernels, &left, shape->out_c, k, scratch);
     for (size_t i = 0; i < (size_t)batch; ++i)
-        dn_direct_run(device, shape, x + i * p.x_image, scratch, NULL, y + i * p.y_image,
+        dn_direct_run(device, shape, NULL, x + i * p.x_image, scratch, NULL, y + i * p.y_image,
                       scratch + packed_weights(device->kernels, shape));
 }
 

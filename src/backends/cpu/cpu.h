@@ -73,8 +73,10 @@ void dn_padded_offsets(const dn_conv_shape *shape, int channels, size_t channel_
 /* Few channels and wide maps, as in a first layer (conv_direct.c); weights packed by dn_gemm_pack. */
 bool dn_direct_fits(const dn_kernels *kernels, const dn_conv_shape *shape);
 size_t dn_direct_scratch(const dn_conv_shape *shape, int threads); /* floats */
-void dn_direct_run(dn_device *device, const dn_conv_shape *shape, const float *x, const float *weights,
-                   const dn_epilogue *epilogue, float *y, float *scratch);
+/* windows: see conv_pool, or NULL */
+void dn_direct_run(dn_device *device, const dn_conv_shape *shape, const dn_pool_shape *windows,
+                   const float *x, const float *weights, const dn_epilogue *epilogue, float *y,
+                   float *scratch);
 /* The gradient of the weights, where they are few. */
 bool dn_direct_gradient_fits(const dn_kernels *kernels, const dn_conv_shape *shape);
 size_t dn_direct_gradient_scratch(const dn_kernels *kernels, const dn_conv_shape *shape, int batch,
@@ -197,6 +199,7 @@ dn_status dn_cpu_conv_prepare(dn_conv_prepared **out, const dn_conv_shape *shape
 dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *kernels,
                                     const dn_conv_shape *shape, dn_activation activation, bool activate_sum,
                                     size_t most_floats);
+bool dn_cpu_conv_pool(dn_conv_prepared *prepared, const dn_pool_shape *windows);
 void dn_cpu_conv_place(dn_conv_prepared *prepared, float *place);
 int dn_cpu_conv_pack_step(const dn_conv_prepared *prepared);
 void dn_cpu_conv_pack(dn_conv_prepared *prepared, int first, int count, const float *weights,

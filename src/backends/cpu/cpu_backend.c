@@ -75,6 +75,7 @@ const dn_ops dn_ops_cpu = {
     .conv_weight_gradient = dn_cpu_conv_weight_gradient,
     .conv_choices = dn_cpu_conv_choices,
     .conv_prepare = dn_cpu_conv_prepare,
+    .conv_pool = dn_cpu_conv_pool,
     .conv_prepared_free = dn_cpu_conv_prepared_free,
     .conv_prepared_bytes = dn_cpu_conv_prepared_bytes,
     .conv_place = dn_cpu_conv_place,

@@ -12,6 +12,7 @@
 #include "winograd_half.h"
 #include "winograd_train.h"
 #include "pool.h"
+#include "pooled.h"
 #include "lrn.h"
 #include "optimize.h"
 
@@ -64,6 +65,7 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .normalize_sums = normalize_sums,
     .normalize_gradient = normalize_gradient,
     .maxpool = maxpool,
+    .pooled_rows = pooled_rows,
     .maxpool_gradient = maxpool_gradient,
     .lrn = lrn,
     .sgd = sgd,
