@@ -63,7 +63,7 @@ JOINED = ((64, 96), (96, 160), (32, 288))
 SIZES = {
     **dict.fromkeys(("synth", "yolov2", "yolov2-voc", "yolov3", "yolov3-spp", "yolov3-tiny"), JOINED),
     **dict.fromkeys(("yolov4", "yolov4-tiny", "yolov4-csp", "yolov7-tiny"), JOINED),
-    **dict.fromkeys(("bccd-tiny", "synth-v2", "cifar-resnet12"), JOINED),
+    **dict.fromkeys(("bccd-tiny", "synth-v2", "cifar-resnet9"), JOINED),
     **dict.fromkeys((name for name in FILES if name.startswith("resnet")), RESIDUAL),
     "synth-v1": ((160, 160),),
     "alexnet": ((97, 131), (131, 97)),
