@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+import darknet_py
+
 ROOT = Path(__file__).parents[1]
+IMPORTED_FROM = Path(darknet_py.__file__).parents[1]  # the repository, or where the package is installed
 
 #: Presses Ctrl-C when a module is looked for, and then takes its time.
 INTERRUPTING = """
@@ -30,8 +33,9 @@ sys.meta_path.insert(0, Interrupting())
 def interrupted(arguments: list[str], module: str, folder: Path) -> tuple[int, str]:
     """Exit status and standard error of Python, interrupted while it imports a module."""
     (folder / "sitecustomize.py").write_text(INTERRUPTING)
-    env = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "INTERRUPT_AT": module}
-    done = subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=60)
+    env = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{IMPORTED_FROM}", "INTERRUPT_AT": module}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stderr
 
 
