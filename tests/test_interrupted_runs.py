@@ -145,7 +145,8 @@ def child(
     arguments: list[str], before: str, *, signal_after: tuple[str, int] | None = None
 ) -> tuple[int, str]:
     """Status and errors of the command line in a process of its own that runs `before` first."""
-    code = f"import sys\n{before}\nfrom darknet_py.cli import main\nsys.exit(main(sys.argv[1:]))"
+    heard = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL)"  # also under nohup
+    code = f"{heard}\n{before}\nfrom darknet_py.cli import main\nsys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
