@@ -81,19 +81,14 @@ static dn_tile_block block_of(const winograd_job *job, int number) {
     return (dn_tile_block){row * wide + (int)begin, count, (count + panels - 1) / panels};
 }
 
+size_t dn_winograd_product_stride(const dn_winograd *winograd) {
+    return (size_t)winograd->kernels->winograd_columns * (size_t)(winograd->sum_n * winograd->sum_n | 1);
+}
+
 static size_t point_stride(const dn_winograd *winograd, dn_tile_block block) {
     return (size_t)winograd->blocks * (size_t)block.panel_tiles * (size_t)winograd->kernels->lanes +
            POINT_PADDING;
 }
-
-/* Tiles of a block are numbered by kind, so that those that have a point are consecutive: only large tiles
- * have the last finite one. Four kinds, by the sizes of rows and of
- * columns: small rows of large columns, large of large, large of small, small of small. Where all tiles are
- * alike, that is raster order. */
-typedef struct tile_kinds {
-    int row, column; /* first */
-    int big_rows, small_rows, big_columns, small_columns;
-} tile_kinds;
 
 static bool is_mixed(const dn_winograd *winograd) {
     return winograd->big_x < winograd->tiles_x || winograd->big_y < winograd->tiles_y;
@@ -103,12 +98,12 @@ static int big_rows_before(const dn_winograd *winograd, int row) {
     return row / winograd->tiles_y * winograd->big_y + dn_min_int(row % winograd->tiles_y, winograd->big_y);
 }
 
-static tile_kinds kinds_of(const dn_winograd *winograd, dn_tile_block block) {
+dn_tile_kinds dn_winograd_kinds(const dn_winograd *winograd, dn_tile_block block) {
     const int wide = winograd->tiles_x, row = block.first / wide,
               end = (block.first + block.count - 1) / wide + 1;
     const bool part = end == row + 1;
     const int columns = part ? block.count : wide;
-    tile_kinds kinds = {.row = row, .column = part ? block.first % wide : 0};
+    dn_tile_kinds kinds = {.row = row, .column = part ? block.first % wide : 0};
     kinds.big_rows = big_rows_before(winograd, end) - big_rows_before(winograd, row);
     kinds.small_rows = end - row - kinds.big_rows;
     kinds.big_columns = dn_min_int(columns, dn_max_int(0, winograd->big_x - kinds.column));
@@ -116,7 +111,7 @@ static tile_kinds kinds_of(const dn_winograd *winograd, dn_tile_block block) {
     return kinds;
 }
 
-static int tile_number(const dn_winograd *winograd, const tile_kinds *kinds, dn_tile_block block, int row,
+static int tile_number(const dn_winograd *winograd, const dn_tile_kinds *kinds, dn_tile_block block, int row,
                        int column) {
     if (!is_mixed(winograd)) return row * winograd->tiles_x + column - block.first;
     const bool big = row % winograd->tiles_y < winograd->big_y;
@@ -133,14 +128,13 @@ static bool small_tiles_lack(const dn_winograd *winograd, int axis_point) {
     return is_mixed(winograd) && axis_point == winograd->sum_n - 2;
 }
 
-void dn_winograd_tiles_with(const dn_winograd *winograd, dn_tile_block block, int point, int *begin,
-                            int *end) {
-    const tile_kinds kinds = kinds_of(winograd, block);
-    const int large = (kinds.small_rows + kinds.big_rows) * kinds.big_columns;
+void dn_winograd_tiles_with(const dn_winograd *winograd, const dn_tile_kinds *kinds, int count, int point,
+                            int *begin, int *end) {
+    const int large = (kinds->small_rows + kinds->big_rows) * kinds->big_columns;
     const bool of_big_rows = small_tiles_lack(winograd, point / winograd->sum_n);
     const bool of_big_columns = small_tiles_lack(winograd, point % winograd->sum_n);
-    *begin = of_big_rows ? kinds.small_rows * kinds.big_columns : 0;
-    *end = of_big_columns ? large : of_big_rows ? large + kinds.big_rows * kinds.small_columns : block.count;
+    *begin = of_big_rows ? kinds->small_rows * kinds->big_columns : 0;
+    *end = of_big_columns ? large : of_big_rows ? large + kinds->big_rows * kinds->small_columns : count;
 }
 
 /* Neighbours in a row of tiles, inside a block and of one kind. */
@@ -150,7 +144,7 @@ typedef struct tile_run {
 } tile_run;
 
 /* The next run after one of the block, which begins as {.row = -1}; false after the last. */
-static bool next_run(const dn_winograd *winograd, const tile_kinds *kinds, dn_tile_block block,
+static bool next_run(const dn_winograd *winograd, const dn_tile_kinds *kinds, dn_tile_block block,
                      tile_run *run) {
     const int wide = winograd->tiles_x, end = block.first + block.count;
     int at = run->row < 0 ? block.first : run->row * wide + run->column + run->tiles;
@@ -183,7 +177,7 @@ void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const flo
     row.point_stride = points_apart;
     row.panel_stride = row.point_stride * (size_t)winograd->points;
     row.channel_offset = (size_t)(channel_block * block.panel_tiles * lanes);
-    const tile_kinds kinds = kinds_of(winograd, block);
+    const dn_tile_kinds kinds = dn_winograd_kinds(winograd, block);
     tile_run run = {.row = -1};
     while (next_run(winograd, &kinds, block, &run)) {
         const int image = run.row / winograd->tiles_y;
@@ -257,13 +251,14 @@ static void multiply(const winograd_job *job, dn_tile_block block, const float *
     const dn_winograd *winograd = job->winograd;
     const dn_kernels *kernels = winograd->kernels;
     const size_t columns = (size_t)kernels->winograd_columns,
-                 tile_stride = columns * (size_t)(winograd->sum_n * winograd->sum_n);
+                 tile_stride = dn_winograd_product_stride(winograd);
     const size_t block_stride = (size_t)(block.panel_tiles * kernels->lanes),
                  points_apart = point_stride(winograd, block);
+    const dn_tile_kinds kinds = dn_winograd_kinds(winograd, block);
     const int points = winograd->sum_n * winograd->sum_n;
     for (int point = 0; point < points; ++point) {
         int first, last;
-        dn_winograd_tiles_with(winograd, block, point, &first, &last);
+        dn_winograd_tiles_with(winograd, &kinds, block.count, point, &first, &last);
         if (first >= last) continue;
         const bool once = first / block.panel_tiles == (last - 1) / block.panel_tiles;
         factor_points at[MOST_FACTORS], after[MOST_FACTORS];
@@ -317,7 +312,7 @@ static void transform_output(const winograd_job *job, dn_tile_block block, int c
     const size_t plane = (size_t)shape->out_h * (size_t)shape->out_w;
     const size_t columns = (size_t)winograd->kernels->winograd_columns;
     const bool later = job->epilogue && job->epilogue->activate_sum && job->epilogue->residual;
-    const tile_kinds kinds = kinds_of(winograd, block);
+    const dn_tile_kinds kinds = dn_winograd_kinds(winograd, block);
     tile_run run = {.row = -1};
     while (next_run(winograd, &kinds, block, &run)) {
         const int image = run.row / winograd->tiles_y,
@@ -335,7 +330,7 @@ static void transform_output(const winograd_job *job, dn_tile_block block, int c
         result.small_y = run.small_y;
         result.small_x = run.small_x;
         result.accumulate = job->accumulate;
-        result.tile_stride = columns * (size_t)(winograd->sum_n * winograd->sum_n);
+        result.tile_stride = dn_winograd_product_stride(winograd);
         result.in = products + (size_t)run.number * result.tile_stride;
         result.point_stride = columns;
         result.tiles = run.tiles;
@@ -357,6 +352,7 @@ static void multiply_and_finish(const winograd_job *job, dn_tile_block block, co
     const dn_winograd *winograd = job->winograd;
     const int columns = winograd->kernels->winograd_columns, lanes = winograd->kernels->lanes;
     const bool now = job->weights && !job->split;
+    const size_t panel_products = (size_t)block.count * dn_winograd_product_stride(winograd);
     const size_t points_apart = (now ? 1 : (size_t)winograd->panels) * winograd->panel_floats;
     for (int panel = begin; panel < end; panel += job->chunk) {
         const int last = dn_min_int(panel + job->chunk, end);
@@ -370,11 +366,9 @@ static void multiply_and_finish(const winograd_job *job, dn_tile_block block, co
         if (!winograd->half) multiply(job, block, v, u, points_apart, panel, last, own);
         for (int i = panel; i < last && winograd->half; ++i)
             dn_winograd_multiply_half(winograd, block, v, point_stride(winograd, block), i,
-                                      own + (size_t)(i - panel) *
-                                                (size_t)(block.count * winograd->points * columns));
+                                      own + (size_t)(i - panel) * panel_products);
         for (int i = panel; i < last; ++i) {
-            const float *from = own + (size_t)(i - panel) *
-                                          (size_t)(block.count * winograd->sum_n * winograd->sum_n * columns);
+            const float *from = own + (size_t)(i - panel) * panel_products;
             for (int half = 0; half < columns && i * columns + half < winograd->shape.out_c; half += lanes)
                 transform_output(job, block, i * columns + half, from + half);
         }
@@ -394,8 +388,7 @@ static void lay_out(winograd_job *job, int threads, bool training) {
     const int most = winograd->kernels->winograd_tiles;
     const size_t lanes = (size_t)winograd->kernels->lanes, points = (size_t)winograd->points;
     const size_t tile_bytes = points * (size_t)winograd->blocks * lanes * sizeof(float);
-    const size_t tile_products =
-        (size_t)(winograd->sum_n * winograd->sum_n * winograd->kernels->winograd_columns);
+    const size_t tile_products = dn_winograd_product_stride(winograd);
     const int tiles = job->batch * winograd->tiles_x * winograd->tiles_y;
     job->split = tiles_are_split(winograd, tiles, threads);
     size_t fit = (job->split ? V_BYTES : training ? V_BYTES_BATCH : V_BYTES_SHARED) / tile_bytes;

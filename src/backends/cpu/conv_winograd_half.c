@@ -22,6 +22,7 @@ enum {
 typedef struct row_job {
     const dn_winograd *winograd;
     dn_tile_block block;
+    dn_tile_kinds kinds;
     const float *v;  /* of the first of these channels, at point 0 */
     float *products; /* of the panel */
     size_t points_apart;
@@ -52,11 +53,12 @@ static void multiply_tiles(row_job *job, dn_winograd_kind kind, int column, int 
 
 /* One point, or two of which small tiles may lack the second. */
 static void multiply_points(row_job *job, dn_winograd_kind kind, dn_winograd_kind single, int column) {
+    const dn_winograd *winograd = job->winograd;
+    const int point = job->row * winograd->n + column, count = job->block.count;
     int first, end, second, second_end;
-    const int point = job->row * job->winograd->n + column;
-    dn_winograd_tiles_with(job->winograd, job->block, point, &first, &end);
+    dn_winograd_tiles_with(winograd, &job->kinds, count, point, &first, &end);
     second_end = end;
-    if (kind != single) dn_winograd_tiles_with(job->winograd, job->block, point + 1, &second, &second_end);
+    if (kind != single) dn_winograd_tiles_with(winograd, &job->kinds, count, point + 1, &second, &second_end);
     multiply_tiles(job, kind, column, first, second_end);
     multiply_tiles(job, single, column, dn_max_int(first, second_end), end);
 }
@@ -80,10 +82,14 @@ void dn_winograd_multiply_half(const dn_winograd *winograd, dn_tile_block block,
     const int most = (near ? CHANNELS_NEAR : CHANNELS) / lanes;
     const size_t columns = (size_t)winograd->kernels->winograd_columns;
     const float *h = winograd->u + (size_t)(panel * winograd->n) * 3 * winograd->panel_floats;
-    row_job job = {.winograd = winograd, .block = block, .products = products, .points_apart = points_apart};
+    row_job job = {.winograd = winograd,
+                   .block = block,
+                   .kinds = dn_winograd_kinds(winograd, block),
+                   .products = products,
+                   .points_apart = points_apart};
     job.half.block_stride = (size_t)(block.panel_tiles * lanes);
     job.half.v_apart = points_apart;
-    job.half.out_stride = columns * (size_t)winograd->points;
+    job.half.out_stride = dn_winograd_product_stride(winograd);
     for (job.row = 0; job.row < winograd->n; ++job.row)
         for (int c = 0; c < winograd->blocks; c += most) {
             job.half.blocks = dn_min_int(most, winograd->blocks - c);

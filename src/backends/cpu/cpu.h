@@ -175,9 +175,20 @@ size_t dn_winograd_stage(const dn_winograd *winograd); /* floats */
 void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const float *x, size_t apart,
                            dn_tile_block block, int channel_block, size_t points_apart, float *stage,
                            float *v);
-/* The tiles of a block that have a point, begin .. end - 1. */
-void dn_winograd_tiles_with(const dn_winograd *winograd, dn_tile_block block, int point, int *begin,
-                            int *end);
+/* Tiles of a block are numbered by kind, so that those that have a point are consecutive: only large tiles
+ * have the last finite one. Four kinds, by the sizes of rows and of columns: small rows of large columns,
+ * large of large, large of small, small of small. Where all tiles are alike, that is raster order. */
+typedef struct dn_tile_kinds {
+    int row, column; /* first */
+    int big_rows, small_rows, big_columns, small_columns;
+} dn_tile_kinds;
+dn_tile_kinds dn_winograd_kinds(const dn_winograd *winograd, dn_tile_block block);
+/* Those of `count` tiles that have a point, begin .. end - 1. */
+void dn_winograd_tiles_with(const dn_winograd *winograd, const dn_tile_kinds *kinds, int count, int point,
+                            int *begin, int *end);
+/* Floats from one tile's products to the next one's: an odd number of points, as tiles 8 KB apart would fall
+ * into the same cache sets. */
+size_t dn_winograd_product_stride(const dn_winograd *winograd);
 /* products[tile][point][winograd_columns] of one panel with half transformed weights. */
 void dn_winograd_multiply_half(const dn_winograd *winograd, dn_tile_block block, const float *v,
                                size_t points_apart, int panel, float *products);

@@ -105,8 +105,11 @@ DN_INLINE void winograd_strip(const int m, const int stride, const bool gradient
                 winograd_in(mx, stride, d, t);
             if (small_x && stride == 1) winograd_rescale(mx, t);
             DN_UNROLL
-            for (int j = 0; j < nx; ++j)
-                vstore(line + (size_t)winograd_point(mx, stride, small_x, j) * row->point_stride, t[j]);
+            for (int j = 0; j < nx; ++j) {
+                float *point = line + (size_t)winograd_point(mx, stride, small_x, j) * row->point_stride;
+                vstore(point, t[j]);
+                __builtin_prefetch(point + LEVEL_LANES, 1, 2); /* the next tile's: stores foresee nothing */
+            }
         }
     }
 }
@@ -167,6 +170,11 @@ DN_INLINE void winograd_multiply_of(const int tiles, int count, const dn_winogra
     }
 }
 
+/* A case for each number of tiles, which kernels are compiled for. */
+#define WINOGRAD_6_CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#define WINOGRAD_14_CASES(CASE)                                                                              \
+    WINOGRAD_6_CASES(CASE) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
+
 /* out[tile][2 lanes] = the sum of v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: what to fetch
  * meanwhile, a cache line per k, which is as fast as memory can follow beside many tiles, and two beside few.
  */
@@ -178,20 +186,7 @@ static void winograd_multiply(int tiles, int count, const dn_winograd_factors *f
         winograd_multiply_of((t) <= WINOGRAD_TILES ? (t) : 1, count, factors, blocks, block_stride, out,     \
                              out_stride, next_apart);                                                        \
         break;
-        TILES_CASE(1)
-        TILES_CASE(2)
-        TILES_CASE(3)
-        TILES_CASE(4)
-        TILES_CASE(5)
-        TILES_CASE(6)
-        TILES_CASE(7)
-        TILES_CASE(8)
-        TILES_CASE(9)
-        TILES_CASE(10)
-        TILES_CASE(11)
-        TILES_CASE(12)
-        TILES_CASE(13)
-        TILES_CASE(14)
+        WINOGRAD_14_CASES(TILES_CASE)
 #undef TILES_CASE
     }
 }

@@ -84,20 +84,7 @@ DN_INLINE void winograd_single_of(const dn_winograd_kind kind, const dn_winograd
         winograd_half_of(kind, (t) <= WINOGRAD_TILES ? (t) : 1, 2, half, half->v, half->h, half->out,        \
                          half->next);                                                                        \
         break;
-        TILES_CASE(1)
-        TILES_CASE(2)
-        TILES_CASE(3)
-        TILES_CASE(4)
-        TILES_CASE(5)
-        TILES_CASE(6)
-        TILES_CASE(7)
-        TILES_CASE(8)
-        TILES_CASE(9)
-        TILES_CASE(10)
-        TILES_CASE(11)
-        TILES_CASE(12)
-        TILES_CASE(13)
-        TILES_CASE(14)
+        WINOGRAD_14_CASES(TILES_CASE)
 #undef TILES_CASE
     }
 }
@@ -116,12 +103,7 @@ DN_INLINE void winograd_pair_of(const dn_winograd_kind kind, const dn_winograd_h
         winograd_half_of(kind, (t) <= WINOGRAD_PAIR_TILES ? (t) : 1, WINOGRAD_PAIR_VECTORS, half, v, h, out, \
                          next);                                                                              \
         break;
-                TILES_CASE(1)
-                TILES_CASE(2)
-                TILES_CASE(3)
-                TILES_CASE(4)
-                TILES_CASE(5)
-                TILES_CASE(6)
+                WINOGRAD_6_CASES(TILES_CASE)
 #undef TILES_CASE
             }
         }
