@@ -177,7 +177,12 @@ static void test_maxpool(const dn_kernels *k) {
                 test_maxpool_case(k, 11, widths[i], sizes[s], stride, 4 - stride, 0);
                 test_maxpool_case(k, 3, widths[i], sizes[s], 1, stride, 2 * sizes[s]); /* windows outside */
             }
-    for (int w = 2; w <= 70; w += 2) test_maxpool_case(k, 6, w, 2, 2, 2, 0); /* windows side by side */
+    for (int w = 1; w <= 70; ++w) { /* every end of a row */
+        test_maxpool_case(k, 6, w, 2, 2, 2, 0);
+        test_maxpool_case(k, 6, w, 2, 1, 1, 1);
+        test_maxpool_case(k, 7, w, 3, 2, 2, w % 3);
+        test_maxpool_case(k, 5, w, 5, 1, 1, 4);
+    }
     test_maxpool_case(k, 3, 700, 600, 1, 2, 599);
 }
 

@@ -44,24 +44,63 @@ static void maxpool_indices(const float *in, int h, int w, float *out, int32_t *
     }
 }
 
-DN_INLINE vfloat maximum_below(const float *in, int w, int rows) {
-    vfloat best = vset(-__builtin_inff());
-    for (int y = 0; y < rows; ++y) best = vmax(vload(in + (size_t)y * (size_t)w), best);
-    return best;
+enum { POOL_ROW = 1024, POOL_AHEAD = 1024 };
+
+/* The maximum of rows that are w apart, of columns x .. x + lanes; -infinity beyond the sides. */
+DN_INLINE vfloat maximum_of_rows(const float *in, int w, int rows, int x) {
+    const vfloat lowest = vset(-__builtin_inff());
+    vfloat best = lowest;
+    const float *at = in + x;
+    if (x >= 0 && x + LEVEL_LANES <= w) {
+        for (int y = 0; y < rows; ++y, at += w) best = vmax(vload(at), best);
+        return best;
+    }
+    const vmask inside = vmask_of(-x, w - x);
+    for (int y = 0; y < rows; ++y, at += w) best = vmax(vload_masked(at, inside), best);
+    return vchoose(inside, best, lowest);
 }
 
-/* into[x] = maximum of rows at x; rows are w apart. The last vector may overlap the one before it. */
-static void maximum_of_rows(const float *in, int w, int rows, float *into, int count) {
-    if (count >= LEVEL_LANES) {
-        for (int x = 0; x + LEVEL_LANES <= count; x += LEVEL_LANES)
-            vstore(into + x, maximum_below(in + x, w, rows));
-        const int last = count - LEVEL_LANES;
-        vstore(into + last, maximum_below(in + last, w, rows));
-        return;
+DN_INLINE void put_largest(float *out, vfloat largest, int count) {
+    if (count >= LEVEL_LANES)
+        vstore(out, largest);
+    else
+        vstore_partial(out, largest, count);
+}
+
+/* The vector of outputs after the one at j. The last is whole, too, if the row has so many: it overlaps the
+ * one before it. */
+DN_INLINE int next_outputs(int j, int count) {
+    j += LEVEL_LANES;
+    return j < count && j + LEVEL_LANES > count ? count - LEVEL_LANES : j;
+}
+
+/* One row of outputs of windows of 2 or 3 columns at stride 1 or 2, in registers. What comes POOL_AHEAD
+ * floats later is fetched meanwhile, as processors foresee no further than a page. */
+DN_INLINE void maxpool_narrow(const int size, const int stride, const float *in, int w, int rows, float *out,
+                              int count, int offset) {
+    for (int j = 0; j < count; j = next_outputs(j, count)) {
+        const int x = j * stride + offset;
+        vfloat best;
+        for (int y = 0; y < rows; ++y) {
+            const float *ahead = in + (ptrdiff_t)y * w + x + POOL_AHEAD;
+            __builtin_prefetch(ahead, 0, 2);
+            if (stride == 2) __builtin_prefetch(ahead + LEVEL_LANES, 0, 2);
+        }
+        if (stride == 1) {
+            best = maximum_of_rows(in, w, rows, x);
+            DN_UNROLL
+            for (int k = 1; k < size; ++k) best = vmax(maximum_of_rows(in, w, rows, x + k), best);
+        } else {
+            const vfloat a = maximum_of_rows(in, w, rows, x),
+                         b = maximum_of_rows(in, w, rows, x + LEVEL_LANES);
+            best = vmax(TAKE_EVEN(a, b), TAKE_ODD(a, b));
+            if (size == 3)
+                best = vmax(TAKE_EVEN(maximum_of_rows(in, w, rows, x + 2),
+                                      maximum_of_rows(in, w, rows, x + 2 + LEVEL_LANES)),
+                            best);
+        }
+        put_largest(out + j, best, count - j);
     }
-    for (int x = 0; x < count; ++x) into[x] = -__builtin_inff();
-    for (int y = 0; y < rows; ++y, in += w)
-        for (int x = 0; x < count; ++x) into[x] = in[x] > into[x] ? in[x] : into[x];
 }
 
 /* out[j] = maximum of row[j*stride .. +size). row holds no NaN. */
@@ -74,79 +113,30 @@ DN_INLINE void maximum_of_columns(const float *restrict row, int stride, int siz
     }
 }
 
-DN_INLINE vfloat maximum_of_shifts(const float *row, int size) {
-    vfloat best = vload(row);
-    for (int k = 1; k < size; ++k) best = vmax(vload(row + k), best);
-    return best;
-}
-
 /* The same for stride 1. Reads whole vectors of row. */
 DN_INLINE void maximum_of_neighbours(const float *row, int size, float *out, int count) {
-    int j = 0;
-    for (; j + LEVEL_LANES <= count; j += LEVEL_LANES) vstore(out + j, maximum_of_shifts(row + j, size));
-    const int left = count - j;
-    if (left > 0 && left < LEVEL_LANES) vstore_partial(out + j, maximum_of_shifts(row + j, size), left);
-}
-
-/* The same for stride 2 and sizes 2 and 3: even and odd columns apart. Reads 2 lanes + 2 past the row. */
-DN_INLINE void maximum_of_pairs(const float *row, const int size, float *out, int count) {
-    for (int j = 0; j < count; j += LEVEL_LANES) {
-        const float *at = row + 2 * j;
-        const vfloat a = vload(at), b = vload(at + LEVEL_LANES);
-        vfloat best = vmax(TAKE_EVEN(a, b), TAKE_ODD(a, b));
-        if (size == 3) best = vmax(TAKE_EVEN(vload(at + 2), vload(at + 2 + LEVEL_LANES)), best);
-        if (count - j >= LEVEL_LANES)
-            vstore(out + j, best);
-        else
-            vstore_partial(out + j, best, count - j);
+    for (int j = 0; j < count; j = next_outputs(j, count)) {
+        vfloat best = vload(row + j);
+        for (int k = 1; k < size; ++k) best = vmax(vload(row + j + k), best);
+        put_largest(out + j, best, count - j);
     }
 }
 
-enum { POOL_ROW = 1024, POOL_AHEAD = 1024 };
-
-/* One row of outputs: the rows' maximum into a buffer with -infinity beyond the sides, then the columns'
- * maximum. */
+/* One row of outputs of any windows: the rows' maximum into a buffer, then the columns' maximum. */
 static void maxpool_row(const float *in, int w, int rows, float *out, int out_w, int size, int stride,
                         int offset) {
-    float buffer[POOL_ROW + 2 * LEVEL_LANES + 2]; /* a vector that starts inside may end beyond */
+    float buffer[POOL_ROW];
     int most = (POOL_ROW - size) / stride + 1;
     for (int first = 0; first < out_w; first += most) {
         int count = dn_min_int(most, out_w - first), left = first * stride + offset;
-        int span = (count - 1) * stride + size;
-        int begin = dn_min_int(dn_max_int(0, -left), span),
-            end = dn_max_int(begin, dn_min_int(span, w - left));
-        for (int i = 0; i < begin; ++i) buffer[i] = -__builtin_inff();
-        if (end > begin) maximum_of_rows(in + (left + begin), w, rows, buffer + begin, end - begin);
-        for (int i = end; i < span; ++i) buffer[i] = -__builtin_inff();
-        for (int i = span; i < span + 2 * LEVEL_LANES + 2; ++i) buffer[i] = 0;
+        int span = dn_max_int((count - 1) * stride, LEVEL_LANES - 1) + size; /* of one vector at least */
+        for (int x = 0; x < span; x += LEVEL_LANES)
+            vstore(buffer + x, maximum_of_rows(in, w, rows, left + x));
         if (stride == 1)
             maximum_of_neighbours(buffer, size, out + first, count);
-        else if (stride == 2 && size == 2)
-            maximum_of_pairs(buffer, 2, out + first, count);
-        else if (stride == 2 && size == 3)
-            maximum_of_pairs(buffer, 3, out + first, count);
         else
             maximum_of_columns(buffer, stride, size, out + first, count);
     }
-}
-
-/* One row of outputs of 2x2 windows at stride 2 inside the plane, which are read once: what comes POOL_AHEAD
- * floats later is fetched meanwhile, as processors foresee no further than a page. */
-static void maxpool_quads(const float *in, int w, float *out, int count) {
-    const vfloat lowest = vset(-__builtin_inff());
-    int j = 0;
-    for (; j + LEVEL_LANES <= count; j += LEVEL_LANES) {
-        vfloat columns[2];
-        DN_UNROLL
-        for (int half = 0; half < 2; ++half) {
-            const float *above = in + 2 * j + half * LEVEL_LANES, *below = above + w;
-            __builtin_prefetch(above + POOL_AHEAD, 0, 2);
-            __builtin_prefetch(below + POOL_AHEAD, 0, 2);
-            columns[half] = vmax(vload(below), vmax(vload(above), lowest));
-        }
-        vstore(out + j, vmax(TAKE_EVEN(columns[0], columns[1]), TAKE_ODD(columns[0], columns[1])));
-    }
-    if (j < count) maxpool_row(in + 2 * j, w, 2, out + j, count - j, 2, 2, 0);
 }
 
 /* Windows too wide for the buffer: global pools of large maps, which are few. */
@@ -174,8 +164,12 @@ static void maxpool(const float *in, int h, int w, float *out, int32_t *argmax, 
         int top = i * stride_y + offset_y;
         int begin = dn_max_int(top, 0), rows = dn_max_int(0, dn_min_int(top + size, h) - begin);
         const float *from = rows ? in + (size_t)begin * (size_t)w : in;
-        if (size == 2 && rows == 2 && stride_x == 2 && offset_x == 0 && 2 * out_w <= w)
-            maxpool_quads(from, w, out, out_w);
+        if (size == 2 && stride_x == 2)
+            maxpool_narrow(2, 2, from, w, rows, out, out_w, offset_x);
+        else if (size == 3 && stride_x == 2)
+            maxpool_narrow(3, 2, from, w, rows, out, out_w, offset_x);
+        else if (size == 2 && stride_x == 1)
+            maxpool_narrow(2, 1, from, w, rows, out, out_w, offset_x);
         else if (size <= POOL_ROW / 2)
             maxpool_row(from, w, rows, out, out_w, size, stride_x, offset_x);
         else

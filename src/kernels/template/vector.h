@@ -169,6 +169,16 @@ DN_INLINE vfloat vload_masked(const float *p, vmask mask) {
 #endif
 }
 
+DN_INLINE vfloat vchoose(vmask mask, vfloat yes, vfloat no) {
+#if LEVEL_LANES == 16
+    return _mm512_mask_blend_ps(mask, no, yes);
+#elif LEVEL_LANES == 8
+    return vselect(mask, yes, no);
+#else
+    return vselect(mask.inside, yes, no);
+#endif
+}
+
 /* Pairs summed as a tree. */
 DN_INLINE float vsum(vfloat v) {
     float lanes[LEVEL_LANES];
