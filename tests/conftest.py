@@ -71,6 +71,28 @@ classes=3
 num=2
 """
 
+#: A detector of the eight shapes that synth draws, of one layer.
+SHAPES_CFG = """
+[net]
+batch=4
+width=32
+height=32
+channels=3
+learning_rate=.001
+max_batches=4
+[convolutional]
+filters=26
+size=3
+stride=8
+pad=1
+activation=linear
+[yolo]
+mask=0,1
+anchors=5,5, 10,10
+classes=8
+num=2
+"""
+
 CLASSIFIER_CFG = """
 [net]
 width=16

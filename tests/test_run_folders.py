@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import SHAPES_CFG
 
 import darknet_py as dn
 from darknet_py import synth
@@ -12,26 +13,6 @@ from darknet_py.cli import main
 from darknet_py.errors import DataFileError, UnsupportedError
 from darknet_py.run_metrics import Metrics
 from darknet_py.training import train_detector
-
-CFG = """[net]
-batch=4
-width=32
-height=32
-channels=3
-learning_rate=0.001
-max_batches=4
-[convolutional]
-filters=26
-size=3
-stride=8
-pad=1
-activation=linear
-[yolo]
-mask=0,1
-anchors=5,5, 10,10
-classes=8
-num=2
-"""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +23,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("net.cfg").write_text(CFG)
+    Path("net.cfg").write_text(SHAPES_CFG)
 
 
 def train(drawn: str, updates: int, **options: object) -> None:

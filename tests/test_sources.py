@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import SHAPES_CFG
 from PIL import Image
 
 from darknet_py import datasets, images, synth, training
@@ -21,26 +22,7 @@ from darknet_py.errors import DataError
 from darknet_py.loaders import DetectionLoader
 from darknet_py.sources import SetFile, collect_boxes, collect_classes, open_data
 
-CFG = """
-[net]
-batch=2
-width=32
-height=32
-channels=3
-learning_rate=.001
-max_batches=4
-[convolutional]
-filters=26
-size=3
-stride=8
-pad=1
-activation=linear
-[yolo]
-mask=0,1
-anchors=5,5, 10,10
-classes=8
-num=2
-"""
+CFG = SHAPES_CFG.replace("batch=4", "batch=2")
 CLASSIFIER = CFG.partition("[convolutional]")[0] + "[connected]\noutput=2\nactivation=linear\n[softmax]\n"
 
 
