@@ -12,7 +12,6 @@ from pathlib import Path
 from PIL import Image
 
 from . import synth
-from .errors import DataError
 
 __all__ = ["CLASS_ONLY", "MAP", "TREE", "generate", "map_text", "tree_text"]
 
@@ -61,10 +60,7 @@ def generate(
     Returns the path of joint.data; boxes.data beside it leaves the pictures without boxes out. shapes.tree
     and shapes.map are what a cfg names as `tree` and `map`.
     """
-    if train < 1 or val < 0 or size < 48 or seed < 0:
-        raise DataError(
-            "a hierarchy needs at least 1 training image, a size of 48 or more, and no negative numbers"
-        )
+    synth.check_counts(train, val, size, seed)
 
     def draw(split: str, index: int) -> tuple[Image.Image, str]:
         if split == "classes":

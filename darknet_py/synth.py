@@ -35,6 +35,7 @@ ALL = range(len(KINDS))
 SUPERSAMPLING = 4
 SMALLEST_VISIBLE_PART = 0.45  # objects with less of themselves in sight are not placed
 SMALLEST_SIDE = 15.0  # pixels across
+SIZES = (48, 4096)  # of pictures of a data set, pixels per side
 SPLITS = ("train", "val")
 
 
@@ -414,6 +415,14 @@ def write_set(
     return target
 
 
+def check_counts(train: int, val: int, size: int, seed: int) -> None:
+    """Refuses data sets that can't be drawn."""
+    if not SIZES[0] <= size <= SIZES[1]:
+        raise DataError(f"pictures are {SIZES[0]} to {SIZES[1]} pixels per side, not {size}")
+    if train < 1 or val < 0 or seed < 0:
+        raise DataError("a data set has at least 1 training picture, and no negative numbers")
+
+
 def generate(
     folder: str | os.PathLike[str],
     *,
@@ -424,10 +433,7 @@ def generate(
     quiet: bool = False,
 ) -> Path:
     """Writes a data set of drawn scenes; returns the path of its .data file."""
-    if train < 1 or val < 0 or size < 48 or seed < 0:
-        raise DataError(
-            "synth needs at least 1 training image, a size of 48 or more, and numbers that are not negative"
-        )
+    check_counts(train, val, size, seed)
 
     def draw(split: str, index: int) -> tuple[Image.Image, str]:
         image, boxes = example(seed, SPLITS.index(split), index, size)

@@ -290,6 +290,31 @@ def test_bench_measures_without_other_engines(
         assert [step["algorithm"] for step in one["steps"]][1] == "maxpool"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.cfg"], "none.cfg: no such file"),
+        (["tiny.cfg", "none.weights"], "none.weights"),
+        (["tiny.cfg", "-json", "."], "not a regular file"),
+        (["tiny.cfg", "-json", "tiny.cfg/numbers.json"], "tiny.cfg"),
+        (["tiny.cfg", "-json", "tiny.cfg"], "is another file of this command"),
+    ],
+)
+def test_bench_looks_at_its_files_before_it_measures(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.cfg").write_text(CFG)
+    assert main(["bench", *arguments, "-against", "none"]) == 1
+    told = capsys.readouterr()
+    assert told.out == "" and message in told.err and told.err.count("\n") == 1
+    assert Path("tiny.cfg").read_text() == CFG
+
+
 def test_bench_refuses_unknown_engines_and_numbers(cfg: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(cfg), "--against", "onnx"]) == 1
     assert "no engine 'onnx'" in capsys.readouterr().err
@@ -306,6 +331,7 @@ def test_a_level_is_forced_before_kernels_are_chosen(cfg: Path, tmp_path: Path) 
     run = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "kernels avx2" in run.stdout and "(avx2)" in run.stdout
+    assert run.stdout.startswith("command:  darknet_py bench ")
 
 
 def test_the_comparison_of_the_documentation_lists_its_networks() -> None:

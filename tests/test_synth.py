@@ -12,6 +12,7 @@ from PIL import Image
 pytest.importorskip("darknet_py._native", reason="the core is not built")
 
 from darknet_py import data, synth
+from darknet_py.cli import main
 from darknet_py.errors import DataError
 
 
@@ -63,10 +64,17 @@ def test_a_folder_of_other_pictures_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "images" / "mine.jpg").exists()
 
 
-@pytest.mark.parametrize("wrong", [{"train": 0}, {"val": -1}, {"size": 10}, {"seed": -1}])
+@pytest.mark.parametrize("wrong", [{"train": 0}, {"val": -1}, {"size": 10}, {"size": 4097}, {"seed": -1}])
 def test_impossible_numbers(tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(DataError):
         synth.generate(tmp_path / "x", quiet=True, **wrong)  # type: ignore[arg-type]
+
+
+def test_pictures_of_absurd_size_are_not_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for more in ([], ["-hierarchy"]):
+        assert main(["synth", str(tmp_path / "set"), "-size", "1000000000", *more]) == 1
+        assert capsys.readouterr().err.endswith("pictures are 48 to 4096 pixels per side, not 1000000000\n")
+    assert not (tmp_path / "set").exists()
 
 
 def test_all_kinds_appear_and_boxes_are_large_enough_to_see() -> None:

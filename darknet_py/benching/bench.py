@@ -12,20 +12,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..data import check_folder, make_folder, write_whole
+from ..errors import DataFileError
 from .machine import describe, measure
 from .report import comparison_text, steps_text
 from .running import Model, compare, prepare
 from .steps import profile
 
-__all__ = ["bench", "header", "write_json"]
+__all__ = ["bench", "check_json", "header", "write_json"]
 
 Say = Callable[[str], None]
 
 
 def header(threads: Sequence[int], say: Say = print) -> dict[str, Any]:
     """Says and gives command, machine, date, and the machine's limits for these numbers of threads."""
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.name == "__main__.py" else program.name  # python -m darknet_py
     document: dict[str, Any] = {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([name, *sys.argv[1:]]),
         "machine": describe(),
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
@@ -85,9 +89,15 @@ def bench(
     return found
 
 
+def check_json(path: str | os.PathLike[str]) -> None:
+    """Raises DataFileError if write_json could not write this file. Its folder is made if missing."""
+    target = Path(path)
+    if target.exists() and not target.is_file():
+        raise DataFileError(f"{target}: cannot write: not a regular file")
+    make_folder(target.parent)
+    check_folder(target.parent)
+
+
 def write_json(document: Any, path: str | os.PathLike[str]) -> None:
     """Writes a document, whole or not at all."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(document, indent=1) + "\n")
-    temporary.replace(target)
+    write_whole(path, json.dumps(document, indent=1) + "\n")

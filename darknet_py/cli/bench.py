@@ -42,7 +42,8 @@ def configure_bench(parser: Parser) -> None:
 def run_bench(options: argparse.Namespace) -> int:
     """Prints a table per number of threads."""
     from .. import benching
-    from ..benching.bench import bench, header, write_json
+    from ..benching.bench import bench, check_json, header, write_json
+    from ..data import keep_inputs
     from ..errors import ArgumentError
 
     benching.force(options.level)
@@ -60,7 +61,6 @@ def run_bench(options: argparse.Namespace) -> int:
         if not options.quiet and sys.stderr.isatty():
             print(f"darknet_py: {text}", file=sys.stderr)
 
-    document = header(options.threads)
     model = benching.Model(
         Path(options.cfg).stem,
         Path(options.cfg),
@@ -69,6 +69,13 @@ def run_bench(options: argparse.Namespace) -> int:
         options.height,
         options.dialect,
     )
+    # What can't be read or written is told before anything is measured.
+    with model.network(model.weights, batch=1, initialize=False):
+        pass
+    if options.document:
+        keep_inputs([options.document], [path for path in (options.cfg, options.weights) if path])
+        check_json(options.document)
+    document = header(options.threads)
     document["networks"] = bench(
         [model],
         engines,

@@ -25,7 +25,9 @@ def configure_synth(parser: Parser) -> None:
     parser.add_argument("folder", metavar="DIR", help="where to; made if missing")
     parser.option("train", type=positive, default=2000, metavar="N", help="training pictures (default 2000)")
     parser.option("val", type=natural, default=400, metavar="N", help="validation pictures (default 400)")
-    parser.option("size", type=positive, default=160, metavar="N", help="pixels per side (default 160)")
+    parser.option(
+        "size", type=positive, default=160, metavar="N", help="pixels per side, 48 to 4096 (default 160)"
+    )
     parser.flag(
         "hierarchy", help="shapes in a word tree; as many pictures again without boxes, for joint training"
     )
