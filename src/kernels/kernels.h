@@ -146,12 +146,16 @@ typedef struct dn_tiles {
     int depth, rows, columns;
     const float *a, *b;
     const ptrdiff_t *offsets;
-    ptrdiff_t panel, ahead; /* ahead: of each row of b, so far from it is fetched meanwhile */
+    ptrdiff_t panel, ahead; /* ahead: of each row of b, so far from it is fetched meanwhile, unless 0 */
     float *c;
     size_t ldc;
     bool accumulate;
     const dn_epilogue *epilogue;
-    const float *next; /* the panel of a fetched meanwhile, or NULL */
+    /* Fetched meanwhile into the second-level cache: the next panel of a, or NULL; what b will be soon, with
+     * each of the first `soon_lines` tiles a column of cache lines, `depth` of them so far apart. */
+    const float *next, *soon;
+    size_t soon_apart;
+    int soon_lines;
 } dn_tiles;
 
 /* Two rows of outputs of a convolution of which only the largest of 2x2 windows remain: y[filters][plane],

@@ -305,7 +305,7 @@ static void test_depthwise(void) {
     done("depthwise", before);
 }
 
-/* Long depths cross the blocks of depth; wide maps those of columns. */
+/* Long depths cross the blocks of depth; wide maps those of columns, whose rows may begin within lines. */
 static void test_blocks(void) {
     const int before = failures;
     check_conv((dn_conv_shape){.in_c = 300,
@@ -318,6 +318,16 @@ static void test_blocks(void) {
                                .dilation = 1,
                                .groups = 1},
                2);
+    check_conv((dn_conv_shape){.in_c = 520,
+                               .in_h = 25,
+                               .in_w = 27,
+                               .out_c = 41,
+                               .size = 1,
+                               .stride_y = 1,
+                               .stride_x = 1,
+                               .dilation = 1,
+                               .groups = 1},
+               1);
     check_conv((dn_conv_shape){.in_c = 300,
                                .in_h = 1,
                                .in_w = 1,

@@ -93,57 +93,84 @@ DN_INLINE void store_tile_as(const int rows, const int vectors, int tail, float 
 
 enum { LINE = 16, SHALLOW = 64 }; /* floats; depth of a tile that takes less time than fetching */
 
-/* Prefetches take the place of loads: without them unless they have something to fetch. */
-DN_INLINE void multiply_tile(const int rows, const int vectors, const bool fetch, const dn_tiles *tiles,
-                             const float *b, const float *next, size_t next_step,
+/* Where a tile is, and what is fetched while it is computed. */
+typedef struct tile_place {
+    const float *b, *next, *soon;
+    size_t next_step, soon_apart;
+    float *c, *written; /* written: the tile of results fetched to be written */
+} tile_place;
+
+enum tile_fetch { FETCH_NOTHING, FETCH_NEXT, FETCH_AHEAD }; /* the last: next, soon and ahead */
+
+/* Fetches some rows of the results, and of the residual. */
+DN_INLINE void fetch_results(const int vectors, int row, int rows, const dn_tiles *tiles,
+                             const tile_place *place, const float *residual) {
+    for (int i = row; i < row + rows; ++i) {
+        DN_UNROLL
+        for (int j = 0; j < vectors; ++j)
+            if (j * LEVEL_LANES % LINE == 0)
+                __builtin_prefetch(place->written + (size_t)i * tiles->ldc + j * LEVEL_LANES, 1);
+        for (int j = 0; residual && j < vectors * LEVEL_LANES; j += LINE)
+            __builtin_prefetch(residual + (size_t)i * tiles->ldc + j);
+    }
+}
+
+/* Prefetches take the place of loads: without them unless they have something to fetch. Those of the results,
+ * all at once, held up the loads behind them: a row at a time, spread over the depth. */
+DN_INLINE void multiply_tile(const int rows, const int vectors, const enum tile_fetch fetch,
+                             const dn_tiles *tiles, const tile_place *place, const float *residual,
                              vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
     const ptrdiff_t *offsets = tiles->offsets, ahead = tiles->ahead;
-    const float *a = tiles->a;
-    for (int k = 0; k < tiles->depth; ++k, a += GEMM_ROWS) {
-        const float *from = b + offsets[k];
-        if (fetch) __builtin_prefetch(next, 0, 2);
-        next += next_step;
-        vfloat row[GEMM_VECTORS];
-        DN_UNROLL
-        for (int j = 0; j < vectors; ++j) {
-            row[j] = vload(from + j * LEVEL_LANES);
-            if (fetch && j * LEVEL_LANES % LINE == 0) __builtin_prefetch(from + ahead + j * LEVEL_LANES);
-        }
-        DN_UNROLL
-        for (int i = 0; i < rows; ++i) {
-            const vfloat factor = vset(a[i]);
+    const int depth = tiles->depth, runs = depth < SHALLOW ? 1 : rows, fetched = rows / runs;
+    const float *a = tiles->a, *b = place->b, *next = place->next, *soon = place->soon;
+    for (int run = 0, k = 0; run < runs; ++run) {
+        fetch_results(vectors, run * fetched, fetched, tiles, place, residual);
+        for (const int end = depth * (run + 1) / runs; k < end; ++k, a += GEMM_ROWS) {
+            const float *from = b + offsets[k];
+            if (fetch) __builtin_prefetch(next, 0, 2);
+            if (fetch) __builtin_prefetch(soon, 0, 2);
+            next += place->next_step;
+            soon += place->soon_apart;
+            vfloat row[GEMM_VECTORS];
             DN_UNROLL
-            for (int j = 0; j < vectors; ++j) sum[i][j] += factor * row[j];
+            for (int j = 0; j < vectors; ++j) {
+                row[j] = vload(from + j * LEVEL_LANES);
+                if (fetch == FETCH_AHEAD && j * LEVEL_LANES % LINE == 0)
+                    __builtin_prefetch(from + ahead + j * LEVEL_LANES);
+            }
+            DN_UNROLL
+            for (int i = 0; i < rows; ++i) {
+                const vfloat factor = vset(a[i]);
+                DN_UNROLL
+                for (int j = 0; j < vectors; ++j) sum[i][j] += factor * row[j];
+            }
         }
     }
 }
 
 /* Registers hold rows x vectors sums; every element is one chain of multiply-adds in the order of k, whatever
  * the size of the tile around it, so results don't depend on how a product is cut into tiles. */
-DN_INLINE void tile_of(const int rows, const int vectors, const dn_tiles *tiles, const float *b, float *c,
-                       int columns, const float *next, size_t next_step, const tile_finish *finish) {
-    const bool fetch = tiles->next || tiles->ahead;
+DN_INLINE void tile_of(const int rows, const int vectors, const dn_tiles *tiles, tile_place *place,
+                       int columns, const tile_finish *finish) {
     const size_t ldc = tiles->ldc;
-    const float *soon = tiles->depth < SHALLOW ? c + vectors * LEVEL_LANES : c; /* written next, or now */
+    const bool shallow = tiles->depth < SHALLOW; /* there is no time to fetch but what is written next */
+    place->written = place->c + (shallow ? vectors * LEVEL_LANES : 0);
     vfloat sum[GEMM_ROWS][GEMM_VECTORS];
     DN_UNROLL
     for (int i = 0; i < rows; ++i) DN_UNROLL
-    for (int j = 0; j < vectors; ++j) {
-        sum[i][j] = (vfloat){0};
-        if (j * LEVEL_LANES % LINE == 0) __builtin_prefetch(soon + (size_t)i * ldc + j * LEVEL_LANES, 1);
-    }
-    for (int i = 0; finish->residual && i < rows; ++i)
-        for (int j = 0; j < vectors * LEVEL_LANES; j += LINE)
-            __builtin_prefetch(finish->residual + (size_t)i * ldc + j);
-    if (fetch)
-        multiply_tile(rows, vectors, true, tiles, b, next, next_step, sum);
+    for (int j = 0; j < vectors; ++j) sum[i][j] = (vfloat){0};
+    if (tiles->ahead)
+        multiply_tile(rows, vectors, FETCH_AHEAD, tiles, place, finish->residual, sum);
+    else if (place->next_step || place->soon_apart)
+        multiply_tile(rows, vectors, FETCH_NEXT, tiles, place, finish->residual, sum);
     else
-        multiply_tile(rows, vectors, false, tiles, b, next, next_step, sum);
-    store_tile_as(rows, vectors, columns - (vectors - 1) * LEVEL_LANES, c, ldc, finish, sum);
-    if (finish->rest) finish_tile(c, ldc, rows, columns, finish);
+        multiply_tile(rows, vectors, FETCH_NOTHING, tiles, place, finish->residual, sum);
+    store_tile_as(rows, vectors, columns - (vectors - 1) * LEVEL_LANES, place->c, ldc, finish, sum);
+    if (finish->rest) finish_tile(place->c, ldc, rows, columns, finish);
 }
 
-/* A row of tiles. Part of the next panel of the left side is fetched with each. */
+/* A row of tiles. With each part of the next panel of the left side is fetched, and of the right side what it
+ * will be soon. */
 DN_INLINE void tiles_of(const int rows, const dn_tiles *tiles) {
     enum { WIDTH = GEMM_VECTORS * LEVEL_LANES };
     const dn_epilogue *epilogue = tiles->epilogue;
@@ -159,17 +186,23 @@ DN_INLINE void tiles_of(const int rows, const dn_tiles *tiles) {
         }
     }
     const int count = (tiles->columns + WIDTH - 1) / WIDTH;
-    const float *b = tiles->b, *next = tiles->next ? tiles->next : tiles->a;
-    const size_t next_step = tiles->next ? (size_t)((GEMM_ROWS + count - 1) / count) : 0;
-    float *c = tiles->c;
-    for (int left = tiles->columns; left > 0; left -= WIDTH, b += tiles->panel, c += WIDTH) {
+    tile_place place = {.b = tiles->b,
+                        .c = tiles->c,
+                        .next = tiles->next ? tiles->next : tiles->a,
+                        .next_step = tiles->next ? (size_t)((GEMM_ROWS + count - 1) / count) : 0};
+    for (int left = tiles->columns, tile = 0; left > 0; left -= WIDTH, ++tile) {
+        const bool soon = tile < tiles->soon_lines;
+        place.soon = soon ? tiles->soon + tile * LINE : tiles->a;
+        place.soon_apart = soon ? tiles->soon_apart : 0;
         if (left > (GEMM_VECTORS - 1) * LEVEL_LANES)
-            tile_of(rows, GEMM_VECTORS, tiles, b, c, dn_min_int(left, WIDTH), next, next_step, &finish);
+            tile_of(rows, GEMM_VECTORS, tiles, &place, dn_min_int(left, WIDTH), &finish);
         else if (left > LEVEL_LANES)
-            tile_of(rows, GEMM_VECTORS > 2 ? 2 : 1, tiles, b, c, left, next, next_step, &finish);
+            tile_of(rows, GEMM_VECTORS > 2 ? 2 : 1, tiles, &place, left, &finish);
         else
-            tile_of(rows, 1, tiles, b, c, left, next, next_step, &finish);
-        next += (size_t)tiles->depth * next_step;
+            tile_of(rows, 1, tiles, &place, left, &finish);
+        place.next += (size_t)tiles->depth * place.next_step;
+        place.b += tiles->panel;
+        place.c += WIDTH;
         if (finish.residual) finish.residual += WIDTH;
     }
 }
