@@ -140,6 +140,55 @@ def test_a_wrong_request_is_refused(net: dn.Network) -> None:
         assert lib.dn_session_profile(ffi.NULL, 1) == lib.DN_ERROR_ARGUMENT
 
 
+CHAIN = """
+[net]
+height=107
+width=130
+channels=3
+[convolutional]
+batch_normalize=1
+filters=32
+size=3
+stride=1
+pad=1
+activation=mish
+[convolutional]
+batch_normalize=1
+filters=64
+size=3
+stride=2
+pad=1
+activation=leaky
+"""
+
+
+@pytest.mark.parametrize("memory", ["fast", "lean"])
+def test_a_first_convolution_and_the_strided_one_behind_it_are_one(memory: str) -> None:
+    x = np.random.default_rng(0).random((3, 3, 107, 130), np.float32)
+    with dn.Network.from_string(CHAIN, seed=3, threads=2, memory=memory) as net, net.session() as session:
+        session.profile()
+        session.keep_steps()
+        found = session.predict(x)[0]
+        expected = net.activations(x)[1]
+        assert np.abs(found.reshape(expected.shape) - expected).max() < 1e-4 * np.ptp(expected)
+        assert set(session.step_outputs()) == {1}
+        first, second = session.steps()
+        assert (first.algorithm, second.algorithm) == ("direct", "winograd4/2")
+        assert first.seconds == first.flops == first.activation_bytes == 0
+        assert second.seconds > 0 and second.flops == net.layers[0].flops + net.layers[1].flops
+        assert second.activation_bytes == 4 * (3 * 107 * 130 + 64 * 54 * 65)
+        assert session.footprint().activations < 4 * 32 * 107 * 130
+        for threads in (1, 3):
+            with net.session(threads=threads) as other:
+                np.testing.assert_array_equal(other.predict(x)[0], found)
+
+
+@pytest.mark.parametrize(("end", "exact"), [("", True), ("[route]\nlayers=-2\n", False)])
+def test_a_first_map_is_kept_for_other_readers_and_for_exact_plans(end: str, exact: bool) -> None:
+    with dn.Network.from_string(CHAIN + end, exact=exact) as net, net.session() as session:
+        assert not any("with the next" in line for line in session.plan())
+
+
 def test_a_pointwise_and_the_depthwise_convolution_behind_it_are_one() -> None:
     cfg = "[net]\nheight=24\nwidth=40\nchannels=5\n"
     layer = "[convolutional]\nbatch_normalize=1\nfilters={}\nsize={}\nstride={}\n"

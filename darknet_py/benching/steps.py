@@ -79,7 +79,7 @@ def profile(net: Network, threads: int, limits: Limits, runs: int = 10) -> list[
 
 def _operations(net: Network, step: Step) -> float:
     """Operations that the algorithm does: for the 9 m^2 multiply-adds of a tile of m x m outputs
-    (m + 2)^2, at stride 2 (2 m + 1)^2."""
+    (m + 2)^2, at stride 2 (2 m + 1)^2. Those of a convolution before it in the same step are all done."""
     winograd = re.fullmatch(r"winograd(\d+)(/2|h)?", step.algorithm)
     if step.conv is None or winograd is None:
         return step.flops
@@ -88,7 +88,8 @@ def _operations(net: Network, step: Step) -> float:
     whole = winograd[2] == "h" and m % 2 == 0 and width <= 2 * m  # see dn_winograd_halve
     across = (m + 2) * -(-width // m) if whole else _points(width, m, strided)
     points = _points(height, m, strided) * across
-    return net.layers[step.conv].flops * points / (9 * height * width)
+    before = step.flops - sum(layer.flops for layer in net.layers[step.conv : step.layer + 1])
+    return before + net.layers[step.conv].flops * points / (9 * height * width)
 
 
 def _points(size: int, m: int, strided: bool) -> int:

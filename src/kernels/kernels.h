@@ -158,6 +158,17 @@ typedef struct dn_tiles {
     int soon_lines;
 } dn_tiles;
 
+/* Pixels of a row of a convolution, lanes being filters: y[half][pixel][lanes], halves so many floats apart,
+ * = the sum over k of x[offsets[k] + pixel] weights[k][half][lanes], then the epilogue. */
+typedef struct dn_direct_pixels {
+    int depth, pixels;
+    const float *x, *weights;
+    const ptrdiff_t *offsets;
+    float *y;
+    size_t half;
+    const dn_epilogue *epilogue; /* with a bias[2 lanes], without residual */
+} dn_direct_pixels;
+
 /* Two rows of outputs of a convolution of which only the largest of 2x2 windows remain: y[filters][plane],
  * pooled_columns of each. Where there is a row alone it is both. Row k of what they are made of is at
  * top, bottom + offsets[k], and can be read 2 lanes - 1 floats past the columns. */
@@ -216,6 +227,10 @@ typedef struct dn_kernels {
     /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles, n points per axis: m + 2, or
      * 2 m + 1 at stride 2; stage: n DN_WINOGRAD_PIXELS lanes */
     void (*winograd_input)(int m, int stride, const dn_winograd_row *row, float *stage, float *v);
+    /* The same of a strip that is staged already, [n][pixels][lanes], and is written over: so many tiles have
+     * DN_WINOGRAD_PIXELS or fewer. Of the row only what concerns v matters. */
+    void (*winograd_staged)(int m, int stride, const dn_winograd_row *row, float *stage, float *v);
+    void (*direct_pixels)(const dn_direct_pixels *job); /* stages a convolution's output */
     /* out[tile][2 lanes] = the sum of v[block][tile][lanes] u[blocks * lanes][2 lanes] of some factors */
     void (*winograd_multiply)(int tiles, int count, const dn_winograd_factors *factors, int blocks,
                               size_t block_stride, float *out, size_t out_stride, size_t next_apart);

@@ -1,5 +1,6 @@
-/* test_pair.c - a pointwise convolution and the depthwise one behind it in one step, on every level: the same
- * bits as in two steps, for any number of threads; and which convolutions make a pair. */
+/* test_pair.c - two convolutions in one step, on every level: a pointwise one and the depthwise one behind
+ * it, a direct one and the one with Winograd tiles behind it. The same bits as in two steps, for any number
+ * of threads; and which convolutions make a pair. */
 #include "packed.h"
 #include "reference.h"
 
@@ -40,21 +41,25 @@ static void run_one(dn_device *device, const dn_conv_prepared *conv, const float
     dn_free(scratch);
 }
 
-static void check(const dn_kernels *kernels, const sizes *s, dn_activation activation, bool with_residual) {
-    dn_conv_shape first, second;
-    shapes_of(s, &first, &second);
-    const size_t between = (size_t)s->between * (size_t)(s->h * s->w);
-    const size_t count = (size_t)s->between * (size_t)(second.out_h * second.out_w);
-    float *x = numbers((size_t)s->in_c * (size_t)(s->h * s->w), 1), *y = numbers(between, 1);
-    float *first_weights = numbers((size_t)(s->between * s->in_c), 1);
-    float *second_weights = numbers((size_t)(s->between * s->size * s->size), 1);
-    float *bias = numbers((size_t)s->between, 1), *residual = numbers(count, 1), *want = numbers(count, 1);
+static float *weights_for(const dn_conv_shape *s) {
+    return numbers((size_t)(s->out_c * (s->in_c / s->groups) * s->size * s->size), 1);
+}
+
+/* most_floats: of the second. sum: the activation behind it is that of the sum with the residual. */
+static void check(const dn_kernels *kernels, const dn_conv_shape *first, const dn_conv_shape *second,
+                  dn_activation activation, bool with_residual, bool sum, size_t most_floats) {
+    const size_t between = (size_t)(first->out_c * first->out_h * first->out_w);
+    const size_t count = (size_t)(second->out_c * second->out_h * second->out_w);
+    float *x = numbers((size_t)(first->in_c * first->in_h * first->in_w), 1), *y = numbers(between, 1);
+    float *first_weights = weights_for(first), *second_weights = weights_for(second);
+    float *bias = numbers((size_t)dn_max_int(first->out_c, second->out_c), 1);
+    float *residual = numbers(count, 1), *want = numbers(count, 1);
     const float *add = with_residual ? residual : NULL;
     packed_conv a, b;
-    const bool packed = pack_conv(&a, kernels, &first, first_weights, bias, activation, false, 0) &&
-                        pack_conv(&b, kernels, &second, second_weights, bias, activation, false, 0);
+    const bool packed = pack_conv(&a, kernels, first, first_weights, bias, activation, false, 0) &&
+                        pack_conv(&b, kernels, second, second_weights, bias, activation, sum, most_floats);
     if (!packed || !dn_cpu_conv_pairs(a.prepared, b.prepared)) {
-        report(kernels->level, "no pair: channels", s->between, INFINITY);
+        report(kernels->level, "no pair: channels", first->out_c, INFINITY);
         return;
     }
     dn_device alone = {pools[0], kernels};
@@ -68,8 +73,9 @@ static void check(const dn_kernels *kernels, const sizes *s, dn_activation activ
         dn_cpu_conv_pair_run(&device, a.prepared, b.prepared, x, add, got, scratch);
         const bool same = memcmp(got, want, count * sizeof *got) == 0 && scratch[floats] == 17;
         char text[100];
-        snprintf(text, sizeof text, "%d -> %dx%dx%d, %dx%d/%d, threads", s->in_c, s->between, s->h, s->w,
-                 s->size, s->size, s->stride);
+        snprintf(text, sizeof text, "%d -> %dx%dx%d, %s %d/%d, threads", first->in_c, first->out_c,
+                 first->out_h, first->out_w, dn_cpu_conv_prepared_algorithm(b.prepared), second->size,
+                 second->stride_x);
         report(kernels->level, text, t + 1, same ? 0 : INFINITY);
         dn_free(got);
         dn_free(scratch);
@@ -88,11 +94,98 @@ static void test_pairs(void) {
     for (int level = 0; dn_kernels_available(level); ++level) {
         const int before = failures;
         for (size_t i = 0; i < DN_COUNT(all); ++i) {
-            check(dn_kernels_available(level), &all[i], DN_ACTIVATION_RELU6, i % 2 == 0);
-            if (all[i].w < 100) check(dn_kernels_available(level), &all[i], DN_ACTIVATION_MISH, i % 2 == 1);
+            const dn_kernels *kernels = dn_kernels_available(level);
+            dn_conv_shape first, second;
+            shapes_of(&all[i], &first, &second);
+            check(kernels, &first, &second, DN_ACTIVATION_RELU6, i % 2 == 0, false, 0);
+            if (all[i].w < 100) check(kernels, &first, &second, DN_ACTIVATION_MISH, i % 2 == 1, false, 0);
         }
         done(dn_kernels_available(level)->level, before);
     }
+}
+
+/* ---- direct, then Winograd tiles at stride 2 ---- */
+
+typedef struct chain_sizes {
+    int in_c, h, w, size, stride, between, pad, out_c; /* pad: of the second */
+} chain_sizes;
+
+static void chain_of(const chain_sizes *s, dn_conv_shape *first, dn_conv_shape *second) {
+    *first = (dn_conv_shape){.in_c = s->in_c,
+                             .in_h = s->h,
+                             .in_w = s->w,
+                             .out_c = s->between,
+                             .out_h = (s->h - 1) / s->stride + 1,
+                             .out_w = (s->w - 1) / s->stride + 1,
+                             .size = s->size,
+                             .stride_y = s->stride,
+                             .stride_x = s->stride,
+                             .pad = s->size / 2,
+                             .dilation = 1,
+                             .groups = 1};
+    *second = (dn_conv_shape){.in_c = s->between,
+                              .in_h = first->out_h,
+                              .in_w = first->out_w,
+                              .out_c = s->out_c,
+                              .out_h = (first->out_h + 2 * s->pad - 3) / 2 + 1,
+                              .out_w = (first->out_w + 2 * s->pad - 3) / 2 + 1,
+                              .size = 3,
+                              .stride_y = 2,
+                              .stride_x = 2,
+                              .pad = s->pad,
+                              .dilation = 1,
+                              .groups = 1};
+}
+
+/* Tiles of both sizes, strips that end anywhere, channels that are no multiple, rows and columns of nothing
+ * but padding. Tiles of 2 x 2 where most_floats allows no more. */
+static void test_chains(void) {
+    const chain_sizes all[] = {{3, 96, 128, 3, 1, 32, 1, 64}, {3, 193, 230, 3, 2, 32, 1, 60},
+                               {3, 91, 131, 3, 1, 30, 1, 62}, {1, 97, 117, 5, 1, 29, 0, 64},
+                               {4, 95, 200, 3, 1, 44, 3, 57}, {3, 310, 98, 3, 1, 32, 1, 96}};
+    const dn_activation kinds[] = {DN_ACTIVATION_LEAKY, DN_ACTIVATION_MISH, DN_ACTIVATION_RELU6,
+                                   DN_ACTIVATION_LOGISTIC, DN_ACTIVATION_LINEAR};
+    for (int level = 0; dn_kernels_available(level); ++level) {
+        const dn_kernels *kernels = dn_kernels_available(level);
+        const int before = failures;
+        for (size_t i = 0; i < DN_COUNT(all); ++i) {
+            dn_conv_shape first, second;
+            chain_of(&all[i], &first, &second);
+            const size_t small = 16 * (size_t)second.in_c * (size_t)second.out_c;
+            const dn_activation kind = kinds[i % DN_COUNT(kinds)];
+            check(kernels, &first, &second, kind, i % 3 == 1, i % 2 == 1, i == 2 ? small : SIZE_MAX);
+        }
+        done(kernels->level, before);
+    }
+}
+
+/* Whether the two make a pair, second's weights in so many floats, and the first pooled. */
+static bool chains(const chain_sizes *s, size_t most_floats, bool pooled) {
+    const dn_kernels *kernels = dn_kernels_available(0);
+    dn_conv_shape first, second;
+    dn_conv_prepared *a = NULL, *b = NULL;
+    chain_of(s, &first, &second);
+    const dn_pool_shape windows = {
+        first.out_c, first.out_h, first.out_w, first.out_h / 2, first.out_w / 2, 2, 2, 2, 0, 0};
+    bool found = false;
+    if (dn_cpu_conv_prepare_level(&a, kernels, &first, DN_ACTIVATION_LEAKY, false, 0) == DN_OK &&
+        dn_cpu_conv_prepare_level(&b, kernels, &second, DN_ACTIVATION_LEAKY, false, most_floats) == DN_OK &&
+        (!pooled || dn_cpu_conv_pool(a, &windows)))
+        found = dn_cpu_conv_pairs(a, b);
+    dn_cpu_conv_prepared_free(a);
+    dn_cpu_conv_prepared_free(b);
+    return found;
+}
+
+static void test_chain_choice(void) {
+    const int before = failures;
+    const chain_sizes usual = {3, 128, 128, 3, 1, 32, 1, 64}, few = {3, 30, 128, 3, 1, 32, 1, 64},
+                      deep = {8, 128, 128, 5, 1, 32, 1, 64};
+    if (!chains(&usual, SIZE_MAX, false)) failures++;
+    if (chains(&usual, 0, false) || chains(&usual, SIZE_MAX, true)) failures++;
+    if (chains(&few, SIZE_MAX, false) || chains(&deep, SIZE_MAX, false)) failures++;
+    if (failures > before) printf("FAIL which convolutions make a chain\n");
+    done("choice of chains", before);
 }
 
 static bool fits(const sizes *s, int channels, int pad, int depthwise_stride_x) {
@@ -121,6 +214,8 @@ int main(void) {
         if (dn_pool_create(&pools[t], t + 1) != DN_OK) return 2;
     test_pairs();
     test_choice();
+    test_chains();
+    test_chain_choice();
     for (int t = 0; t < MOST_THREADS; ++t) dn_pool_free(pools[t]);
     return failures != 0;
 }

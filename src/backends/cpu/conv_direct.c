@@ -6,7 +6,6 @@
 #include <string.h>
 
 enum {
-    MOST_DEPTH = 256, /* one block of dn_gemm_pack */
     MOST_FILTERS = 64,
     MOST_WEIGHTS = 2048, /* sums of the gradient beside the rows, in the second-level cache */
     SLICES = 16,   /* of the rows of a batch, each with sums of its own: the same for any number of threads */
@@ -68,30 +67,38 @@ void dn_padded_offsets(const dn_conv_shape *shape, int channels, size_t channel_
 /* ---- the convolution ---- */
 
 bool dn_direct_fits(const dn_kernels *kernels, const dn_conv_shape *shape) {
-    return shape->groups == 1 && shape->in_c * shape->size * shape->size <= MOST_DEPTH &&
+    return shape->groups == 1 && shape->in_c * shape->size * shape->size <= DN_DIRECT_DEPTH &&
            shape->out_c <= MOST_FILTERS && shape->out_w >= 2 * kernels->gemm_columns;
 }
 
-static size_t channel_floats(const dn_conv_shape *shape) {
-    const int rows = (BLOCK_ROWS - 1) * shape->stride_y + reach_of(shape) + 1;
-    return (size_t)rows * (size_t)shape->stride_x * (size_t)dn_padded_pitch(shape);
+/* Of a padded channel under so many output rows. */
+static size_t channel_floats(const dn_conv_shape *shape, int rows) {
+    const int padded = (rows - 1) * shape->stride_y + reach_of(shape) + 1;
+    return (size_t)padded * (size_t)shape->stride_x * (size_t)dn_padded_pitch(shape);
+}
+
+size_t dn_direct_padded(const dn_conv_shape *shape, int rows) {
+    return dn_round_up((size_t)shape->in_c * channel_floats(shape, rows) + 64,
+                       16); /* 64: the tile reads past the columns */
 }
 
 static size_t padded_floats(const dn_conv_shape *shape) {
-    return dn_round_up((size_t)shape->in_c * channel_floats(shape) + 64,
-                       16); /* 64: the tile reads past the columns */
+    return dn_direct_padded(shape, BLOCK_ROWS);
 }
 
 size_t dn_direct_scratch(const dn_conv_shape *shape, int threads) {
     return (size_t)threads * padded_floats(shape);
 }
 
-/* The rows of all channels under output rows first .. last of one image. */
-static void pad_block(const dn_conv_shape *shape, const float *x, int first, int last, float *padded) {
-    const int rows = (last - first - 1) * shape->stride_y + reach_of(shape) + 1;
+void dn_direct_offsets(const dn_conv_shape *shape, int rows, ptrdiff_t offsets[DN_DIRECT_DEPTH]) {
+    dn_padded_offsets(shape, shape->in_c, channel_floats(shape, rows), offsets);
+}
+
+void dn_direct_pad(const dn_conv_shape *shape, int rows, const float *x, int first, int last, float *padded) {
+    const int high = (last - first - 1) * shape->stride_y + reach_of(shape) + 1;
     for (int c = 0; c < shape->in_c; ++c)
         dn_pad_rows(shape, x + (size_t)c * (size_t)shape->in_h * (size_t)shape->in_w, first * shape->stride_y,
-                    rows, padded + (size_t)c * channel_floats(shape));
+                    high, padded + (size_t)c * channel_floats(shape, rows));
 }
 
 typedef struct direct_job {
@@ -165,15 +172,15 @@ static void run_rows(void *context, int part, int parts) {
     const direct_job *job = context;
     const dn_conv_shape *shape = job->shape;
     float *padded = job->scratch + (size_t)part * padded_floats(shape);
-    ptrdiff_t offsets[MOST_DEPTH];
-    dn_padded_offsets(shape, shape->in_c, channel_floats(shape), offsets);
+    ptrdiff_t offsets[DN_DIRECT_DEPTH];
+    dn_direct_offsets(shape, BLOCK_ROWS, offsets);
     memset(padded, 0, padded_floats(shape) * sizeof *padded);
     size_t begin, end;
     dn_pool_slice((size_t)shape->out_h, job->windows ? 2 : 1, part, parts, &begin, &end);
     if (job->windows) end = dn_min_size(end, 2 * (size_t)job->windows->out_h);
     for (int first = (int)begin; first < (int)end; first += BLOCK_ROWS) {
         const int last = dn_min_int(first + BLOCK_ROWS, (int)end);
-        pad_block(shape, job->x, first, last, padded);
+        dn_direct_pad(shape, BLOCK_ROWS, job->x, first, last, padded);
         if (job->windows)
             pool_rows(job, first, last, padded, offsets);
         else
@@ -252,8 +259,8 @@ static void run_slices(void *context, int part, int parts) {
     const size_t x_image = (size_t)shape->in_c * (size_t)shape->in_h * (size_t)shape->in_w;
     const size_t y_image = (size_t)shape->out_c * (size_t)shape->out_h * (size_t)shape->out_w;
     float *padded = job->scratch + SLICES * job->sum_size + (size_t)part * padded_floats(shape);
-    ptrdiff_t offsets[MOST_DEPTH + 8];
-    dn_padded_offsets(shape, shape->in_c, channel_floats(shape), offsets);
+    ptrdiff_t offsets[DN_DIRECT_DEPTH + 8];
+    dn_direct_offsets(shape, BLOCK_ROWS, offsets);
     for (int i = job->depth; i < job->column_tiles * job->kernels->correlate_columns; ++i)
         offsets[i] = offsets[job->depth - 1];
     memset(padded, 0, padded_floats(shape) * sizeof *padded);
@@ -269,7 +276,7 @@ static void run_slices(void *context, int part, int parts) {
             const int first = (int)(row % (size_t)shape->out_h);
             const int last = (int)dn_min_size((size_t)dn_min_int(first + BLOCK_ROWS, shape->out_h),
                                               (size_t)first + (row_end - row));
-            pad_block(shape, job->x + image * x_image, first, last, padded);
+            dn_direct_pad(shape, BLOCK_ROWS, job->x + image * x_image, first, last, padded);
             correlate_rows(job, job->dy + image * y_image, first, last, padded, offsets, sums);
             row += (size_t)(last - first);
         }

@@ -285,27 +285,42 @@ void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const 
     }
 }
 
-/* ---- in pairs (conv_pair.c) ---- */
+/* ---- in pairs (conv_pair.c, conv_chain.c) ---- */
 
 bool dn_cpu_conv_pairs(const dn_conv_prepared *first, const dn_conv_prepared *second) {
-    return first->algorithm == GEMM && second->algorithm == DEPTHWISE &&
-           dn_pair_fits(&first->shape, &second->shape);
+    if (first->algorithm == GEMM && second->algorithm == DEPTHWISE)
+        return dn_pair_fits(&first->shape, &second->shape);
+    return first->algorithm == DIRECT && !first->pools && second->algorithm == WINOGRAD &&
+           dn_chain_fits(&first->shape, &second->winograd);
 }
 
 size_t dn_cpu_conv_pair_scratch(const dn_conv_prepared *first, const dn_conv_prepared *second, int threads) {
+    if (second->algorithm == WINOGRAD) return dn_chain_scratch(&first->shape, &second->winograd, threads);
     return dn_pair_scratch(first->kernels, &first->shape, &second->shape, threads);
 }
 
 void dn_cpu_conv_pair_run(dn_device *device, const dn_conv_prepared *first, const dn_conv_prepared *second,
                           const float *x, const float *residual, float *y, float *scratch) {
-    const dn_pair pair = {
-        .first = &first->shape,
-        .second = &second->shape,
-        .first_weights = first->weights,
-        .second_weights = second->weights,
-        .first_epilogue = {first->bias, NULL, first->activation, first->activate_sum},
-        .second_epilogue = {second->bias, residual, second->activation, second->activate_sum},
-        .x = x,
-        .y = y};
+    const dn_epilogue first_epilogue = {first->bias, NULL, first->activation, first->activate_sum};
+    const dn_epilogue second_epilogue = {second->bias, residual, second->activation, second->activate_sum};
+    if (second->algorithm == WINOGRAD) {
+        const dn_chain chain = {.first = &first->shape,
+                                .second = &second->winograd,
+                                .first_weights = first->weights,
+                                .first_epilogue = first_epilogue,
+                                .second_epilogue = second_epilogue,
+                                .x = x,
+                                .y = y};
+        dn_chain_run(device, &chain, scratch);
+        return;
+    }
+    const dn_pair pair = {.first = &first->shape,
+                          .second = &second->shape,
+                          .first_weights = first->weights,
+                          .second_weights = second->weights,
+                          .first_epilogue = first_epilogue,
+                          .second_epilogue = second_epilogue,
+                          .x = x,
+                          .y = y};
     dn_pair_run(device, &pair, scratch);
 }

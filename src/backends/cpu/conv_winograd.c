@@ -2,7 +2,8 @@
  * runs one matrix product per point and transforms back, with the epilogue. Planned convolutions of one image
  * have their weights transformed once; those of a batch in training transform them on the way, and serve the
  * gradient of the input, too. The transforms and the product are template/winograd.h. A block's transformed
- * input and products stay in the second-level cache, 256 + 128 KB; weights are read once per block. */
+ * input and products stay in the second-level cache, 256 + 128 KB; weights are read once per block. The input
+ * may be nowhere, and made as tiles need it (conv_chain.c). */
 #include "cpu.h"
 
 #include <string.h>
@@ -16,9 +17,8 @@ enum {
     U_BYTES_OWN = 3 << 19, /* with more weights than this, threads share out the weights, not the tiles */
     WEIGHT_CHANNELS = 16,  /* transformed at a time */
     BLOCKS_PER_THREAD = 4, /* at least; else one waits for the other */
-    FETCH = 16,            /* floats that winograd_multiply fetches per k */
     POINT_PADDING = 16,    /* floats; else points are a power of two apart and fall into the same cache set */
-    MOST_FACTORS = 4       /* products added up per point */
+    MADE_THREADS = 4       /* that there are tiles enough for where input is made */
 };
 
 /* ---- blocks of tiles: whole rows of tiles, image after image, or parts of one row ---- */
@@ -34,10 +34,11 @@ typedef struct winograd_job {
     int rows_per_block, blocks_per_row, blocks; /* blocks end with a row, or rows with a block */
     size_t v_size, m_size;                      /* floats; m per thread */
     size_t stage_size;
-    int chunk;            /* panels of output channels multiplied before their inverse transform */
-    bool split;           /* each thread has tiles of its own, not panels */
-    dn_tile_block block;  /* when shared */
-    const float *weights; /* training: transformed on the way, else NULL */
+    int chunk;                      /* panels of output channels multiplied before their inverse transform */
+    bool split;                     /* each thread has tiles of its own, not panels */
+    dn_tile_block block;            /* when shared */
+    const dn_winograd_maker *maker; /* of the input, or NULL */
+    const float *weights;           /* training: transformed on the way, else NULL */
     float g[18];
     bool back;       /* the gradient of the input: weights[in_c][out_c][9], in reverse */
     bool accumulate; /* y adds */
@@ -163,20 +164,26 @@ size_t dn_winograd_stage(const dn_winograd *winograd) {
     return (size_t)(winograd->n * DN_WINOGRAD_PIXELS * winograd->kernels->lanes);
 }
 
+/* Where a row of tiles goes to. */
+static dn_winograd_row row_of(const dn_winograd *winograd, dn_tile_block block, int channel_block,
+                              size_t points_apart) {
+    dn_winograd_row row = {.panel_tiles = block.panel_tiles, .point_stride = points_apart};
+    row.panel_stride = row.point_stride * (size_t)winograd->points;
+    row.channel_offset = (size_t)(channel_block * block.panel_tiles * winograd->kernels->lanes);
+    return row;
+}
+
 void dn_winograd_transform(const dn_winograd *winograd, bool gradient, const float *x, size_t apart,
                            dn_tile_block block, int channel_block, size_t points_apart, float *stage,
                            float *v) {
     const dn_conv_shape *shape = &winograd->shape;
     const int lanes = winograd->kernels->lanes, m = winograd->m;
     const int channels = gradient ? shape->out_c : shape->in_c, pad = gradient ? 0 : shape->pad;
-    dn_winograd_row row = {.h = gradient ? shape->out_h : shape->in_h,
-                           .w = gradient ? shape->out_w : shape->in_w};
+    dn_winograd_row row = row_of(winograd, block, channel_block, points_apart);
+    row.h = gradient ? shape->out_h : shape->in_h;
+    row.w = gradient ? shape->out_w : shape->in_w;
     row.plane = (size_t)row.h * (size_t)row.w;
     row.channels = dn_min_int(lanes, channels - channel_block * lanes);
-    row.panel_tiles = block.panel_tiles;
-    row.point_stride = points_apart;
-    row.panel_stride = row.point_stride * (size_t)winograd->points;
-    row.channel_offset = (size_t)(channel_block * block.panel_tiles * lanes);
     const dn_tile_kinds kinds = dn_winograd_kinds(winograd, block);
     tile_run run = {.row = -1};
     while (next_run(winograd, &kinds, block, &run)) {
@@ -217,80 +224,6 @@ static void transform_weights(const winograd_job *job, int panel, int first, int
         memset(stage + (size_t)inside * 9 * width, 0, (size_t)(count - inside) * 9 * width * sizeof *stage);
         kernels->winograd_weights(winograd->m, count, job->g, job->back, stage, u + (size_t)c * width,
                                   points_apart);
-    }
-}
-
-/* Points of the input and of the weights whose products are added up. */
-typedef struct factor_points {
-    int v, u;
-} factor_points;
-
-/* The same of one axis: at stride 2 the middle tap adds to every point but infinity. */
-static int axis_factors(const dn_winograd *winograd, int point, factor_points factors[2]) {
-    factors[0] = (factor_points){point, point};
-    if (winograd->stride == 1 || point == winograd->m) return 1;
-    factors[1] = (factor_points){winograd->m + 1 + point, winograd->m + 1};
-    return 2;
-}
-
-static int factors_of(const dn_winograd *winograd, int point, factor_points factors[MOST_FACTORS]) {
-    factor_points y[2], x[2];
-    const int high = axis_factors(winograd, point / winograd->sum_n, y);
-    const int wide = axis_factors(winograd, point % winograd->sum_n, x);
-    for (int i = 0; i < high * wide; ++i) {
-        factors[i].v = y[i / wide].v * winograd->n + x[i % wide].v;
-        factors[i].u = y[i / wide].u * winograd->weight_n + x[i % wide].u;
-    }
-    return high * wide;
-}
-
-/* products[panel][tile][point][columns] for the panels begin .. end; weights: transformed, of panel `begin`
- */
-static void multiply(const winograd_job *job, dn_tile_block block, const float *v, const float *weights,
-                     size_t weight_points_apart, int begin, int end, float *products) {
-    const dn_winograd *winograd = job->winograd;
-    const dn_kernels *kernels = winograd->kernels;
-    const size_t columns = (size_t)kernels->winograd_columns,
-                 tile_stride = dn_winograd_product_stride(winograd);
-    const size_t block_stride = (size_t)(block.panel_tiles * kernels->lanes),
-                 points_apart = point_stride(winograd, block);
-    const dn_tile_kinds kinds = dn_winograd_kinds(winograd, block);
-    const int points = winograd->sum_n * winograd->sum_n;
-    for (int point = 0; point < points; ++point) {
-        int first, last;
-        dn_winograd_tiles_with(winograd, &kinds, block.count, point, &first, &last);
-        if (first >= last) continue;
-        const bool once = first / block.panel_tiles == (last - 1) / block.panel_tiles;
-        factor_points at[MOST_FACTORS], after[MOST_FACTORS];
-        const int count = factors_of(winograd, point, at);
-        const int next_count = point + 1 < points ? factors_of(winograd, point + 1, after) : 0;
-        for (int panel = begin; panel < end; ++panel) {
-            const float *u = weights + (size_t)(panel - begin) * winograd->panel_floats;
-            size_t fetched = 0; /* of what is next, spread over the panels of tiles */
-            float *to = products + (size_t)(panel - begin) * (size_t)block.count * tile_stride +
-                        (size_t)point * columns;
-            for (int tile = first, tiles; tile < last; tile += tiles) {
-                const int inside = tile % block.panel_tiles;
-                const float *from =
-                    v + (size_t)(tile / block.panel_tiles) * (size_t)winograd->points * points_apart +
-                    (size_t)(inside * kernels->lanes);
-                dn_winograd_factors factors[MOST_FACTORS];
-                for (int i = 0; i < count; ++i) {
-                    factors[i].v = from + (size_t)at[i].v * points_apart;
-                    factors[i].u = factors[i].next = u + (size_t)at[i].u * weight_points_apart;
-                    if (fetched >= winograd->panel_floats) continue;
-                    if (panel + 1 < end)
-                        factors[i].next += winograd->panel_floats + fetched;
-                    else if (i < next_count)
-                        factors[i].next = weights + (size_t)after[i].u * weight_points_apart + fetched;
-                }
-                tiles = dn_min_int(block.panel_tiles - inside, last - tile);
-                kernels->winograd_multiply(tiles, count, factors, winograd->blocks, block_stride,
-                                           to + (size_t)tile * tile_stride, tile_stride,
-                                           once ? winograd->panel_floats / 2 : 0);
-                fetched += (size_t)(winograd->blocks * kernels->lanes) * FETCH;
-            }
-        }
     }
 }
 
@@ -363,7 +296,9 @@ static void multiply_and_finish(const winograd_job *job, dn_tile_block block, co
                               points_apart);
             u = made;
         }
-        if (!winograd->half) multiply(job, block, v, u, points_apart, panel, last, own);
+        if (!winograd->half)
+            dn_winograd_multiply(winograd, block, v, point_stride(winograd, block), u, points_apart, panel,
+                                 last, own);
         for (int i = panel; i < last && winograd->half; ++i)
             dn_winograd_multiply_half(winograd, block, v, point_stride(winograd, block), i,
                                       own + (size_t)(i - panel) * panel_products);
@@ -390,7 +325,7 @@ static void lay_out(winograd_job *job, int threads, bool training) {
     const size_t tile_bytes = points * (size_t)winograd->blocks * lanes * sizeof(float);
     const size_t tile_products = dn_winograd_product_stride(winograd);
     const int tiles = job->batch * winograd->tiles_x * winograd->tiles_y;
-    job->split = tiles_are_split(winograd, tiles, threads);
+    job->split = job->maker || tiles_are_split(winograd, tiles, threads);
     size_t fit = (job->split ? V_BYTES : training ? V_BYTES_BATCH : V_BYTES_SHARED) / tile_bytes;
     if (training) fit = dn_min_size(fit, M_BYTES_BATCH / (tile_products * sizeof(float)));
     if (job->split) fit = dn_min_size(fit, (size_t)(tiles / (BLOCKS_PER_THREAD * threads)));
@@ -402,6 +337,7 @@ static void lay_out(winograd_job *job, int threads, bool training) {
     job->chunk = training && !job->split ? 1 : dn_min_int(job->chunk, winograd->panels);
     job->m_size = (size_t)job->chunk * panel_floats;
     job->stage_size = dn_winograd_stage(winograd);
+    if (job->maker) job->stage_size *= dn_round_up((size_t)winograd->blocks, 2);
     if (!training) return;
     job->u_size = job->split ? dn_winograd_u_size(winograd) : points * winograd->panel_floats;
     const size_t weights = 9 * (size_t)WEIGHT_CHANNELS * (size_t)winograd->kernels->winograd_columns;
@@ -448,15 +384,54 @@ static void transform_input(const winograd_job *job, dn_tile_block block, int ch
                           point_stride(job->winograd, block), stage, v);
 }
 
+/* The strips that a run of tiles reads, and their transforms. */
+static void transform_run(const winograd_job *job, int part, dn_tile_block block, const tile_run *run,
+                          bool new_rows, float *v) {
+    const dn_winograd *winograd = job->winograd;
+    const dn_kernels *kernels = winograd->kernels;
+    const int stride = winograd->stride, pad = winograd->shape.pad, m = winograd->m;
+    const int mx = m - run->small_x, wide = dn_winograd_points(mx, stride), step = mx * stride;
+    const int most = (DN_WINOGRAD_PIXELS - wide) / step + 1;
+    float *stage = own_stage(job, part);
+    dn_winograd_strip strip = {.h = dn_winograd_points(m - run->small_y, stride), .new_rows = new_rows};
+    strip.top = dn_winograd_start(winograd, run->row, winograd->big_y) * stride - pad;
+    strip.left = dn_winograd_start(winograd, run->column, winograd->big_x) * stride - pad;
+    for (int first = 0, tiles; first < run->tiles; first += tiles, strip.left += tiles * step) {
+        tiles = dn_min_int(most, run->tiles - first);
+        strip.w = (tiles - 1) * step + wide;
+        job->maker->make(job->maker->context, part, &strip, stage);
+        strip.new_rows = false;
+        for (int c = 0; c < winograd->blocks; ++c) {
+            dn_winograd_row row = row_of(winograd, block, c, point_stride(winograd, block));
+            row.tiles = tiles;
+            row.first = run->number + first;
+            row.small_y = run->small_y;
+            row.small_x = run->small_x;
+            kernels->winograd_staged(m, stride, &row, stage + c * strip.h * strip.w * kernels->lanes, v);
+        }
+    }
+}
+
+/* last_row: of tiles, whose strips were the last that this part had. */
+static void make_and_transform(const winograd_job *job, int part, dn_tile_block block, int *last_row,
+                               float *v) {
+    const dn_tile_kinds kinds = dn_winograd_kinds(job->winograd, block);
+    for (tile_run run = {.row = -1}; next_run(job->winograd, &kinds, block, &run); *last_row = run.row)
+        transform_run(job, part, block, &run, run.row != *last_row, v);
+}
+
 static void run_own_tiles(void *context, int part, int parts) {
     const winograd_job *job = context;
     const dn_winograd *winograd = job->winograd;
     float *products = own_scratch(job, part), *v = products + job->m_size;
     size_t begin, end;
     dn_pool_slice((size_t)job->blocks, 1, part, parts, &begin, &end);
+    int row = -1;
     for (size_t i = begin; i < end; ++i) {
         const dn_tile_block block = block_of(job, (int)i);
-        for (int c = 0; c < winograd->blocks; ++c) transform_input(job, block, c, own_stage(job, part), v);
+        if (job->maker) make_and_transform(job, part, block, &row, v);
+        for (int c = 0; c < winograd->blocks && !job->maker; ++c)
+            transform_input(job, block, c, own_stage(job, part), v);
         multiply_and_finish(job, block, v, 0, winograd->panels, products);
     }
 }
@@ -513,6 +488,27 @@ void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const dn_co
     job.x_apart = images->x_apart;
     job.y = images->y;
     job.y_apart = images->y_apart;
+    lay_out(&job, dn_pool_threads(device->pool), false);
+    run(device, &job);
+}
+
+bool dn_winograd_fits_maker(const dn_winograd *winograd) {
+    return tiles_are_split(winograd, winograd->tiles_x * winograd->tiles_y, MADE_THREADS);
+}
+
+size_t dn_winograd_made_scratch(const dn_winograd *winograd, int threads) {
+    const dn_winograd_maker maker = {0};
+    winograd_job job = {.winograd = winograd, .maker = &maker, .batch = 1};
+    lay_out(&job, threads, false);
+    return shared_size(&job) + (size_t)threads * own_size(&job);
+}
+
+void dn_winograd_run_made(dn_device *device, const dn_winograd *winograd, const dn_winograd_maker *maker,
+                          const dn_epilogue *epilogue, float *y, float *scratch) {
+    winograd_job job = {.winograd = winograd, .maker = maker, .batch = 1};
+    job.epilogue = epilogue;
+    job.y = y;
+    job.scratch = scratch;
     lay_out(&job, dn_pool_threads(device->pool), false);
     run(device, &job);
 }

@@ -77,6 +77,12 @@ size_t dn_direct_scratch(const dn_conv_shape *shape, int threads); /* floats */
 void dn_direct_run(dn_device *device, const dn_conv_shape *shape, const dn_pool_shape *windows,
                    const float *x, const float *weights, const dn_epilogue *epilogue, float *y,
                    float *scratch);
+/* Its pieces. The padded planes under up to so many output rows: floats; of every (channel, tap) the offset
+ * from a pixel's window; those under rows first .. last - 1. */
+enum { DN_DIRECT_DEPTH = 256 }; /* most channels times taps: one block of dn_gemm_pack */
+size_t dn_direct_padded(const dn_conv_shape *shape, int rows);
+void dn_direct_offsets(const dn_conv_shape *shape, int rows, ptrdiff_t offsets[DN_DIRECT_DEPTH]);
+void dn_direct_pad(const dn_conv_shape *shape, int rows, const float *x, int first, int last, float *padded);
 /* The gradient of the weights, where they are few. */
 bool dn_direct_gradient_fits(const dn_kernels *kernels, const dn_conv_shape *shape);
 size_t dn_direct_gradient_scratch(const dn_kernels *kernels, const dn_conv_shape *shape, int batch,
@@ -119,7 +125,7 @@ typedef struct dn_winograd {
     dn_conv_shape shape;
     int m, stride, n, points;           /* n: points per axis */
     int tiles_x, tiles_y, big_x, big_y; /* big: with m outputs; those after them have m - 1 */
-    int weight_n, sum_n; /* the same of weights and of sums of products; see factors_of in conv_winograd.c */
+    int weight_n, sum_n; /* the same of weights and of sums of products; see conv_winograd_products.c */
     int blocks, panels;  /* of input and output channels */
     size_t panel_floats; /* of u, per point */
     bool half;           /* weights are kept transformed along y only (conv_winograd_half.c) */
@@ -164,6 +170,36 @@ size_t dn_winograd_gradient_scratch(const dn_winograd *winograd, int batch, int 
 void dn_winograd_gradient_run(dn_device *device, const dn_winograd *winograd, int batch, const float *x,
                               const float *dy, float *dw, float *scratch);
 
+/* Planned, of one image that is nowhere: some tiles beside each other read a strip of it, which the thread
+ * that needs it makes, of all channels. */
+typedef struct dn_winograd_strip {
+    int top, left, h, w; /* outside of the image it is 0 */
+    bool new_rows;       /* others than those of the strip that this part had before */
+} dn_winograd_strip;
+typedef struct dn_winograd_maker {
+    void *context;
+    /* x[block of channels][h][w][lanes]; there is room for an even number of blocks */
+    void (*make)(void *context, int part, const dn_winograd_strip *strip, float *x);
+} dn_winograd_maker;
+bool dn_winograd_fits_maker(const dn_winograd *winograd);
+size_t dn_winograd_made_scratch(const dn_winograd *winograd, int threads); /* floats */
+void dn_winograd_run_made(dn_device *device, const dn_winograd *winograd, const dn_winograd_maker *maker,
+                          const dn_epilogue *epilogue, float *y, float *scratch);
+
+/* A direct convolution and the one with Winograd tiles that alone reads it (conv_chain.c). */
+typedef struct dn_chain {
+    const dn_conv_shape *first;
+    const dn_winograd *second;
+    const float *first_weights; /* packed by dn_gemm_pack */
+    dn_epilogue first_epilogue, second_epilogue;
+    const float *x;
+    float *y;
+} dn_chain;
+
+bool dn_chain_fits(const dn_conv_shape *first, const dn_winograd *second);
+size_t dn_chain_scratch(const dn_conv_shape *first, const dn_winograd *second, int threads); /* floats */
+void dn_chain_run(dn_device *device, const dn_chain *chain, float *scratch);
+
 /* What these files use: consecutive tiles in raster order, image after image, in panels of equal height. */
 typedef struct dn_tile_block {
     int first, count, panel_tiles;
@@ -189,6 +225,11 @@ void dn_winograd_tiles_with(const dn_winograd *winograd, const dn_tile_kinds *ki
 /* Floats from one tile's products to the next one's: an odd number of points, as tiles 8 KB apart would fall
  * into the same cache sets. */
 size_t dn_winograd_product_stride(const dn_winograd *winograd);
+/* products[panel][tile][point][winograd_columns] of the panels begin .. end; weights: transformed, of panel
+ * `begin`. */
+void dn_winograd_multiply(const dn_winograd *winograd, dn_tile_block block, const float *v,
+                          size_t points_apart, const float *weights, size_t weight_points_apart, int begin,
+                          int end, float *products);
 /* products[tile][point][winograd_columns] of one panel with half transformed weights. */
 void dn_winograd_multiply_half(const dn_winograd *winograd, dn_tile_block block, const float *v,
                                size_t points_apart, int panel, float *products);

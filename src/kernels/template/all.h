@@ -11,6 +11,7 @@
 #include "winograd_weights.h"
 #include "winograd_half.h"
 #include "winograd_train.h"
+#include "direct.h"
 #include "pool.h"
 #include "pooled.h"
 #include "lrn.h"
@@ -41,6 +42,8 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .winograd_tiles = WINOGRAD_TILES,
     .winograd_columns = 2 * LEVEL_LANES,
     .winograd_input = winograd_input,
+    .winograd_staged = winograd_staged,
+    .direct_pixels = direct_pixels,
     .winograd_multiply = winograd_multiply,
     .winograd_output = winograd_output,
     .winograd_weights_exact = winograd_weights_exact,

@@ -65,15 +65,15 @@ static void winograd_stage_row(const dn_winograd_row *row, int y, int left, int 
 
 /* Transforms `tiles` of a row from its tile `first` on. Tiles of inputs are n pixels wide and overlap by 2,
  * or by 1 at stride 2; those of gradients don't, and are m pixels wide. */
-DN_INLINE void winograd_strip(const int m, const int stride, const bool gradient, const bool small_y,
-                              const bool small_x, const dn_winograd_row *row, int first, int tiles,
-                              float *stage, float *v) {
+DN_INLINE void winograd_strip(const int m, const int stride, const bool gradient, const bool staged,
+                              const bool small_y, const bool small_x, const dn_winograd_row *row, int first,
+                              int tiles, float *stage, float *v) {
     const int points = winograd_points_of(m, stride), my = m - small_y, mx = m - small_x;
     const int ny = winograd_points_of(my, stride), nx = winograd_points_of(mx, stride);
     const int high = gradient ? my : ny, wide = gradient ? mx : nx, step = mx * stride;
     const int pixels = tiles * step + wide - step;
     const size_t pitch = (size_t)pixels * LEVEL_LANES;
-    for (int i = 0; i < high; ++i)
+    for (int i = 0; i < high && !staged; ++i)
         winograd_stage_row(row, row->y + i, row->left + first * step, pixels,
                            row->y + i + my * stride < row->h ? (size_t)(my * stride * row->w) : 0,
                            stage + (size_t)i * pitch);
@@ -119,7 +119,7 @@ DN_INLINE void winograd_input_of(const int m, const int stride, const bool gradi
     const int mx = m - small_x, step = mx * stride, wide = gradient ? mx : winograd_points_of(mx, stride);
     const int most = (WINOGRAD_PIXELS - (wide - step)) / step;
     for (int first = 0; first < row->tiles; first += most)
-        winograd_strip(m, stride, gradient, small_y, small_x, row, first,
+        winograd_strip(m, stride, gradient, false, small_y, small_x, row, first,
                        row->tiles - first < most ? row->tiles - first : most, stage, v);
 }
 
@@ -130,6 +130,14 @@ static void winograd_input(int m, int stride, const dn_winograd_row *row, float 
         winograd_input_of(m_, stride_, false, small_y_, small_x_, row, stage, v);
     WINOGRAD_CASES(INPUT_CASE)
 #undef INPUT_CASE
+}
+
+static void winograd_staged(int m, int stride, const dn_winograd_row *row, float *stage, float *v) {
+#define STAGED_CASE(m_, stride_, small_y_, small_x_)                                                         \
+    if (m == (m_) && stride == (stride_) && row->small_y == (small_y_) && row->small_x == (small_x_))        \
+        winograd_strip(m_, stride_, false, true, small_y_, small_x_, row, 0, row->tiles, stage, v);
+    WINOGRAD_CASES(STAGED_CASE)
+#undef STAGED_CASE
 }
 
 static void winograd_input_gradient(int m, const dn_winograd_row *row, float *stage, float *v) {
