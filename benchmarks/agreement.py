@@ -6,9 +6,11 @@
 Without CFG: all of cfg/. Each network gets calibrated weights (darknet_py.benching.calibrate) and runs one
 random picture at its own size and, where its layers accept others, near a third of it and at two awkward
 ones. The difference between what a step of the plan gives and the same layer run unfused is taken relative to
-that output's range. It passes from step to step and adds up, so a step may exceed the worst of all before it
-by 1e-4; heads may differ by 1e-3. The status is 1 if more does. Trees that a cfg names are looked for below
---files, or else the data of DARKNET_SHARED; networks that can't be made are named and left out.
+that output's range. It passes from step to step and adds up (`most added` is by how much a step exceeds all
+before it), so each convolution, with the sum that its step computes, too, is also run alone, unfused, on what
+its step was given: by that it may differ by 1e-4, and heads, after all layers, by 1e-3. The status is 1 if
+more does. Trees that a cfg names are looked for below --files, or else the data of DARKNET_SHARED; networks
+that can't be made are named and left out.
 """
 
 from __future__ import annotations
@@ -16,25 +18,35 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 import darknet_py as dn
 from darknet_py import benching
+
+Floats = npt.NDArray[np.float32]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FILES = Path(os.environ.get("DARKNET_SHARED", "/nowhere")) / "real"
 LAYERS, HEADS = 1e-4, 1e-3  # of an output's range
 SIZES = {"own": (1.0, 1.0), "small": (0.33, 0.33), "odd": (0.71, 0.71), "wide": (0.63, 1.21)}  # down, across
+ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {  # of sums
+    "linear": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "leaky": lambda x: np.where(x > 0, x, np.float32(0.1) * x),
+}
 NEAR = 64  # pixels, until the grids of all layers fit
 
 
 class Found(NamedTuple):
     """Of one network at one size: layers compared, the worst of them, the step that exceeds those before it
-    by most, and the worst head."""
+    by most, the worst convolution of those run alone, and the worst head."""
 
     name: str
     width: int
@@ -43,11 +55,13 @@ class Found(NamedTuple):
     worst: float
     layer: str
     added: float
+    alone: int
+    worst_alone: float
     heads: float
 
     @property
     def agrees(self) -> bool:
-        return self.added <= LAYERS and self.heads <= HEADS
+        return self.worst_alone <= LAYERS and self.heads <= HEADS
 
 
 def sized(cfg: Path, kind: str, **options: Any) -> dn.Network | None:
@@ -67,7 +81,61 @@ def sized(cfg: Path, kind: str, **options: Any) -> dn.Network | None:
     return None
 
 
-def compare(name: str, net: dn.Network) -> Found:
+def relative(values: Floats, expected: Floats) -> float:
+    """The largest difference, of the expected values' range."""
+    spread = float(np.ptp(expected)) or float(np.abs(expected).max()) or 1.0
+    difference = float(np.abs(values - expected).max()) / spread
+    return difference if np.isfinite(difference) else float("inf")
+
+
+def unfused(net: dn.Network, section: str, index: int, x: Floats) -> Floats:
+    """What convolution `index` alone gives for this input."""
+    channels, height, width = x.shape
+    text = f"[net]\nbatch=1\nchannels={channels}\nheight={height}\nwidth={width}\n{section}"
+    with dn.Network.from_string(text, initialize=False) as layer:
+        for name, values in net.layers[index].params.items():
+            layer.set_param(0, name, values)
+        return layer.activations(x[None])[0][-1]
+
+
+def output_of(net: dn.Network, index: int, planned: dict[int, Floats]) -> Floats | None:
+    """What the plan has for a layer: its step's output, or parts of others', which routes are for nothing."""
+    layer = net.layers[index]
+    if index in planned or layer.type != "route":
+        return planned.get(index)
+    parts = []
+    for text in (layer.option("layers") or "").split(","):
+        source = int(text)
+        part = output_of(net, index + source if source < 0 else source, planned)
+        if part is None:
+            return None
+        groups = int(layer.number("groups", 1))
+        parts.append(np.split(part, groups)[int(layer.number("group_id", 0))])
+    return np.concatenate(parts)
+
+
+def convolutions_alone(cfg: Path, net: dn.Network, x: Floats, planned: dict[int, Floats]) -> list[float]:
+    """By how much convolutions differ from themselves unfused, given what their steps were given."""
+    sections = re.split(r"(?m)^(?=[ \t]*\[)", cfg.read_text("utf-8"))[2:]  # after a comment and [net]
+    found = []
+    for index, layer in enumerate(net.layers):
+        source = output_of(net, index - 1, planned) if index else x
+        if layer.type != "convolutional" or source is None or source.ndim != 3:
+            continue
+        if index in planned:
+            found.append(relative(planned[index], unfused(net, sections[index], index, source)))
+        elif index + 1 in planned and net.layers[index + 1].type == "shortcut":
+            shortcut = net.layers[index + 1]
+            origin = int(shortcut.number("from", 0))
+            residual = output_of(net, index + 1 + origin if origin < 0 else origin, planned)
+            alone = unfused(net, sections[index], index, source)
+            activate = ACTIVATIONS.get(shortcut.option("activation") or "linear")
+            if residual is not None and residual.shape == alone.shape and activate:
+                found.append(relative(planned[index + 1], activate(alone + residual)))
+    return found
+
+
+def compare(cfg: Path, net: dn.Network) -> Found:
     """Each output that a step of the plan gives against the layer's own."""
     x = np.random.default_rng(0).random((net.time_steps, *net.input_shape[1:]), np.float32)
     with net.session() as session:
@@ -77,18 +145,17 @@ def compare(name: str, net: dn.Network) -> Found:
     kept = net.activations(x)
     worst, layer, added, heads = 0.0, "", 0.0, 0.0
     for index, values in planned.items():
-        expected = kept[index][-1]
-        spread = float(np.ptp(expected)) or float(np.abs(expected).max()) or 1.0
-        relative = float(np.abs(values - expected).max()) / spread
-        if not np.isfinite(relative):
-            relative = float("inf")
+        difference = relative(values, kept[index][-1])
         if net.layers[index].head:
-            heads = max(heads, relative)
-        elif relative >= worst:
-            added = max(added, relative - worst)
-            worst, layer = relative, f"{index} {net.layers[index].type}"
+            heads = max(heads, difference)
+        elif difference >= worst:
+            added = max(added, difference - worst)
+            worst, layer = difference, f"{index} {net.layers[index].type}"
     height, width = net.input_shape[2:] if len(net.input_shape) == 4 else (0, 0)
-    return Found(name, width, height, len(planned), worst, layer, added, heads)
+    alone = convolutions_alone(cfg, net, x[-1], planned)
+    return Found(
+        cfg.stem, width, height, len(planned), worst, layer, added, len(alone), max(alone, default=0), heads
+    )
 
 
 def main() -> int:
@@ -105,8 +172,8 @@ def main() -> int:
     if options.files.is_dir():
         os.chdir(options.files)
     rows: list[Found] = []
-    print("| network | size | steps compared | most of a range | in layer | most added | in heads |")
-    print("|---|---|---|---|---|---|---|")
+    print("| network | size | steps compared | most of a range | in layer | most added | alone | in heads |")
+    print("|---|---|---|---|---|---|---|---|")
     for cfg in cfgs:
         for kind in options.sizes:
             try:
@@ -118,11 +185,12 @@ def main() -> int:
                 continue
             with net:
                 benching.calibrate(net)
-                row = compare(cfg.stem, net)
+                row = compare(cfg, net)
             rows.append(row)
             size = f"{row.width} x {row.height}"
-            worst = f"{row.worst:.1e} | {row.layer} | {row.added:.1e}{'' if row.agrees else ' differs'}"
-            print(f"| {row.name} | {size} | {row.layers} | {worst} | {row.heads:.1e} |")
+            worst = f"{row.worst:.1e} | {row.layer} | {row.added:.1e}"
+            alone = f"{row.worst_alone:.1e} of {row.alone}{'' if row.agrees else ' differs'}"
+            print(f"| {row.name} | {size} | {row.layers} | {worst} | {alone} | {row.heads:.1e} |")
             sys.stdout.flush()
     if json_file:
         json_file.write_text(json.dumps([row._asdict() for row in rows], indent=1), "utf-8")

@@ -28,8 +28,10 @@ def test_each_step_gives_what_its_layer_does(name: str, width: int, height: int,
     cfg = ROOT / "cfg" / f"{name}.cfg"
     with dn.Network(cfg, batch=1, width=width, height=height, memory=memory) as net:
         benching.calibrate(net)
-        found = agreement.compare(name, net)
+        found = agreement.compare(cfg, net)
         assert found.layers > len(net.layers) / 2
+        convolutions = sum(layer.type == "convolutional" for layer in net.layers)
+    assert found.alone > 0.75 * convolutions and 0 < found.worst_alone < 5e-5
     assert 0 < found.added <= found.worst < 1e-4 and found.heads < 1e-4 and found.agrees
 
 
