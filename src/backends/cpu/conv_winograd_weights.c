@@ -24,7 +24,7 @@ static void weight_transform(int m, double g[][3]) {
 
 /* At stride 2, not divided: the outer taps, then the middle one, which is the same at all points. */
 static void weight_transform_strided(int m, double g[][3]) {
-    const double points[4] = {0, (double)DN_WINOGRAD_P, -(double)DN_WINOGRAD_P, (double)DN_WINOGRAD_R};
+    const double points[4] = {0, (double)DN_WINOGRAD_P, -(double)DN_WINOGRAD_P, (double)DN_WINOGRAD_Q};
     memset(g, 0, (size_t)(m + 2) * sizeof *g);
     for (int i = 0; i < m; ++i) {
         g[i][0] = 1;

@@ -228,6 +228,7 @@ DN_INLINE void winograd_tile_of(const int m, const int stride, const bool small_
                                 float *stage, size_t pitch) {
     const int points = winograd_sums_of(m, stride), my = m - small_y, mx = m - small_x;
     const int ny = winograd_sums_of(my, stride), nx = winograd_sums_of(mx, stride);
+    const vfloat bias = finish->bias * (winograd_bias_factor(my, stride) * winograd_bias_factor(mx, stride));
     vfloat half[WINOGRAD_MOST_OUTPUTS][WINOGRAD_MOST_POINTS];
     DN_UNROLL
     for (int j = 0; j < nx; ++j) {
@@ -236,7 +237,7 @@ DN_INLINE void winograd_tile_of(const int m, const int stride, const bool small_
         DN_UNROLL
         for (int i = 0; i < ny; ++i)
             t[i] = vload(column + (size_t)(winograd_point(my, stride, small_y, i) * points) * point_stride);
-        if (j == 1) t[1] += finish->bias;
+        if (j == 1) t[1] += bias;
         winograd_out(my, stride, t, y);
         DN_UNROLL
         for (int i = 0; i < my; ++i) half[i][j] = y[i];

@@ -13,9 +13,10 @@
  * so is the middle tap, beside a tap of zero, with the pixels between, of which only the m finite points have
  * a weight. As both have the same points, products of the same point are added before the inverse transform:
  * with (2 m + 1)^2 points of inputs there are (m + 1)^2 sums. m = 2, by 0, 1 and infinity: 25 products
- * replace 36; m = 4, by 0, p, -p, r and infinity: 81 replace 144. Weights are not divided by the product of
- * (x - y), so that a middle tap is the same at all points, and tiles of all sizes share weights; the inputs
- * of m = 2 and 3 are, and at m = 4 the outputs. 13 = 4 + 3 + 3 + 3.
+ * replace 36; m = 4, by 0, p, -p, q and infinity: 81 replace 144 (with half the error that r in place of q
+ * has). Weights are not divided by the product of (x - y), so that a middle tap is the same at all points,
+ * and tiles of all sizes share weights; the inputs of m = 2 and 3 are, and at m = 4 the outputs. 13 = 4 + 3 +
+ * 3 + 3.
  */
 
 enum { WINOGRAD_MOST_POINTS = 9, WINOGRAD_MOST_OUTPUTS = 6 }; /* per axis */
@@ -66,7 +67,7 @@ DN_INLINE void winograd_in_three_pairs(float p, float q, float r, const vfloat *
 /* F(m, 2) of every other pixel: m finite points of d[0], d[2] .. d[2 m - 2], then infinity's, if asked, of
  * d[2 m], too. */
 DN_INLINE void winograd_in_every_other(const int m, const bool infinity, const vfloat *d, vfloat *t) {
-    const float p = winograd_p, p2 = p * p, r = winograd_r;
+    const float p = winograd_p, p2 = p * p, q = winograd_q;
     if (m == 2) {
         t[0] = d[0] - d[2];
         t[1] = d[2];
@@ -76,11 +77,11 @@ DN_INLINE void winograd_in_every_other(const int m, const bool infinity, const v
         winograd_pair(p, (0.5f / p2) * d[4], (0.5f / p2) * d[2], t + 1);
         if (infinity) t[3] = d[6] - p2 * d[2];
     } else {
-        const vfloat g0 = d[2] - r * d[0], g1 = d[4] - r * d[2], g2 = d[6] - r * d[4]; /* times (x - r) */
+        const vfloat g0 = d[2] - q * d[0], g1 = d[4] - q * d[2], g2 = d[6] - q * d[4]; /* times (x - q) */
         t[0] = g2 - p2 * g0;
         winograd_pair(p, g2, g1, t + 1);
         t[3] = d[6] - p2 * d[2];
-        if (infinity) t[4] = (d[8] - r * d[6]) - p2 * g1;
+        if (infinity) t[4] = (d[8] - q * d[6]) - p2 * g1;
     }
 }
 
@@ -128,7 +129,7 @@ DN_INLINE int winograd_point(const int m, const int stride, const bool small, co
 }
 
 DN_INLINE void winograd_out_strided(const int m, const vfloat *t, vfloat *y) {
-    const float p = winograd_p, p2 = p * p, r = winograd_r;
+    const float p = winograd_p, p2 = p * p, q = winograd_q;
     if (m == 2) {
         y[0] = t[0] + t[1];
         y[1] = t[1] + t[2];
@@ -137,14 +138,19 @@ DN_INLINE void winograd_out_strided(const int m, const vfloat *t, vfloat *y) {
         y[1] = p * (t[1] - t[2]);
         y[2] = p2 * (t[1] + t[2]) + t[3];
     } else { /* each point x divided by the product of (x - y) */
-        const float of_0 = 1 / (p2 * r), of_r = 1 / (r * (r * r - p2));
-        const float of_p = 1 / (2 * p2 * (p - r)), of_minus_p = -1 / (2 * p2 * (p + r));
+        const float of_0 = 1 / (p2 * q), of_q = 1 / (q * (q * q - p2));
+        const float of_p = 1 / (2 * p2 * (p - q)), of_minus_p = -1 / (2 * p2 * (p + q));
         const vfloat sum = of_p * t[1] + of_minus_p * t[2], difference = of_p * t[1] - of_minus_p * t[2];
-        y[0] = (of_0 * t[0] + sum) + of_r * t[3];
-        y[1] = p * difference + (r * of_r) * t[3];
-        y[2] = p2 * sum + (r * r * of_r) * t[3];
-        y[3] = (p2 * p) * difference + ((r * r * r * of_r) * t[3] + t[4]);
+        y[0] = (of_0 * t[0] + sum) + of_q * t[3];
+        y[1] = p * difference + (q * of_q) * t[3];
+        y[2] = p2 * sum + (q * q * of_q) * t[3];
+        y[3] = (p2 * p) * difference + ((q * q * q * of_q) * t[3] + t[4]);
     }
+}
+
+/* What a bias must be multiplied by to be added to all outputs with the product at p: one over its factor. */
+DN_INLINE float winograd_bias_factor(const int m, const int stride) {
+    return stride == 2 && m == 4 ? 2 * winograd_p * winograd_p * (winograd_p - winograd_q) : 1.0f;
 }
 
 /* y = A^T t */
