@@ -103,8 +103,9 @@ typedef struct tile_place {
 enum tile_fetch { FETCH_NOTHING, FETCH_NEXT, FETCH_AHEAD }; /* the last: next, soon and ahead */
 
 /* Fetches some rows of the results, and of the residual. */
-DN_INLINE void fetch_results(const int vectors, int row, int rows, const dn_tiles *tiles,
+DN_INLINE void fetch_results(const int vectors, int row, const int rows, const dn_tiles *tiles,
                              const tile_place *place, const float *residual) {
+    DN_UNROLL
     for (int i = row; i < row + rows; ++i) {
         DN_UNROLL
         for (int j = 0; j < vectors; ++j)
@@ -116,19 +117,20 @@ DN_INLINE void fetch_results(const int vectors, int row, int rows, const dn_tile
 }
 
 /* Prefetches take the place of loads: without them unless they have something to fetch. Those of the results,
- * all at once, held up the loads behind them: a row at a time, spread over the depth. */
-DN_INLINE void multiply_tile(const int rows, const int vectors, const enum tile_fetch fetch,
-                             const dn_tiles *tiles, const tile_place *place, const float *residual,
-                             vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
+ * all at once, held up the loads behind them: a row at a time, in so many runs, spread over the depth; but at
+ * once if `shallow`. */
+DN_INLINE void multiply_tile(const int rows, const int vectors, const bool shallow,
+                             const enum tile_fetch fetch, const dn_tiles *tiles, const tile_place *place,
+                             const float *residual, vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
     const ptrdiff_t *offsets = tiles->offsets, ahead = tiles->ahead;
-    const int depth = tiles->depth, runs = depth < SHALLOW ? 1 : rows, fetched = rows / runs;
+    const int depth = tiles->depth, runs = shallow ? 1 : rows, fetched = rows / runs;
     const float *a = tiles->a, *b = place->b, *next = place->next, *soon = place->soon;
     for (int run = 0, k = 0; run < runs; ++run) {
         fetch_results(vectors, run * fetched, fetched, tiles, place, residual);
         for (const int end = depth * (run + 1) / runs; k < end; ++k, a += GEMM_ROWS) {
             const float *from = b + offsets[k];
             if (fetch) __builtin_prefetch(next, 0, 2);
-            if (fetch) __builtin_prefetch(soon, 0, 2);
+            if (fetch && !shallow) __builtin_prefetch(soon, 0, 2);
             next += place->next_step;
             soon += place->soon_apart;
             vfloat row[GEMM_VECTORS];
@@ -148,6 +150,17 @@ DN_INLINE void multiply_tile(const int rows, const int vectors, const enum tile_
     }
 }
 
+DN_INLINE void multiply_as(const int rows, const int vectors, const bool shallow, const dn_tiles *tiles,
+                           const tile_place *place, const float *residual,
+                           vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
+    if (tiles->ahead)
+        multiply_tile(rows, vectors, shallow, FETCH_AHEAD, tiles, place, residual, sum);
+    else if (place->next_step || place->soon_apart)
+        multiply_tile(rows, vectors, shallow, FETCH_NEXT, tiles, place, residual, sum);
+    else
+        multiply_tile(rows, vectors, shallow, FETCH_NOTHING, tiles, place, residual, sum);
+}
+
 /* Registers hold rows x vectors sums; every element is one chain of multiply-adds in the order of k, whatever
  * the size of the tile around it, so results don't depend on how a product is cut into tiles. */
 DN_INLINE void tile_of(const int rows, const int vectors, const dn_tiles *tiles, tile_place *place,
@@ -159,12 +172,10 @@ DN_INLINE void tile_of(const int rows, const int vectors, const dn_tiles *tiles,
     DN_UNROLL
     for (int i = 0; i < rows; ++i) DN_UNROLL
     for (int j = 0; j < vectors; ++j) sum[i][j] = (vfloat){0};
-    if (tiles->ahead)
-        multiply_tile(rows, vectors, FETCH_AHEAD, tiles, place, finish->residual, sum);
-    else if (place->next_step || place->soon_apart)
-        multiply_tile(rows, vectors, FETCH_NEXT, tiles, place, finish->residual, sum);
+    if (shallow)
+        multiply_as(rows, vectors, true, tiles, place, finish->residual, sum);
     else
-        multiply_tile(rows, vectors, FETCH_NOTHING, tiles, place, finish->residual, sum);
+        multiply_as(rows, vectors, false, tiles, place, finish->residual, sum);
     store_tile_as(rows, vectors, columns - (vectors - 1) * LEVEL_LANES, place->c, ldc, finish, sum);
     if (finish->rest) finish_tile(place->c, ldc, rows, columns, finish);
 }
