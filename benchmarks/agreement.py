@@ -8,9 +8,9 @@ random picture at its own size and, where its layers accept others, near a third
 ones. The difference between what a step of the plan gives and the same layer run unfused is taken relative to
 that output's range. It passes from step to step and adds up (`most added` is by how much a step exceeds all
 before it), so each convolution, with the sum that its step computes, too, is also run alone, unfused, on what
-its step was given: by that it may differ by 1e-4, and heads, after all layers, by 1e-3. The status is 1 if
-more does. Trees that a cfg names are looked for below --files, or else the data of DARKNET_SHARED; networks
-that can't be made are named and left out.
+its step was given: by that it may differ by 1e-4. Other steps may add as much to the worst before them, and
+heads, after all layers, differ by 1e-3. The status is 1 if more does. Trees that a cfg names are looked for
+below --files, or else the data of DARKNET_SHARED; networks that can't be made are named and left out.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ NEAR = 64  # pixels, until the grids of all layers fit
 
 class Found(NamedTuple):
     """Of one network at one size: layers compared, the worst of them, the step that exceeds those before it
-    by most, the worst convolution of those run alone, and the worst head."""
+    by most, the worst convolution of those run alone, what other steps add at most, and the worst head."""
 
     name: str
     width: int
@@ -57,11 +57,12 @@ class Found(NamedTuple):
     added: float
     alone: int
     worst_alone: float
+    added_by_others: float
     heads: float
 
     @property
     def agrees(self) -> bool:
-        return self.worst_alone <= LAYERS and self.heads <= HEADS
+        return max(self.worst_alone, self.added_by_others) <= LAYERS and self.heads <= HEADS
 
 
 def sized(cfg: Path, kind: str, **options: Any) -> dn.Network | None:
@@ -114,16 +115,17 @@ def output_of(net: dn.Network, index: int, planned: dict[int, Floats]) -> Floats
     return np.concatenate(parts)
 
 
-def convolutions_alone(cfg: Path, net: dn.Network, x: Floats, planned: dict[int, Floats]) -> list[float]:
-    """By how much convolutions differ from themselves unfused, given what their steps were given."""
+def convolutions_alone(cfg: Path, net: dn.Network, x: Floats, planned: dict[int, Floats]) -> dict[int, float]:
+    """By how much convolutions differ from themselves unfused, given what their steps were given; by the
+    layer that the step ends with."""
     sections = re.split(r"(?m)^(?=[ \t]*\[)", cfg.read_text("utf-8"))[2:]  # after a comment and [net]
-    found = []
+    found = {}
     for index, layer in enumerate(net.layers):
         source = output_of(net, index - 1, planned) if index else x
         if layer.type != "convolutional" or source is None or source.ndim != 3:
             continue
         if index in planned:
-            found.append(relative(planned[index], unfused(net, sections[index], index, source)))
+            found[index] = relative(planned[index], unfused(net, sections[index], index, source))
         elif index + 1 in planned and net.layers[index + 1].type == "shortcut":
             shortcut = net.layers[index + 1]
             origin = int(shortcut.number("from", 0))
@@ -131,7 +133,7 @@ def convolutions_alone(cfg: Path, net: dn.Network, x: Floats, planned: dict[int,
             alone = unfused(net, sections[index], index, source)
             activate = ACTIVATIONS.get(shortcut.option("activation") or "linear")
             if residual is not None and residual.shape == alone.shape and activate:
-                found.append(relative(planned[index + 1], activate(alone + residual)))
+                found[index + 1] = relative(planned[index + 1], activate(alone + residual))
     return found
 
 
@@ -143,18 +145,21 @@ def compare(cfg: Path, net: dn.Network) -> Found:
         session.predict(x)
         planned = session.step_outputs()
     kept = net.activations(x)
-    worst, layer, added, heads = 0.0, "", 0.0, 0.0
+    alone = convolutions_alone(cfg, net, x[-1], planned)
+    worst, layer, added, others, heads = 0.0, "", 0.0, 0.0, 0.0
     for index, values in planned.items():
         difference = relative(values, kept[index][-1])
         if net.layers[index].head:
             heads = max(heads, difference)
         elif difference >= worst:
             added = max(added, difference - worst)
+            if index not in alone:
+                others = max(others, difference - worst)
             worst, layer = difference, f"{index} {net.layers[index].type}"
     height, width = net.input_shape[2:] if len(net.input_shape) == 4 else (0, 0)
-    alone = convolutions_alone(cfg, net, x[-1], planned)
+    worst_alone = max(alone.values(), default=0.0)
     return Found(
-        cfg.stem, width, height, len(planned), worst, layer, added, len(alone), max(alone, default=0), heads
+        cfg.stem, width, height, len(planned), worst, layer, added, len(alone), worst_alone, others, heads
     )
 
 

@@ -26,6 +26,7 @@ from .names import find_beside, read_names
 __all__ = [
     "DataFile",
     "check_folder",
+    "check_regular",
     "class_of",
     "find_label",
     "image_files",
@@ -63,11 +64,16 @@ def read_text(path: PathLike, what: str) -> str:
         ) from error
 
 
+def check_regular(target: Path) -> None:
+    """Raises DataFileError for what write_whole would not replace: a folder, a device, a pipe."""
+    if target.exists() and not target.is_file():
+        raise DataFileError(f"{target}: cannot write: not a regular file")
+
+
 def write_whole(path: PathLike, content: str | bytes) -> None:
     """Writes a file whole or not at all; its folder is made if missing."""
     target = Path(path)
-    if target.exists() and not target.is_file():  # renaming would replace a device or a pipe
-        raise DataFileError(f"{target}: cannot write: not a regular file")
+    check_regular(target)
     temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
     raw = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     try:

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data import check_folder, make_folder, write_whole
-from ..errors import DataFileError
+from ..data import check_folder, check_regular, make_folder, write_whole
 from .machine import describe, measure
 from .report import comparison_text, steps_text
 from .running import Model, compare, prepare
@@ -92,8 +91,7 @@ def bench(
 def check_json(path: str | os.PathLike[str]) -> None:
     """Raises DataFileError if write_json could not write this file. Its folder is made if missing."""
     target = Path(path)
-    if target.exists() and not target.is_file():
-        raise DataFileError(f"{target}: cannot write: not a regular file")
+    check_regular(target)
     make_folder(target.parent)
     check_folder(target.parent)
 

@@ -139,6 +139,8 @@ typedef struct dn_depthwise_planes {
     dn_epilogue epilogue; /* none if its bias is NULL */
 } dn_depthwise_planes;
 
+enum { DN_SHALLOW = 64 }; /* tiles less deep take less time than fetching what is next */
+
 /* A row of tiles: c[rows][columns] = (accumulate ? c : 0) + a * b, then the epilogue if not NULL, whose
  * pointers are those of c. Row k of panel p of b is at b + p * panel + offsets[k]: packed, or where it is, if
  * lanes - 1 floats past the columns can be read. */
@@ -227,9 +229,9 @@ typedef struct dn_kernels {
     /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles, n points per axis: m + 2, or
      * 2 m + 1 at stride 2; stage: n DN_WINOGRAD_PIXELS lanes */
     void (*winograd_input)(int m, int stride, const dn_winograd_row *row, float *stage, float *v);
-    /* The same of a strip that is staged already, [n][pixels][lanes], and is written over: so many tiles have
-     * DN_WINOGRAD_PIXELS or fewer. Of the row only what concerns v matters. */
-    void (*winograd_staged)(int m, int stride, const dn_winograd_row *row, float *stage, float *v);
+    /* The same at stride 2 of a strip that is staged already, [n][pixels][lanes], and is written over: so
+     * many tiles have DN_WINOGRAD_PIXELS or fewer. Of the row only what concerns v matters. */
+    void (*winograd_staged)(int m, const dn_winograd_row *row, float *stage, float *v);
     void (*direct_pixels)(const dn_direct_pixels *job); /* stages a convolution's output */
     /* out[tile][2 lanes] = the sum of v[block][tile][lanes] u[blocks * lanes][2 lanes] of some factors */
     void (*winograd_multiply)(int tiles, int count, const dn_winograd_factors *factors, int blocks,

@@ -305,61 +305,28 @@ static void test_depthwise(void) {
     done("depthwise", before);
 }
 
+static void check_plain(int in_c, int in_h, int in_w, int out_c, int size, int stride, int batch) {
+    check_conv((dn_conv_shape){.in_c = in_c,
+                               .in_h = in_h,
+                               .in_w = in_w,
+                               .out_c = out_c,
+                               .size = size,
+                               .stride_y = stride,
+                               .stride_x = stride,
+                               .pad = size / 2,
+                               .dilation = 1,
+                               .groups = 1},
+               batch);
+}
+
 /* Long depths cross the blocks of depth; wide maps those of columns, whose rows may begin within lines. */
 static void test_blocks(void) {
     const int before = failures;
-    check_conv((dn_conv_shape){.in_c = 300,
-                               .in_h = 3,
-                               .in_w = 5,
-                               .out_c = 250,
-                               .size = 1,
-                               .stride_y = 1,
-                               .stride_x = 1,
-                               .dilation = 1,
-                               .groups = 1},
-               2);
-    check_conv((dn_conv_shape){.in_c = 520,
-                               .in_h = 25,
-                               .in_w = 27,
-                               .out_c = 41,
-                               .size = 1,
-                               .stride_y = 1,
-                               .stride_x = 1,
-                               .dilation = 1,
-                               .groups = 1},
-               1);
-    check_conv((dn_conv_shape){.in_c = 300,
-                               .in_h = 1,
-                               .in_w = 1,
-                               .out_c = 25,
-                               .size = 1,
-                               .stride_y = 1,
-                               .stride_x = 1,
-                               .dilation = 1,
-                               .groups = 1},
-               1);
-    check_conv((dn_conv_shape){.in_c = 33,
-                               .in_h = 6,
-                               .in_w = 200,
-                               .out_c = 20,
-                               .size = 3,
-                               .stride_y = 1,
-                               .stride_x = 1,
-                               .pad = 1,
-                               .dilation = 1,
-                               .groups = 1},
-               1);
-    check_conv((dn_conv_shape){.in_c = 70,
-                               .in_h = 9,
-                               .in_w = 9,
-                               .out_c = 130,
-                               .size = 3,
-                               .stride_y = 2,
-                               .stride_x = 2,
-                               .pad = 1,
-                               .dilation = 1,
-                               .groups = 1},
-               1);
+    check_plain(300, 3, 5, 250, 1, 1, 2);
+    check_plain(520, 25, 27, 41, 1, 1, 1);
+    check_plain(300, 1, 1, 25, 1, 1, 1);
+    check_plain(33, 6, 200, 20, 3, 1, 1);
+    check_plain(70, 9, 9, 130, 3, 2, 1);
     done("blocks", before);
 }
 

@@ -26,7 +26,7 @@ static int depth_of(const dn_conv_shape *shape) {
 }
 
 bool dn_chain_fits(const dn_conv_shape *first, const dn_winograd *second) {
-    return depth_of(first) <= MOST_DEPTH && second->stride == 2 && dn_winograd_fits_maker(second);
+    return depth_of(first) <= MOST_DEPTH && dn_winograd_fits_maker(second);
 }
 
 /* Filters, with those that fill the last two vectors. */

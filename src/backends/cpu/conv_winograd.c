@@ -407,7 +407,7 @@ static void transform_run(const winograd_job *job, int part, dn_tile_block block
             row.first = run->number + first;
             row.small_y = run->small_y;
             row.small_x = run->small_x;
-            kernels->winograd_staged(m, stride, &row, stage + c * strip.h * strip.w * kernels->lanes, v);
+            kernels->winograd_staged(m, &row, stage + c * strip.h * strip.w * kernels->lanes, v);
         }
     }
 }
@@ -493,7 +493,8 @@ void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const dn_co
 }
 
 bool dn_winograd_fits_maker(const dn_winograd *winograd) {
-    return tiles_are_split(winograd, winograd->tiles_x * winograd->tiles_y, MADE_THREADS);
+    return winograd->stride == 2 &&
+           tiles_are_split(winograd, winograd->tiles_x * winograd->tiles_y, MADE_THREADS);
 }
 
 size_t dn_winograd_made_scratch(const dn_winograd *winograd, int threads) {

@@ -170,8 +170,8 @@ size_t dn_winograd_gradient_scratch(const dn_winograd *winograd, int batch, int 
 void dn_winograd_gradient_run(dn_device *device, const dn_winograd *winograd, int batch, const float *x,
                               const float *dy, float *dw, float *scratch);
 
-/* Planned, of one image that is nowhere: some tiles beside each other read a strip of it, which the thread
- * that needs it makes, of all channels. */
+/* Planned, at stride 2, of one image that is nowhere: some tiles beside each other read a strip of it, which
+ * the thread that needs it makes, of all channels. */
 typedef struct dn_winograd_strip {
     int top, left, h, w; /* outside of the image it is 0 */
     bool new_rows;       /* others than those of the strip that this part had before */

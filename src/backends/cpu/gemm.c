@@ -7,22 +7,22 @@
  * over the block of the right side, which comes from the second level: 192 bytes per 24 multiply-adds
  * (AVX-512), 8 a cycle of the 32 there are. Meanwhile it fetches the next panel of the left side, and of the
  * right side, if that is read in place, a part of the next block, a line of each at a time: so what comes
- * from memory comes evenly, and two blocks, of 288 KB each, and what is written share the second level. Only
- * the first block fetches for itself, what the next tile needs. 113 of 118 GFLOP/s on a Zen 4 core where the
- * right side is in the second level, 110 where its rows begin anywhere in a line. */
+ * from memory comes evenly, and two blocks, of 288 KB each, and what is written share the second level. The
+ * first block fetches for itself, what the next tile needs, and so does any other that the one before it had
+ * too few tiles, or another depth, to fetch. 113 of 118 GFLOP/s on a Zen 4 core where the right side is in
+ * the second level, 110 where its rows begin anywhere in a line. */
 #include "cpu.h"
 
 enum {
-    DEPTH = 256,      /* of a block: shallower ones write results more often */
-    COLUMNS = 480,    /* of a block of the right side: 480 KB, half of the second-level cache */
-    NEAR = 288,       /* the same, if the next block is fetched meanwhile: a quarter of it, and another */
-    ROWS = 240,       /* of a block of the left side: 240 KB, a quarter of it */
-    LEAST_DEPTH = 64, /* to fetch a next block: tiles of less take less time than that */
-    FEW = 64,         /* rows of the left side */
-    WIDE = 32,        /* columns of a tile */
-    LINE = 16,        /* floats of a cache line */
-    PAGE = 1024,      /* floats; rows so far apart share a set of the first-level cache */
-    STREAMS = 4       /* rows of the right side copied at once */
+    DEPTH = 256,   /* of a block: shallower ones write results more often */
+    COLUMNS = 480, /* of a block of the right side: 480 KB, half of the second-level cache */
+    NEAR = 288,    /* the same, if the next block is fetched meanwhile: a quarter of it, and another */
+    ROWS = 240,    /* of a block of the left side: 240 KB, a quarter of it */
+    FEW = 64,      /* rows of the left side */
+    WIDE = 32,     /* columns of a tile */
+    LINE = 16,     /* floats of a cache line */
+    PAGE = 1024,   /* floats; rows so far apart share a set of the first-level cache */
+    STREAMS = 4    /* rows of the right side copied at once */
 };
 
 _Static_assert((int)DEPTH <= (int)DN_PATCH_COLUMNS, "pack_patches must take a block's depth as columns");
@@ -315,7 +315,7 @@ static void run_part(void *context, int part, int parts) {
         in_place_offsets[k] = (ptrdiff_t)k * (ptrdiff_t)gemm->right.stride;
     }
     const bool in_place = is_in_place(gemm, kernels);
-    const bool fetches = in_place && gemm->left.layout == DN_LAYOUT_PACKED && gemm->k >= LEAST_DEPTH;
+    const bool fetches = in_place && gemm->left.layout == DN_LAYOUT_PACKED && gemm->k >= DN_SHALLOW;
     const int begin = (int)column_begin, end = (int)column_end;
     const int blocks = panels_of(end - begin, fetches ? NEAR : COLUMNS);
     bool fetched = false;

@@ -40,20 +40,7 @@ DN_INLINE void direct_pixels_as(const clamp_kind kind, const clamping *clamp, co
     case n:                                                                                                  \
         direct_pixels_of((n) <= WINOGRAD_TILES ? (n) : 1, kind, clamp, job, first);                          \
         break;
-            PIXELS_CASE(1)
-            PIXELS_CASE(2)
-            PIXELS_CASE(3)
-            PIXELS_CASE(4)
-            PIXELS_CASE(5)
-            PIXELS_CASE(6)
-            PIXELS_CASE(7)
-            PIXELS_CASE(8)
-            PIXELS_CASE(9)
-            PIXELS_CASE(10)
-            PIXELS_CASE(11)
-            PIXELS_CASE(12)
-            PIXELS_CASE(13)
-            PIXELS_CASE(14)
+            WINOGRAD_14_CASES(PIXELS_CASE)
 #undef PIXELS_CASE
         }
     }

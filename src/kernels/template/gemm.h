@@ -91,7 +91,7 @@ DN_INLINE void store_tile_as(const int rows, const int vectors, int tail, float 
     }
 }
 
-enum { LINE = 16, SHALLOW = 64 }; /* floats; depth of a tile that takes less time than fetching */
+enum { LINE = 16 }; /* floats */
 
 /* Where a tile is, and what is fetched while it is computed. */
 typedef struct tile_place {
@@ -166,7 +166,7 @@ DN_INLINE void multiply_as(const int rows, const int vectors, const bool shallow
 DN_INLINE void tile_of(const int rows, const int vectors, const dn_tiles *tiles, tile_place *place,
                        int columns, const tile_finish *finish) {
     const size_t ldc = tiles->ldc;
-    const bool shallow = tiles->depth < SHALLOW; /* there is no time to fetch but what is written next */
+    const bool shallow = tiles->depth < DN_SHALLOW; /* there is no time to fetch but what is written next */
     place->written = place->c + (shallow ? vectors * LEVEL_LANES : 0);
     vfloat sum[GEMM_ROWS][GEMM_VECTORS];
     DN_UNROLL

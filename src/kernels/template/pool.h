@@ -60,11 +60,12 @@ DN_INLINE vfloat maximum_of_rows(const float *in, int w, int rows, int x) {
     return vchoose(inside, best, lowest);
 }
 
-DN_INLINE void put_largest(float *out, vfloat largest, int count) {
+/* Up to `lanes` floats of a row, set or added to. */
+DN_INLINE void put_floats(float *to, vfloat value, int count, bool accumulate) {
     if (count >= LEVEL_LANES)
-        vstore(out, largest);
-    else
-        vstore_partial(out, largest, count);
+        vstore(to, accumulate ? vload(to) + value : value);
+    else if (count > 0)
+        vstore_partial(to, accumulate ? vload_partial(to, count) + value : value, count);
 }
 
 /* The vector of outputs after the one at j. The last is whole, too, if the row has so many: it overlaps the
@@ -99,7 +100,7 @@ DN_INLINE void maxpool_narrow(const int size, const int stride, const float *in,
                                       maximum_of_rows(in, w, rows, x + 2 + LEVEL_LANES)),
                             best);
         }
-        put_largest(out + j, best, count - j);
+        put_floats(out + j, best, count - j, false);
     }
 }
 
@@ -118,7 +119,7 @@ DN_INLINE void maximum_of_neighbours(const float *row, int size, float *out, int
     for (int j = 0; j < count; j = next_outputs(j, count)) {
         vfloat best = vload(row + j);
         for (int k = 1; k < size; ++k) best = vmax(vload(row + j + k), best);
-        put_largest(out + j, best, count - j);
+        put_floats(out + j, best, count - j, false);
     }
 }
 
@@ -178,14 +179,6 @@ static void maxpool(const float *in, int h, int w, float *out, int32_t *argmax, 
 }
 
 /* ---- gradient ---- */
-
-/* Up to `lanes` floats of a row, set or added to. */
-DN_INLINE void put_floats(float *to, vfloat value, int count, bool accumulate) {
-    if (count >= LEVEL_LANES)
-        vstore(to, accumulate ? vload(to) + value : value);
-    else if (count > 0)
-        vstore_partial(to, accumulate ? vload_partial(to, count) + value : value, count);
-}
 
 /* A row of 2x2 windows at stride 2: both input rows, whole, without branches. */
 static void maxpool_gradient_pairs(const int32_t *argmax, const float *dy, int count, int first, float *dx,

@@ -53,13 +53,11 @@ DN_INLINE void pooled_finish(const int vectors, const clamp_kind kind, const cla
 DN_INLINE vfloat pooled_largest(const int vectors, vfloat sum[2][2], int left) {
     const vfloat lowest = vset(-__builtin_inff());
     vfloat larger[2] = {lowest, lowest};
-    vint lane;
-    for (int i = 0; i < LEVEL_LANES; ++i) lane[i] = i;
     DN_UNROLL
     for (int j = 0; j < vectors; ++j) {
         larger[j] = vmax(sum[1][j], vmax(sum[0][j], lowest));
         if (left < vectors * LEVEL_LANES)
-            larger[j] = vselect(lane + j * LEVEL_LANES < left, larger[j], lowest);
+            larger[j] = vchoose(vmask_of(0, left - j * LEVEL_LANES), larger[j], lowest);
     }
     return vmax(TAKE_EVEN(larger[0], larger[1]), TAKE_ODD(larger[0], larger[1]));
 }
@@ -78,11 +76,7 @@ DN_INLINE void pooled_tile(const int vectors, const clamp_kind kind, const clamp
     for (int f = 0; f < POOLED_FILTERS; ++f, y += rows->plane) {
         if (f >= filters) continue;
         pooled_finish(vectors, kind, clamp, rows->epilogue, first + f, sum[f]);
-        const vfloat largest = pooled_largest(vectors, sum[f], rows->columns - 2 * x);
-        if (count >= LEVEL_LANES)
-            vstore(y, largest);
-        else
-            vstore_partial(y, largest, count);
+        put_floats(y, pooled_largest(vectors, sum[f], rows->columns - 2 * x), count, false);
     }
 }
 

@@ -11,12 +11,12 @@ enum { WINOGRAD_PIXELS = DN_WINOGRAD_PIXELS };
 #define WINOGRAD_SIZES(CASE, m, stride)                                                                      \
     CASE(m, stride, false, false)                                                                            \
     CASE(m, stride, false, true) CASE(m, stride, true, false) CASE(m, stride, true, true)
+#define WINOGRAD_STRIDED_CASES(CASE) WINOGRAD_SIZES(CASE, 4, 2) CASE(2, 2, false, false)
 #define WINOGRAD_CASES(CASE)                                                                                 \
     WINOGRAD_SIZES(CASE, 6, 1)                                                                               \
     WINOGRAD_SIZES(CASE, 5, 1)                                                                               \
     WINOGRAD_SIZES(CASE, 4, 1)                                                                               \
-    WINOGRAD_SIZES(CASE, 3, 1)                                                                               \
-    WINOGRAD_SIZES(CASE, 4, 2) CASE(2, 1, false, false) CASE(2, 2, false, false)
+    WINOGRAD_SIZES(CASE, 3, 1) CASE(2, 1, false, false) WINOGRAD_STRIDED_CASES(CASE)
 
 /* `pixels` of an image row from `left` on, as [pixel][lanes], zero outside the image; ahead: floats to the
  * row to fetch meanwhile. */
@@ -132,11 +132,11 @@ static void winograd_input(int m, int stride, const dn_winograd_row *row, float 
 #undef INPUT_CASE
 }
 
-static void winograd_staged(int m, int stride, const dn_winograd_row *row, float *stage, float *v) {
+static void winograd_staged(int m, const dn_winograd_row *row, float *stage, float *v) {
 #define STAGED_CASE(m_, stride_, small_y_, small_x_)                                                         \
-    if (m == (m_) && stride == (stride_) && row->small_y == (small_y_) && row->small_x == (small_x_))        \
+    if (m == (m_) && row->small_y == (small_y_) && row->small_x == (small_x_))                               \
         winograd_strip(m_, stride_, false, true, small_y_, small_x_, row, 0, row->tiles, stage, v);
-    WINOGRAD_CASES(STAGED_CASE)
+    WINOGRAD_STRIDED_CASES(STAGED_CASE)
 #undef STAGED_CASE
 }
 
