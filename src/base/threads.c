@@ -5,8 +5,6 @@
 #include "threads.h"
 #include "platform.h"
 
-#include <stdatomic.h>
-
 enum { SPINS = 4000 };
 
 typedef struct worker {
@@ -29,6 +27,7 @@ struct dn_pool {
     atomic_bool stop;
     dn_task task;
     void *context;
+    dn_ranges ranges;
 };
 
 /* True for one of the worker and the caller in each generation. Whoever comes late finds a later one: every
@@ -86,7 +85,10 @@ dn_status dn_pool_create(dn_pool **out, int threads) {
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
     pthread_cond_init(&pool->done, NULL);
+    pool->ranges.parts = threads;
     dn_status status = dn_new(&pool->workers, (size_t)threads, sizeof *pool->workers, "thread pool");
+    if (status == DN_OK)
+        status = dn_new(&pool->ranges.each, (size_t)threads, sizeof *pool->ranges.each, "thread pool");
     for (int i = 1; status == DN_OK && i < threads; ++i) {
         worker *self = &pool->workers[i - 1];
         self->pool = pool;
@@ -104,11 +106,16 @@ dn_status dn_pool_create(dn_pool **out, int threads) {
     return DN_OK;
 }
 
+static void free_memory(dn_pool *pool) {
+    dn_free(pool->ranges.each);
+    dn_free(pool->workers);
+    dn_free(pool);
+}
+
 void dn_pool_free(dn_pool *pool) {
     if (!pool) return;
     if (pool->process != dn_platform_process()) { /* nobody to join, and locks in whatever state */
-        dn_free(pool->workers);
-        dn_free(pool);
+        free_memory(pool);
         return;
     }
     atomic_store(&pool->stop, true);
@@ -117,8 +124,7 @@ void dn_pool_free(dn_pool *pool) {
     pthread_cond_destroy(&pool->done);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->mutex);
-    dn_free(pool->workers);
-    dn_free(pool);
+    free_memory(pool);
 }
 
 int dn_pool_threads(const dn_pool *pool) {
@@ -155,6 +161,77 @@ void dn_pool_run(dn_pool *pool, dn_task task, void *context) {
         pthread_mutex_unlock(&pool->mutex);
     }
 }
+
+/* ---- pieces ---- */
+
+static uint64_t range_of(uint64_t first, uint64_t end) {
+    return first << 32 | end;
+}
+
+static int first_of(uint64_t left) {
+    return (int)(left >> 32);
+}
+
+static int end_of(uint64_t left) {
+    return (int)(left & UINT32_MAX);
+}
+
+void dn_ranges_begin(dn_ranges *ranges, int pieces) {
+    for (int part = 0; part < ranges->parts; ++part) {
+        size_t first, end;
+        dn_pool_slice((size_t)pieces, 1, part, ranges->parts, &first, &end);
+        atomic_store_explicit(&ranges->each[part].left, range_of(first, end), memory_order_relaxed);
+    }
+}
+
+/* The first piece, or the last. A range only shrinks, so one that looks as it did before is as it was. The
+ * pool orders what is computed; claims order nothing. */
+static bool take(dn_range *range, bool last, int *piece) {
+    uint64_t left = atomic_load_explicit(&range->left, memory_order_relaxed), less;
+    do {
+        if (first_of(left) >= end_of(left)) return false;
+        *piece = last ? end_of(left) - 1 : first_of(left);
+        less = last ? left - 1 : left + range_of(1, 0);
+    } while (!atomic_compare_exchange_weak_explicit(&range->left, &left, less, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+bool dn_range_claim(dn_ranges *ranges, int part, int *piece) {
+    if (take(&ranges->each[part], false, piece)) return true;
+    for (;;) {
+        dn_range *fullest = NULL;
+        int most = 0;
+        for (int i = 0; i < ranges->parts; ++i) {
+            const uint64_t left = atomic_load_explicit(&ranges->each[i].left, memory_order_relaxed);
+            if (end_of(left) - first_of(left) <= most) continue;
+            most = end_of(left) - first_of(left);
+            fullest = &ranges->each[i];
+        }
+        if (!fullest) return false;
+        if (take(fullest, true, piece)) return true;
+    }
+}
+
+typedef struct shared_job {
+    dn_ranges *ranges;
+    dn_shared_task task;
+    void *context;
+} shared_job;
+
+static void run_shared(void *context, int part, int parts) {
+    (void)parts;
+    const shared_job *job = context;
+    job->task(job->context, part, job->ranges);
+}
+
+void dn_pool_share(dn_pool *pool, int pieces, dn_shared_task task, void *context) {
+    shared_job job = {&pool->ranges, task, context};
+    dn_ranges_begin(&pool->ranges, pieces);
+    dn_pool_run(pool, run_shared, &job);
+}
+
+/* ---- slices ---- */
 
 void dn_pool_slice(size_t total, size_t grain, int part, int parts, size_t *begin, size_t *end) {
     size_t grains = (total + grain - 1) / grain;

@@ -1,5 +1,6 @@
-/* test_thread_pool.c - the pool of src/base/threads.h: every part is done once in each run, and the caller
- * does those that no worker has begun. Also for the thread sanitiser (make tsan). */
+/* test_thread_pool.c - the pool of src/base/threads.h: every part is done once in each run, the caller does
+ * those that no worker has begun, and every piece is claimed once. Also for the thread sanitiser (make tsan).
+ */
 #include "../../src/base/threads.h"
 
 #include <pthread.h>
@@ -46,10 +47,61 @@ static int run_all(int threads) {
     return once && atomic_load(&j.wrong) == 0 ? atomic_load(&j.by_caller) : -1;
 }
 
+enum { PIECES = 1000 };
+
+typedef struct piece_job {
+    int pieces, done[PIECES]; /* each written by one thread at a time, if pieces are claimed once */
+    atomic_int wrong;
+} piece_job;
+
+static void claim_all(void *context, int part, dn_ranges *ranges) {
+    piece_job *j = context;
+    for (int piece; dn_range_claim(ranges, part, &piece);)
+        if (piece >= 0 && piece < j->pieces)
+            j->done[piece]++;
+        else
+            atomic_fetch_add(&j->wrong, 1);
+}
+
+static bool claims_once(int threads) {
+    static const int counts[] = {0, 1, 2, 7, 64, PIECES};
+    dn_pool *pool;
+    if (dn_pool_create(&pool, threads) != DN_OK) return false;
+    bool good = true;
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; ++c) {
+        piece_job j = {.pieces = counts[c]};
+        for (int run = 1; run <= RUNS / 4; ++run) {
+            dn_pool_share(pool, j.pieces, claim_all, &j);
+            for (int piece = 0; piece < PIECES; ++piece)
+                good = good && j.done[piece] == (piece < j.pieces ? run : 0);
+        }
+        good = good && atomic_load(&j.wrong) == 0;
+    }
+    dn_pool_free(pool);
+    return good;
+}
+
+/* What part 0 of three gets of ten pieces if the others get none. */
+static bool claims_in_order(void) {
+    static const int expected[] = {0, 1, 2, 9, 5, 8, 4, 7, 3, 6};
+    dn_range each[3];
+    dn_ranges ranges = {each, 3};
+    dn_ranges_begin(&ranges, 10);
+    int piece;
+    for (int i = 0; i < 10; ++i)
+        if (!dn_range_claim(&ranges, 0, &piece) || piece != expected[i]) return false;
+    return !dn_range_claim(&ranges, 0, &piece) && !dn_range_claim(&ranges, 1, &piece);
+}
+
 int main(void) {
     check(run_all(1) == 0, "one thread does its part in each run");
     check(run_all(2) >= 0, "two threads do each part once in each run");
     check(run_all(5) >= 0, "five threads do each part once in each run");
     check(run_all(MOST) > 0, "the caller does parts that no worker has begun");
+    check(claims_once(1), "one thread claims each piece once");
+    check(claims_once(2), "two threads claim each piece once");
+    check(claims_once(5), "five threads claim each piece once");
+    check(claims_in_order(),
+          "pieces come from the front of one's own range, then from the end of the longest");
     return failures != 0;
 }

@@ -16,7 +16,7 @@ enum {
     M_BYTES_BATCH = 640 << 10,
     U_BYTES_OWN = 3 << 19, /* with more weights than this, threads share out the weights, not the tiles */
     WEIGHT_CHANNELS = 16,  /* transformed at a time */
-    BLOCKS_PER_THREAD = 4, /* at least; else one waits for the other */
+    PIECES_PER_THREAD = 4, /* at least, so that none waits for another */
     POINT_PADDING = 16,    /* floats; else points are a power of two apart and fall into the same cache set */
     MADE_THREADS = 4       /* that there are tiles enough for where input is made */
 };
@@ -328,13 +328,15 @@ static void lay_out(winograd_job *job, int threads, bool training) {
     job->split = job->maker || tiles_are_split(winograd, tiles, threads);
     size_t fit = (job->split ? V_BYTES : training ? V_BYTES_BATCH : V_BYTES_SHARED) / tile_bytes;
     if (training) fit = dn_min_size(fit, M_BYTES_BATCH / (tile_products * sizeof(float)));
-    if (job->split) fit = dn_min_size(fit, (size_t)(tiles / (BLOCKS_PER_THREAD * threads)));
+    if (job->split) fit = dn_min_size(fit, (size_t)(tiles / (PIECES_PER_THREAD * threads)));
     choose_blocks(job, dn_max_int((int)fit, (job->split ? 2 : 4) * most));
     const size_t panels = (size_t)((job->block_tiles + most - 1) / most);
     job->v_size = panels * points * ((size_t)winograd->blocks * (size_t)most * lanes + POINT_PADDING);
     const size_t panel_floats = (size_t)job->block_tiles * tile_products;
     job->chunk = dn_max_int(1, (int)(M_BYTES / (panel_floats * sizeof(float))));
-    job->chunk = training && !job->split ? 1 : dn_min_int(job->chunk, winograd->panels);
+    const int share =
+        !job->split && threads > 1 ? winograd->panels / (PIECES_PER_THREAD * threads) : winograd->panels;
+    job->chunk = training && !job->split ? 1 : dn_min_int(job->chunk, dn_max_int(1, share));
     job->m_size = (size_t)job->chunk * panel_floats;
     job->stage_size = dn_winograd_stage(winograd);
     if (job->maker) job->stage_size *= dn_round_up((size_t)winograd->blocks, 2);
@@ -420,15 +422,13 @@ static void make_and_transform(const winograd_job *job, int part, dn_tile_block 
         transform_run(job, part, block, &run, run.row != *last_row, v);
 }
 
-static void run_own_tiles(void *context, int part, int parts) {
+static void run_own_tiles(void *context, int part, dn_ranges *blocks) {
     const winograd_job *job = context;
     const dn_winograd *winograd = job->winograd;
     float *products = own_scratch(job, part), *v = products + job->m_size;
-    size_t begin, end;
-    dn_pool_slice((size_t)job->blocks, 1, part, parts, &begin, &end);
     int row = -1;
-    for (size_t i = begin; i < end; ++i) {
-        const dn_tile_block block = block_of(job, (int)i);
+    for (int i; dn_range_claim(blocks, part, &i);) {
+        const dn_tile_block block = block_of(job, i);
         if (job->maker) make_and_transform(job, part, block, &row, v);
         for (int c = 0; c < winograd->blocks && !job->maker; ++c)
             transform_input(job, block, c, own_stage(job, part), v);
@@ -436,20 +436,17 @@ static void run_own_tiles(void *context, int part, int parts) {
     }
 }
 
-static void run_shared_input(void *context, int part, int parts) {
+static void run_shared_input(void *context, int part, dn_ranges *channel_blocks) {
     const winograd_job *job = context;
-    size_t begin, end;
-    dn_pool_slice((size_t)job->winograd->blocks, 1, part, parts, &begin, &end);
-    for (size_t c = begin; c < end; ++c)
-        transform_input(job, job->block, (int)c, own_stage(job, part), job->scratch);
+    for (int c; dn_range_claim(channel_blocks, part, &c);)
+        transform_input(job, job->block, c, own_stage(job, part), job->scratch);
 }
 
-static void run_shared_products(void *context, int part, int parts) {
+static void run_shared_products(void *context, int part, dn_ranges *chunks) {
     const winograd_job *job = context;
-    size_t begin, end;
-    dn_pool_slice((size_t)job->winograd->panels, 1, part, parts, &begin, &end);
-    if (begin < end)
-        multiply_and_finish(job, job->block, job->scratch, (int)begin, (int)end, own_scratch(job, part));
+    for (int i; dn_range_claim(chunks, part, &i);)
+        multiply_and_finish(job, job->block, job->scratch, i * job->chunk,
+                            dn_min_int((i + 1) * job->chunk, job->winograd->panels), own_scratch(job, part));
 }
 
 static void run_weights(void *context, int part, int parts) {
@@ -469,13 +466,14 @@ static void run_weights(void *context, int part, int parts) {
 static void run(dn_device *device, winograd_job *job) {
     if (job->split) {
         if (job->weights) dn_pool_run(device->pool, run_weights, job);
-        dn_pool_run(device->pool, run_own_tiles, job);
+        dn_pool_share(device->pool, job->blocks, run_own_tiles, job);
         return;
     }
     for (int i = 0; i < job->blocks; ++i) {
         job->block = block_of(job, i);
-        dn_pool_run(device->pool, run_shared_input, job);
-        dn_pool_run(device->pool, run_shared_products, job);
+        dn_pool_share(device->pool, job->winograd->blocks, run_shared_input, job);
+        dn_pool_share(device->pool, (job->winograd->panels + job->chunk - 1) / job->chunk,
+                      run_shared_products, job);
     }
 }
 
