@@ -242,7 +242,7 @@ typedef struct dn_kernels {
      * table G[n][3], n = 4 .. 8 (template/winograd_weights.h) */
     void (*winograd_weights_exact)(int n, int channels, const double *g, const float *w, float *u,
                                    size_t point_stride);
-    /* h[row of points][channels][3][2 lanes] = G w, for winograd_multiply_half */
+    /* h[row of points][channels][3][2 lanes] of G w, for winograd_multiply_half */
     void (*winograd_weights_half)(int n, int channels, const double *g, const float *w, float *h,
                                   size_t row_stride);
     /* Training. g: the table G[m + 2][3], whose first row is (g, 0, 0) and last (0, 0, 1).

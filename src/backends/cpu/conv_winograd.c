@@ -299,9 +299,8 @@ static void multiply_and_finish(const winograd_job *job, dn_tile_block block, co
         if (!winograd->half)
             dn_winograd_multiply(winograd, block, v, point_stride(winograd, block), u, points_apart, panel,
                                  last, own);
-        for (int i = panel; i < last && winograd->half; ++i)
-            dn_winograd_multiply_half(winograd, block, v, point_stride(winograd, block), i,
-                                      own + (size_t)(i - panel) * panel_products);
+        else
+            dn_winograd_multiply_half(winograd, block, v, point_stride(winograd, block), panel, last, own);
         for (int i = panel; i < last; ++i) {
             const float *from = own + (size_t)(i - panel) * panel_products;
             for (int half = 0; half < columns && i * columns + half < winograd->shape.out_c; half += lanes)

@@ -8,20 +8,14 @@ static double axis_points(const dn_winograd *winograd, int tiles, int big) {
 
 /* The time of F(m x m, 3 x 3), or of the direct product if m is 0, in multiply-adds at the peak rate. A
  * weight costs at least its way from memory, FETCH_COST, or a little if caches hold all weights; those from
- * memory are waited for, too. The transforms cost TRANSFORM_COST per value read or written. Fitted to times
- * measured on Zen 4 with one and two threads: one alone has more of the memory's rate, and would gain from
- * larger tiles, such as of 3 x 3 outputs on maps of 8 x 8, with which two lose. Half transformed weights cost
- * EXPAND_COST each and some at every multiply-add, and are read in one stream, which is quicker. */
+ * memory are waited for, too, most with the large tiles of 6 x 6. The transforms cost TRANSFORM_COST per
+ * value read or written. Fitted to times measured on Zen 4 with one and two threads: one alone has more of
+ * the memory's rate, and would gain from larger tiles, such as of 3 x 3 outputs on maps of 8 x 8, with which
+ * two lose. Half transformed weights cost EXPAND_COST each and a little at every multiply-add, and are read
+ * in one stream, which is quicker. */
 static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
                       dn_winograd_tiles tiles) {
-    enum {
-        FETCH_COST = 17,
-        STREAM_COST = 11,
-        WAIT_COST = 2,
-        EXPAND_COST = 3,
-        TRANSFORM_COST = 36,
-        CACHED_BYTES = 8 << 20
-    };
+    enum { FETCH_COST = 17, STREAM_COST = 11, EXPAND_COST = 3, TRANSFORM_COST = 36, CACHED_BYTES = 8 << 20 };
     if (tiles.m == 0) {
         const double uses = 1.3 * batch * shape->out_h * shape->out_w;
         return 9.0 * shape->in_c * shape->out_c * ((uses > FETCH_COST ? uses : FETCH_COST) + 1);
@@ -33,9 +27,10 @@ static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int
                           axis_points(&winograd, winograd.tiles_x, winograd.big_x);
     const double kept = winograd.weight_n * (tiles.half ? 3 : winograd.weight_n);
     const bool cached = weights * sizeof(float) <= CACHED_BYTES;
-    const double each = tiles.half ? 1.24 : tiles.m == 6 && !cached ? 1.14 : 1.07; /* multiply-add */
+    const double each = tiles.half ? 1.04 + 5.0 / shape->in_c : 1.02; /* sums of few channels end often */
     const double uses = each * batch * points / kept + (tiles.half ? EXPAND_COST : 0);
-    const double waited = uses + (cached ? 1 : WAIT_COST), fetch = tiles.half ? STREAM_COST : FETCH_COST;
+    const double waited = uses + (cached ? 1 : tiles.half ? 2 : tiles.m == 6 ? 3 : 0.5);
+    const double fetch = tiles.half ? STREAM_COST : FETCH_COST;
     const double pixels = (double)batch * dn_winograd_start(&winograd, winograd.tiles_y, winograd.big_y) *
                           dn_winograd_start(&winograd, winograd.tiles_x, winograd.big_x);
     const double values = pixels * (winograd.stride * winograd.stride * shape->in_c + shape->out_c);

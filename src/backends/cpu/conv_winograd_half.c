@@ -1,20 +1,20 @@
 /* conv_winograd_half.c - the products of Winograd convolutions whose weights are kept transformed along one
  * axis only, h[panel][row of points][channel][3][winograd_columns]: 3 n floats per filter and channel where
  * conv_winograd_weights.c keeps n n, that is 21 and 49 for tiles of 5 x 5 outputs, 24 and 64 for 6 x 6. On
- * small maps at the end of networks, where each weight meets few tiles and all come from memory, that pays
- * for larger tiles (13 x 13, 512 -> 1024 channels: 361 multiply-adds and 21 floats instead of 529 and 25); on
- * larger maps it takes less memory for little more time. The kernel is template/winograd_half.h. */
+ * maps of a few tiles, where all weights come from memory, that pays for larger tiles (13 x 13, 512 -> 1024
+ * channels: 361 multiply-adds and 21 floats instead of 529 and 25; 26 x 26: 1296 and 24 instead of 1444 and
+ * 49); on larger maps it takes less memory for about the same time. The kernel is template/winograd_half.h.
+ * Some panels of filters are multiplied at a row of points before the next row, so that the input's row stays
+ * in the second-level cache. */
 #include "cpu.h"
 
 enum {
-    /* Channels multiplied at a time: their taps of a row, 96 KB, stay in the second-level cache, */
+    /* Channels multiplied at a time: their sums of taps of a row, 96 KB, stay in the second-level cache, */
     CHANNELS = 256,
-    /* or, 24 KB, in the first. On 13 x 13, where one panel of 5 to 14 tiles meets each, that takes 9 % less
-     * time; with 4 tiles sums begin and end too often (4 % more), with several panels tiles replace the taps
-     * (2 %). */
+    /* or, 24 KB, in the first, where one panel of tiles meets each. On 8 x 8 that takes a fifth less time;
+     * with several panels tiles replace the sums (4 % more). */
     CHANNELS_NEAR = 64,
-    NEAR_FROM = 5,
-    NEAR_TO = 14,
+    ONE_PANEL = 14,
     FETCH = 16 /* floats that winograd_multiply_half fetches per channel and point */
 };
 
@@ -26,9 +26,9 @@ typedef struct row_job {
     const float *v;  /* of the first of these channels, at point 0 */
     float *products; /* of the panel */
     size_t points_apart;
-    int row;        /* of points */
-    size_t ahead;   /* floats of h: what follows these */
-    size_t fetched; /* of them */
+    int row;              /* of points */
+    const float *next;    /* what follows these of h */
+    size_t size, fetched; /* floats of them */
     dn_winograd_half half;
 } row_job;
 
@@ -45,7 +45,7 @@ static void multiply_tiles(row_job *job, dn_winograd_kind kind, int column, int 
                  (size_t)(inside * winograd->kernels->lanes);
         half.out = job->products + (size_t)tile * half.out_stride +
                    point * (size_t)winograd->kernels->winograd_columns;
-        half.next = half.h + (job->fetched < job->ahead ? job->ahead + job->fetched : 0);
+        half.next = job->fetched < job->size ? job->next + job->fetched : half.h;
         winograd->kernels->winograd_multiply_half(kind, &half);
         job->fetched += (size_t)(points * FETCH * half.blocks * winograd->kernels->lanes);
     }
@@ -75,30 +75,35 @@ static void multiply_row(row_job *job) {
 }
 
 void dn_winograd_multiply_half(const dn_winograd *winograd, dn_tile_block block, const float *v,
-                               size_t points_apart, int panel, float *products) {
+                               size_t points_apart, int begin, int end, float *products) {
     const int lanes = winograd->kernels->lanes, tiles = winograd->tiles_x * winograd->tiles_y;
-    const bool near =
-        tiles >= NEAR_FROM && tiles <= NEAR_TO; /* not by the block, which threads may share out */
+    const bool near = tiles <= ONE_PANEL; /* not by the block, which threads may share out */
     const int most = (near ? CHANNELS_NEAR : CHANNELS) / lanes;
     const size_t columns = (size_t)winograd->kernels->winograd_columns;
-    const float *h = winograd->u + (size_t)(panel * winograd->n) * 3 * winograd->panel_floats;
+    const size_t row_floats = 3 * winograd->panel_floats, panel_floats = (size_t)winograd->n * row_floats;
     row_job job = {.winograd = winograd,
                    .block = block,
                    .kinds = dn_winograd_kinds(winograd, block),
-                   .products = products,
                    .points_apart = points_apart};
     job.half.block_stride = (size_t)(block.panel_tiles * lanes);
     job.half.v_apart = points_apart;
     job.half.out_stride = dn_winograd_product_stride(winograd);
     for (job.row = 0; job.row < winograd->n; ++job.row)
-        for (int c = 0; c < winograd->blocks; c += most) {
-            job.half.blocks = dn_min_int(most, winograd->blocks - c);
-            job.half.h = h;
-            job.half.accumulate = c > 0;
-            job.v = v + (size_t)c * job.half.block_stride;
-            job.ahead = (size_t)(job.half.blocks * lanes) * 3 * columns;
-            job.fetched = 0;
-            multiply_row(&job);
-            h += job.ahead;
+        for (int panel = begin; panel < end; ++panel) {
+            const float *h = winograd->u + (size_t)panel * panel_floats + (size_t)job.row * row_floats;
+            job.products = products + (size_t)(panel - begin) * (size_t)block.count * job.half.out_stride;
+            for (int c = 0; c < winograd->blocks; c += most) {
+                job.half.blocks = dn_min_int(most, winograd->blocks - c);
+                job.half.h = h;
+                job.half.accumulate = c > 0;
+                job.v = v + (size_t)c * job.half.block_stride;
+                job.size = (size_t)(job.half.blocks * lanes) * 3 * columns;
+                job.fetched = 0;
+                h += job.size;
+                job.next = c + most < winograd->blocks ? h
+                           : panel + 1 < end           ? h + panel_floats - row_floats
+                                                       : h - (size_t)(end - 1 - begin) * panel_floats;
+                multiply_row(&job);
+            }
         }
 }

@@ -74,8 +74,8 @@ void dn_winograd_table(int m, float g[18]) {
     for (int i = 0; i < 3 * (m + 2); ++i) g[i] = (float)exact[i / 3][i % 3];
 }
 
-/* The factors along x that template/winograd_half.h leaves out of G: its rows of 0, +-p and +-q begin with 1,
- * those of +-r and infinity end with 1. */
+/* The factors along x that template/winograd_half.h leaves out of G, or has too many: it makes 3 times the
+ * tap of 0 and 6 times that of infinity, 2, 1 and 8 times the sums of taps at +-1, +-2 and +-1/2. */
 void dn_winograd_halve(dn_winograd *winograd) {
     double g[MOST_ROWS][3];
     const int infinity = winograd->m + 1;
@@ -85,7 +85,11 @@ void dn_winograd_halve(dn_winograd *winograd) {
      * both. */
     if (winograd->m % 2 == 0 && winograd->tiles_x <= 2) winograd->big_x = winograd->tiles_x;
     for (int i = 0; i <= infinity; ++i)
-        winograd->scale[i] = (float)(i < 5 && i < infinity ? g[i][0] : g[i][2]);
+        winograd->scale[i] = (float)(i == 0          ? g[i][0] / 3
+                                     : i == infinity ? g[i][2] / 6
+                                     : i < 3         ? g[i][0] / 2
+                                     : i < 5         ? g[i][0]
+                                                     : g[i][0] / 8);
 }
 
 /* [channels][9][columns] of one panel, from channel c on. */

@@ -230,9 +230,9 @@ size_t dn_winograd_product_stride(const dn_winograd *winograd);
 void dn_winograd_multiply(const dn_winograd *winograd, dn_tile_block block, const float *v,
                           size_t points_apart, const float *weights, size_t weight_points_apart, int begin,
                           int end, float *products);
-/* products[tile][point][winograd_columns] of one panel with half transformed weights. */
+/* The same with half transformed weights. */
 void dn_winograd_multiply_half(const dn_winograd *winograd, dn_tile_block block, const float *v,
-                               size_t points_apart, int panel, float *products);
+                               size_t points_apart, int begin, int end, float *products);
 
 /* ---- convolution, unfused (conv_train.c) ---- */
 size_t dn_cpu_conv_scratch(dn_device *device, const dn_conv_shape *shape, int batch);

@@ -1,46 +1,44 @@
-/* Winograd products with weights transformed along one axis only: h[row of points][channel][3 taps][2 lanes]
- * takes 3 n floats where u takes n n. The other axis is transformed on the way into registers, u = G h, and
- * never stored: stores of whole vectors take twice as long as multiply-adds (Zen 4), and a buffer of u passed
- * on to the ordinary product took longer by 10 %. Without the factors of G, which sums of products are
- * multiplied by, that is a matter of additions, 2 x being x + x: for the points p, -p = +-1
- * three per vector, for q, -q = +-2 and r, -r = +-1/2 (times 4) six. Processors with adders beside their
- * multipliers have them for nothing, others need products of several tiles for each; the two points of a
- * pair, which share even and odd halves, are multiplied together. Few tiles, as at the end of networks, wait
- * for memory more than for sums. */
+/* Winograd products with weights transformed along one axis only: h[row of points][channel][3][2 lanes] takes
+ * 3 n floats where u takes n n. The other axis is transformed on the way into registers and never stored:
+ * stores of whole vectors take twice as long as multiply-adds (Zen 4), and a buffer of u passed on to the
+ * ordinary product took longer by 10 %. Without the factors of G, which sums of products are multiplied by,
+ * u is a + x b + x^2 c at a point x, of taps a, b, c. What is kept of them makes points by few additions, as
+ * even beside a multiplier each takes a third of a multiply-add's time (Zen 4): p = 2 (a + c), b' = 2 b and
+ * q = a + 4 c.
+ *     +-1: 2 (a +- b + c) = p +- b'       0: 3 a = 2 p - q          +-1/2: 2 (4 a +- 2 b + c) =
+ *     +-2: a +- 2 b + 4 c = q +- b'       infinity: 6 c = 2 q - p          2 (2 p - q +- b') + p
+ * Where the sums of all tiles at both points of a pair fit into registers, both are multiplied together. Few
+ * tiles, as at the end of networks, wait for memory more than for sums. */
 
 enum {
     WINOGRAD_PAIR_TILES = WINOGRAD_TILES < 6 ? WINOGRAD_TILES : 6,
     WINOGRAD_PAIR_VECTORS = WINOGRAD_TILES < 12 ? 1 : 2 /* with 16 registers, with 32 */
 };
 
-/* The points of a kind at one vector of taps. */
+/* The points of a kind, of a pair both, at one vector of filters. */
 DN_INLINE void winograd_expand(const dn_winograd_kind kind, const float *h, vfloat *u) {
-    const vfloat a = vload(h), b = vload(h + 2 * LEVEL_LANES), c = vload(h + 4 * LEVEL_LANES);
-    if (kind == DN_WINOGRAD_ZERO) u[0] = a;
-    if (kind == DN_WINOGRAD_INFINITY) u[0] = c;
-    if (kind == DN_WINOGRAD_PLUS_Q || kind == DN_WINOGRAD_PLUS_R) {
-        const bool q = kind == DN_WINOGRAD_PLUS_Q;
-        const vfloat large = q ? c : a, half = (large + large) + b;
-        u[0] = (half + half) + (q ? a : c);
-    }
+    const vfloat p = vload(h), b = vload(h + 2 * LEVEL_LANES), q = vload(h + 4 * LEVEL_LANES);
+    if (kind == DN_WINOGRAD_ZERO) u[0] = (p + p) - q;
+    if (kind == DN_WINOGRAD_INFINITY) u[0] = (q + q) - p;
     if (kind == DN_WINOGRAD_PAIR_P) {
-        const vfloat even = a + c;
-        u[0] = even + b;
-        u[1] = even - b;
+        u[0] = p + b;
+        u[1] = p - b;
     }
-    if (kind == DN_WINOGRAD_PAIR_Q || kind == DN_WINOGRAD_PAIR_R) {
-        const bool q = kind == DN_WINOGRAD_PAIR_Q;
-        const vfloat large = q ? c : a, twice = large + large;
-        const vfloat even = (twice + twice) + (q ? a : c), odd = b + b;
-        u[0] = even + odd;
-        u[1] = even - odd;
+    if (kind == DN_WINOGRAD_PAIR_Q) {
+        u[0] = q + b;
+        u[1] = q - b;
+    }
+    if (kind == DN_WINOGRAD_PAIR_R) {
+        const vfloat even = (p + p) - q, plus = even + b, minus = even - b;
+        u[0] = (plus + plus) + p;
+        u[1] = (minus + minus) + p;
     }
 }
 
-DN_INLINE void winograd_half_of(const dn_winograd_kind kind, const int tiles, const int vectors,
-                                const dn_winograd_half *half, const float *v, const float *h, float *out,
-                                const float *next) {
-    const int points = kind >= DN_WINOGRAD_PAIR_P ? 2 : 1, blocks = half->blocks;
+DN_INLINE void winograd_half_of(const dn_winograd_kind kind, const int points, const int point,
+                                const int tiles, const int vectors, const dn_winograd_half *half,
+                                const float *v, const float *h, float *out, const float *next) {
+    const int blocks = half->blocks;
     const size_t out_stride = half->out_stride, block_stride = half->block_stride, v_apart = half->v_apart;
     const size_t next_apart = (size_t)(blocks * LEVEL_LANES) * 16;
     vfloat sum[WINOGRAD_TILES][2][2];
@@ -61,7 +59,7 @@ DN_INLINE void winograd_half_of(const dn_winograd_kind kind, const int tiles, co
             for (int p = 0; p < points; ++p) {
                 const vfloat value = vset(lane[(size_t)(i * LEVEL_LANES) + (size_t)p * v_apart]);
                 DN_UNROLL
-                for (int j = 0; j < vectors; ++j) sum[i][p][j] += value * u[j][p];
+                for (int j = 0; j < vectors; ++j) sum[i][p][j] += value * u[j][point + p];
             }
             h += 6 * LEVEL_LANES;
             next += 16;
@@ -72,17 +70,20 @@ DN_INLINE void winograd_half_of(const dn_winograd_kind kind, const int tiles, co
     for (int p = 0; p < points; ++p) DN_UNROLL
     for (int j = 0; j < vectors; ++j) {
         float *to = out + (size_t)i * out_stride + (p * 2 + j) * LEVEL_LANES;
-        const vfloat scaled = sum[i][p][j] * half->scale[p];
+        const vfloat scaled = sum[i][p][j] * half->scale[point + p];
         vstore(to, half->accumulate ? vload(to) + scaled : scaled);
     }
 }
 
-DN_INLINE void winograd_single_of(const dn_winograd_kind kind, const dn_winograd_half *half) {
+DN_INLINE void winograd_single_of(const dn_winograd_kind kind, const int point,
+                                  const dn_winograd_half *half) {
+    const float *v = half->v + (size_t)point * half->v_apart;
+    const float *next = half->next + (size_t)(point * half->blocks * LEVEL_LANES) * 16;
+    float *out = half->out + point * 2 * LEVEL_LANES;
     switch (half->tiles) {
 #define TILES_CASE(t)                                                                                        \
     case t:                                                                                                  \
-        winograd_half_of(kind, (t) <= WINOGRAD_TILES ? (t) : 1, 2, half, half->v, half->h, half->out,        \
-                         half->next);                                                                        \
+        winograd_half_of(kind, 1, point, (t) <= WINOGRAD_TILES ? (t) : 1, 2, half, v, half->h, out, next);   \
         break;
         WINOGRAD_14_CASES(TILES_CASE)
 #undef TILES_CASE
@@ -90,59 +91,79 @@ DN_INLINE void winograd_single_of(const dn_winograd_kind kind, const dn_winograd
 }
 
 DN_INLINE void winograd_pair_of(const dn_winograd_kind kind, const dn_winograd_half *half) {
-    const int parts = (half->tiles + WINOGRAD_PAIR_TILES - 1) / WINOGRAD_PAIR_TILES;
-    for (int part = 0; part < parts; ++part)
-        for (int j = 0; j < 2; j += WINOGRAD_PAIR_VECTORS) {
-            const int first = half->tiles * part / parts, end = half->tiles * (part + 1) / parts;
-            const float *v = half->v + first * LEVEL_LANES, *h = half->h + j * LEVEL_LANES;
-            const float *next = part + j == 0 ? half->next : h;
-            float *out = half->out + (size_t)first * half->out_stride + j * LEVEL_LANES;
-            switch (end - first) {
+    if (half->tiles > WINOGRAD_PAIR_TILES) {
+        winograd_single_of(kind, 0, half);
+        winograd_single_of(kind, 1, half);
+        return;
+    }
+    for (int j = 0; j < 2; j += WINOGRAD_PAIR_VECTORS) {
+        const float *h = half->h + j * LEVEL_LANES;
+        const float *next = j == 0 ? half->next : h;
+        float *out = half->out + j * LEVEL_LANES;
+        switch (half->tiles) {
 #define TILES_CASE(t)                                                                                        \
     case t:                                                                                                  \
-        winograd_half_of(kind, (t) <= WINOGRAD_PAIR_TILES ? (t) : 1, WINOGRAD_PAIR_VECTORS, half, v, h, out, \
-                         next);                                                                              \
+        winograd_half_of(kind, 2, 0, (t) <= WINOGRAD_PAIR_TILES ? (t) : 1, WINOGRAD_PAIR_VECTORS, half,      \
+                         half->v, h, out, next);                                                             \
         break;
-                WINOGRAD_6_CASES(TILES_CASE)
+            WINOGRAD_6_CASES(TILES_CASE)
 #undef TILES_CASE
-            }
         }
+    }
 }
 
 static void winograd_multiply_half(dn_winograd_kind kind, const dn_winograd_half *half) {
     switch (kind) {
-#define KIND_CASE(kind_, kernel)                                                                             \
-    case kind_:                                                                                              \
-        kernel(kind_, half);                                                                                 \
+    case DN_WINOGRAD_ZERO:
+        winograd_single_of(DN_WINOGRAD_ZERO, 0, half);
         break;
-        KIND_CASE(DN_WINOGRAD_ZERO, winograd_single_of)
-        KIND_CASE(DN_WINOGRAD_INFINITY, winograd_single_of)
-        KIND_CASE(DN_WINOGRAD_PLUS_Q, winograd_single_of)
-        KIND_CASE(DN_WINOGRAD_PLUS_R, winograd_single_of)
-        KIND_CASE(DN_WINOGRAD_PAIR_P, winograd_pair_of)
-        KIND_CASE(DN_WINOGRAD_PAIR_Q, winograd_pair_of)
-        KIND_CASE(DN_WINOGRAD_PAIR_R, winograd_pair_of)
-#undef KIND_CASE
+    case DN_WINOGRAD_INFINITY:
+        winograd_single_of(DN_WINOGRAD_INFINITY, 0, half);
+        break;
+    case DN_WINOGRAD_PLUS_Q:
+        winograd_single_of(DN_WINOGRAD_PAIR_Q, 0, half);
+        break;
+    case DN_WINOGRAD_PLUS_R:
+        winograd_single_of(DN_WINOGRAD_PAIR_R, 0, half);
+        break;
+    case DN_WINOGRAD_PAIR_P:
+        winograd_pair_of(DN_WINOGRAD_PAIR_P, half);
+        break;
+    case DN_WINOGRAD_PAIR_Q:
+        winograd_pair_of(DN_WINOGRAD_PAIR_Q, half);
+        break;
+    case DN_WINOGRAD_PAIR_R:
+        winograd_pair_of(DN_WINOGRAD_PAIR_R, half);
+        break;
     }
 }
 
-/* ---- h = G w, in double precision as winograd_weights.h's u ---- */
+/* ---- h of G w, in double precision as winograd_weights.h's u ---- */
 
+/* One channel of `lanes` filters. */
 DN_INLINE void winograd_half_exact_of(const int n, const double *g, const float *w, float *h,
                                       size_t row_stride) {
-    for (int j = 0; j < 3; ++j, w += 2 * LEVEL_LANES, h += 2 * LEVEL_LANES) {
-        vdouble d[3][2];
+    vdouble d[9][2];
+    DN_UNROLL
+    for (int tap = 0; tap < 9; ++tap) DN_UNROLL
+    for (int part = 0; part < 2; ++part)
+        d[tap][part] = vwiden(w + tap * 2 * LEVEL_LANES + part * (LEVEL_LANES / 2));
+    for (int i = 0; i < n; ++i, h += row_stride) {
+        vdouble p[2], b[2], q[2];
         DN_UNROLL
-        for (int tap = 0; tap < 3; ++tap) DN_UNROLL
-        for (int part = 0; part < 2; ++part)
-            d[tap][part] = vwiden(w + tap * 6 * LEVEL_LANES + part * (LEVEL_LANES / 2));
-        for (int i = 0; i < n; ++i) {
-            vdouble sum[2];
+        for (int part = 0; part < 2; ++part) {
+            vdouble taps[3];
             DN_UNROLL
-            for (int part = 0; part < 2; ++part)
-                sum[part] = g[3 * i] * d[0][part] + g[3 * i + 1] * d[1][part] + g[3 * i + 2] * d[2][part];
-            vstore(h + (size_t)i * row_stride, vnarrow(sum[0], sum[1]));
+            for (int j = 0; j < 3; ++j)
+                taps[j] =
+                    g[3 * i] * d[j][part] + g[3 * i + 1] * d[3 + j][part] + g[3 * i + 2] * d[6 + j][part];
+            p[part] = 2 * (taps[0] + taps[2]);
+            b[part] = 2 * taps[1];
+            q[part] = taps[0] + 4 * taps[2];
         }
+        vstore(h, vnarrow(p[0], p[1]));
+        vstore(h + 2 * LEVEL_LANES, vnarrow(b[0], b[1]));
+        vstore(h + 4 * LEVEL_LANES, vnarrow(q[0], q[1]));
     }
 }
 
