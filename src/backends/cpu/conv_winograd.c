@@ -70,6 +70,30 @@ static void choose_blocks(winograd_job *job, int fit) {
     job->blocks = (rows + job->rows_per_block - 1) / job->rows_per_block;
 }
 
+/* The most rows of tiles that a part begins with. */
+static int longest_share(int rows, int per_block, int parts) {
+    const size_t blocks = (size_t)((rows + per_block - 1) / per_block);
+    int longest = 0;
+    for (int part = 0; part < parts; ++part) {
+        size_t begin, end;
+        dn_pool_slice(blocks, 1, part, parts, &begin, &end);
+        longest = dn_max_int(longest, dn_min_int((int)end * per_block, rows) - (int)begin * per_block);
+    }
+    return longest;
+}
+
+/* Smaller blocks, of at least so many tiles, where parts then have more equal shares of few rows. */
+static void balance_blocks(winograd_job *job, int least, int threads) {
+    const int wide = job->winograd->tiles_x, rows = job->batch * job->winograd->tiles_y;
+    int best = job->rows_per_block;
+    for (int per_block = best - 1; per_block * wide >= least; --per_block)
+        if (longest_share(rows, per_block, threads) < longest_share(rows, best, threads)) best = per_block;
+    if (best == job->rows_per_block) return;
+    job->rows_per_block = best;
+    job->block_tiles = best * wide;
+    job->blocks = (rows + best - 1) / best;
+}
+
 static dn_tile_block block_of(const winograd_job *job, int number) {
     const int most = job->winograd->kernels->winograd_tiles, wide = job->winograd->tiles_x;
     const int row = number / job->blocks_per_row * job->rows_per_block;
@@ -329,6 +353,7 @@ static void lay_out(winograd_job *job, int threads, bool training) {
     if (training) fit = dn_min_size(fit, M_BYTES_BATCH / (tile_products * sizeof(float)));
     if (job->split) fit = dn_min_size(fit, (size_t)(tiles / (PIECES_PER_THREAD * threads)));
     choose_blocks(job, dn_max_int((int)fit, (job->split ? 2 : 4) * most));
+    if (job->split) balance_blocks(job, most, threads);
     const size_t panels = (size_t)((job->block_tiles + most - 1) / most);
     job->v_size = panels * points * ((size_t)winograd->blocks * (size_t)most * lanes + POINT_PADDING);
     const size_t panel_floats = (size_t)job->block_tiles * tile_products;
