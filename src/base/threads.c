@@ -177,6 +177,7 @@ static int end_of(uint64_t left) {
 }
 
 void dn_ranges_begin(dn_ranges *ranges, int pieces) {
+    ranges->pieces = pieces;
     for (int part = 0; part < ranges->parts; ++part) {
         size_t first, end;
         dn_pool_slice((size_t)pieces, 1, part, ranges->parts, &first, &end);

@@ -21,7 +21,7 @@ typedef struct dn_range {
  * must not depend on it. */
 typedef struct dn_ranges {
     dn_range *each;
-    int parts;
+    int parts, pieces;
 } dn_ranges;
 
 void dn_ranges_begin(dn_ranges *ranges, int pieces);          /* nobody claims meanwhile */

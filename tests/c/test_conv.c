@@ -319,11 +319,13 @@ static void check_plain(int in_c, int in_h, int in_w, int out_c, int size, int s
                batch);
 }
 
-/* Long depths cross the blocks of depth; wide maps those of columns, whose rows may begin within lines. */
+/* Long depths cross the blocks of depth; wide maps those of columns, whose rows may begin within lines. The
+ * products that are largest have pieces for threads to claim. */
 static void test_blocks(void) {
     const int before = failures;
     check_plain(300, 3, 5, 250, 1, 1, 2);
     check_plain(520, 25, 27, 41, 1, 1, 1);
+    check_plain(520, 13, 13, 270, 1, 1, 1);
     check_plain(300, 1, 1, 25, 1, 1, 1);
     check_plain(33, 6, 200, 20, 3, 1, 1);
     check_plain(70, 9, 9, 130, 3, 2, 1);

@@ -57,7 +57,7 @@ typedef struct piece_job {
 static void claim_all(void *context, int part, dn_ranges *ranges) {
     piece_job *j = context;
     for (int piece; dn_range_claim(ranges, part, &piece);)
-        if (piece >= 0 && piece < j->pieces)
+        if (piece >= 0 && piece < j->pieces && ranges->pieces == j->pieces)
             j->done[piece]++;
         else
             atomic_fetch_add(&j->wrong, 1);
@@ -85,7 +85,7 @@ static bool claims_once(int threads) {
 static bool claims_in_order(void) {
     static const int expected[] = {0, 1, 2, 9, 5, 8, 4, 7, 3, 6};
     dn_range each[3];
-    dn_ranges ranges = {each, 3};
+    dn_ranges ranges = {.each = each, .parts = 3};
     dn_ranges_begin(&ranges, 10);
     int piece;
     for (int i = 0; i < 10; ++i)

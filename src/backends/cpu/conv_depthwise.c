@@ -146,19 +146,10 @@ static void run_planes(const depthwise_job *job, size_t begin, size_t end, float
     }
 }
 
-static void run_forward(void *context, int part, int parts) {
-    const depthwise_job *job = context;
+static void run_padded_planes(const depthwise_job *job, size_t begin, size_t end, const ptrdiff_t *offsets,
+                              float *padded) {
     const depthwise *d = &job->d;
     const dn_conv_shape *shape = d->shape;
-    float *padded = job->scratch + (size_t)part * thread_scratch(shape);
-    ptrdiff_t *offsets = (ptrdiff_t *)(void *)(padded + dn_round_up(d->padded, 16) + 64);
-    size_t begin, end;
-    dn_pool_slice((size_t)job->batch * (size_t)shape->in_c, 1, part, parts, &begin, &end);
-    if (dn_depthwise_fits_plane(shape)) {
-        run_planes(job, begin, end, padded);
-        return;
-    }
-    dn_padded_offsets(shape, 1, 0, offsets);
     for (size_t i = begin; i < end; ++i) {
         const size_t channel = i % (size_t)shape->in_c;
         dn_pad_rows(shape, job->x + i * d->x_plane, 0, d->rows, padded);
@@ -169,6 +160,23 @@ static void run_forward(void *context, int part, int parts) {
             forward_plane(job, (int)(channel * (size_t)d->multiplier + j), offsets, padded, job->y + at,
                           residual);
         }
+    }
+}
+
+static void run_forward(void *context, int part, dn_ranges *pieces) {
+    const depthwise_job *job = context;
+    const depthwise *d = &job->d;
+    const dn_conv_shape *shape = d->shape;
+    float *padded = job->scratch + (size_t)part * thread_scratch(shape);
+    ptrdiff_t *offsets = (ptrdiff_t *)(void *)(padded + dn_round_up(d->padded, 16) + 64);
+    dn_padded_offsets(shape, 1, 0, offsets);
+    for (int piece; dn_range_claim(pieces, part, &piece);) {
+        size_t begin, end;
+        dn_pool_slice((size_t)job->batch * (size_t)shape->in_c, 1, piece, pieces->pieces, &begin, &end);
+        if (dn_depthwise_fits_plane(shape))
+            run_planes(job, begin, end, padded);
+        else
+            run_padded_planes(job, begin, end, offsets, padded);
     }
 }
 
@@ -183,7 +191,7 @@ void dn_depthwise_forward(dn_device *device, const dn_conv_shape *shape, int bat
                          .y = y,
                          .scratch = scratch};
     const size_t outputs = (size_t)batch * (size_t)shape->out_c * job.d.y_plane;
-    dn_cpu_parallel(device, outputs * taps_of(shape) / 2, run_forward, &job);
+    dn_cpu_share(device, outputs * taps_of(shape) / 2, run_forward, &job);
 }
 
 static void run_data_gradient(void *context, int part, int parts) {

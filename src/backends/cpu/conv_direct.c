@@ -168,19 +168,12 @@ static void pool_rows(const direct_job *job, int first, int last, const float *p
     }
 }
 
-static void run_rows(void *context, int part, int parts) {
-    const direct_job *job = context;
-    const dn_conv_shape *shape = job->shape;
-    float *padded = job->scratch + (size_t)part * padded_floats(shape);
-    ptrdiff_t offsets[DN_DIRECT_DEPTH];
-    dn_direct_offsets(shape, BLOCK_ROWS, offsets);
-    memset(padded, 0, padded_floats(shape) * sizeof *padded);
-    size_t begin, end;
-    dn_pool_slice((size_t)shape->out_h, job->windows ? 2 : 1, part, parts, &begin, &end);
-    if (job->windows) end = dn_min_size(end, 2 * (size_t)job->windows->out_h);
-    for (int first = (int)begin; first < (int)end; first += BLOCK_ROWS) {
-        const int last = dn_min_int(first + BLOCK_ROWS, (int)end);
-        dn_direct_pad(shape, BLOCK_ROWS, job->x, first, last, padded);
+/* Output rows begin .. end. */
+static void run_rows(const direct_job *job, int begin, int end, float *padded, const ptrdiff_t *offsets) {
+    if (job->windows) end = dn_min_int(end, 2 * job->windows->out_h);
+    for (int first = begin; first < end; first += BLOCK_ROWS) {
+        const int last = dn_min_int(first + BLOCK_ROWS, end);
+        dn_direct_pad(job->shape, BLOCK_ROWS, job->x, first, last, padded);
         if (job->windows)
             pool_rows(job, first, last, padded, offsets);
         else
@@ -188,11 +181,26 @@ static void run_rows(void *context, int part, int parts) {
     }
 }
 
+static void run_pieces(void *context, int part, dn_ranges *pieces) {
+    const direct_job *job = context;
+    const dn_conv_shape *shape = job->shape;
+    float *padded = job->scratch + (size_t)part * padded_floats(shape);
+    ptrdiff_t offsets[DN_DIRECT_DEPTH];
+    dn_direct_offsets(shape, BLOCK_ROWS, offsets);
+    memset(padded, 0, padded_floats(shape) * sizeof *padded);
+    for (int piece; dn_range_claim(pieces, part, &piece);) {
+        size_t begin, end;
+        dn_pool_slice((size_t)shape->out_h, job->windows ? 2 : 1, piece, pieces->pieces, &begin, &end);
+        run_rows(job, (int)begin, (int)end, padded, offsets);
+    }
+}
+
 void dn_direct_run(dn_device *device, const dn_conv_shape *shape, const dn_pool_shape *windows,
                    const float *x, const float *weights, const dn_epilogue *epilogue, float *y,
                    float *scratch) {
     direct_job job = {device->kernels, shape, windows, epilogue, x, weights, y, scratch};
-    dn_pool_run(device->pool, run_rows, &job);
+    const size_t factors = (size_t)shape->in_c * (size_t)(shape->size * shape->size) * (size_t)shape->out_c;
+    dn_cpu_share(device, (size_t)shape->out_h * (size_t)shape->out_w * factors / 2, run_pieces, &job);
 }
 
 /* ---- the gradient of the weights: sums over rows of pixels, a tile of filters and taps at a time ---- */

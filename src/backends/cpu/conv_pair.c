@@ -126,15 +126,10 @@ static void run_some(const pair_job *job, int band, int channel, int count, floa
     job->kernels->depthwise_planes(&planes);
 }
 
-static void run_part(void *context, int part, int parts) {
-    const pair_job *job = context;
+static void run_piece(const pair_job *job, size_t begin, size_t end, float *floats) {
     const pair_cut *cut = &job->cut;
     const dn_conv_shape *first = job->pair->first;
     const size_t between = between_of(job->kernels, first, cut), row = dn_round_up((size_t)first->in_w, 16);
-    float *floats = job->scratch + (size_t)part * thread_scratch(job->kernels, first, cut);
-    memset(floats + between, 0, row * sizeof *floats);
-    size_t begin, end;
-    dn_pool_slice((size_t)cut->bands * (size_t)cut->panels, 1, part, parts, &begin, &end);
     for (size_t i = begin, some; i < end; i += some) {
         const int panel = (int)(i % (size_t)cut->panels), channel = panel * job->kernels->gemm_rows;
         some = dn_min_size(end - i, (size_t)dn_min_int(cut->together, cut->panels - panel));
@@ -144,12 +139,26 @@ static void run_part(void *context, int part, int parts) {
     }
 }
 
+static void run_pieces(void *context, int part, dn_ranges *pieces) {
+    const pair_job *job = context;
+    const pair_cut *cut = &job->cut;
+    const dn_conv_shape *first = job->pair->first;
+    const size_t between = between_of(job->kernels, first, cut), row = dn_round_up((size_t)first->in_w, 16);
+    float *floats = job->scratch + (size_t)part * thread_scratch(job->kernels, first, cut);
+    memset(floats + between, 0, row * sizeof *floats);
+    for (int piece; dn_range_claim(pieces, part, &piece);) {
+        size_t begin, end;
+        dn_pool_slice((size_t)cut->bands * (size_t)cut->panels, 1, piece, pieces->pieces, &begin, &end);
+        run_piece(job, begin, end, floats);
+    }
+}
+
 void dn_pair_run(dn_device *device, const dn_pair *pair, float *scratch) {
     pair_job job = {.pair = pair,
                     .kernels = device->kernels,
                     .cut = cut_of(device->kernels, pair->second, dn_pool_threads(device->pool)),
                     .scratch = scratch};
     const size_t pixels = (size_t)pair->first->in_h * (size_t)pair->first->in_w;
-    dn_cpu_parallel(device, pixels * (size_t)pair->first->out_c * (size_t)pair->first->in_c / 2, run_part,
-                    &job);
+    dn_cpu_share(device, pixels * (size_t)pair->first->out_c * (size_t)pair->first->in_c / 2, run_pieces,
+                 &job);
 }

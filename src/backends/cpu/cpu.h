@@ -287,8 +287,12 @@ void dn_cpu_patches_scatter(dn_device *device, const dn_conv_shape *shape, int b
 
 /* True if so many floats touched, or half as many multiply-adds, are too few to wake threads for. */
 bool dn_cpu_is_small(size_t work);
-/* Runs task over the pool, or as a single part where `work` is small. */
+/* How many pieces each thread's share of the work is worth cutting into; 1 for one thread. */
+int dn_cpu_pieces(size_t work, int threads);
+/* Runs task over the pool, in parts that are claimed as pieces, or as a single one where `work` is small. */
 void dn_cpu_parallel(dn_device *device, size_t work, dn_task task, void *context);
+/* The same, of a task that claims its pieces itself, as it has memory for each part. */
+void dn_cpu_share(dn_device *device, size_t work, dn_shared_task task, void *context);
 
 void dn_cpu_fill(dn_device *device, float *x, float value, size_t count);
 void dn_cpu_copy(dn_device *device, float *y, const float *x, size_t count);

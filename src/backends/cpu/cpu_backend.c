@@ -7,6 +7,10 @@
 /* Waking workers costs some microseconds, in which one thread passes over about this many floats. */
 enum { PARALLEL_WORK = 16384 };
 
+/* Floats of a piece, or half the multiply-adds, at least: about 20 us. And how many pieces a thread's share
+ * is cut into. */
+enum { PIECE_WORK = 1 << 19, PIECES = 4 };
+
 static dn_status cpu_open(dn_device **out, int threads) {
     *out = NULL;
     const dn_kernels *kernels = dn_kernels_get();
@@ -53,11 +57,36 @@ bool dn_cpu_is_small(size_t work) {
     return work < PARALLEL_WORK;
 }
 
+int dn_cpu_pieces(size_t work, int threads) {
+    return threads == 1 ? 1 : (int)dn_max_size(1, dn_min_size(work / (size_t)threads / PIECE_WORK, PIECES));
+}
+
+typedef struct piece_job {
+    dn_task task;
+    void *context;
+} piece_job;
+
+static void run_pieces(void *context, int part, dn_ranges *pieces) {
+    const piece_job *job = context;
+    for (int piece; dn_range_claim(pieces, part, &piece);) job->task(job->context, piece, pieces->pieces);
+}
+
 void dn_cpu_parallel(dn_device *device, size_t work, dn_task task, void *context) {
     if (dn_cpu_is_small(work))
         task(context, 0, 1);
     else
-        dn_pool_run(device->pool, task, context);
+        dn_cpu_share(device, work, run_pieces, &(piece_job){task, context});
+}
+
+void dn_cpu_share(dn_device *device, size_t work, dn_shared_task task, void *context) {
+    dn_range range;
+    dn_ranges alone = {.each = &range, .parts = 1};
+    const int threads = dn_pool_threads(device->pool);
+    dn_ranges_begin(&alone, 1);
+    if (dn_cpu_is_small(work))
+        task(context, 0, &alone);
+    else
+        dn_pool_share(device->pool, threads * dn_cpu_pieces(work, threads), task, context);
 }
 
 const dn_ops dn_ops_cpu = {

@@ -1,7 +1,8 @@
 /* gemm.c - the matrix product: cuts it into blocks that fit the caches (Goto and van de Geijn, "Anatomy of
  * high-performance matrix multiplication", 2008), packs the left side into panels, the right side, too,
- * unless its rows can be read where they are, and runs rows of register tiles (template/gemm.h). Depth is
- * always cut at the same places, so a result depends on neither threads nor partition.
+ * unless its rows can be read where they are, and runs rows of register tiles (template/gemm.h). Threads
+ * claim blocks, or groups of their rows. Depth is always cut at the same places, so a result depends on
+ * neither threads nor partition.
  *
  * A row of tiles has one panel of the left side, 8 rows x DEPTH, 8 KB, in the first-level cache, and passes
  * over the block of the right side, which comes from the second level: 192 bytes per 24 multiply-adds
@@ -14,15 +15,19 @@
 #include "cpu.h"
 
 enum {
-    DEPTH = 256,   /* of a block: shallower ones write results more often */
-    COLUMNS = 480, /* of a block of the right side: 480 KB, half of the second-level cache */
-    NEAR = 288,    /* the same, if the next block is fetched meanwhile: a quarter of it, and another */
-    ROWS = 240,    /* of a block of the left side: 240 KB, a quarter of it */
-    FEW = 64,      /* rows of the left side */
-    WIDE = 32,     /* columns of a tile */
-    LINE = 16,     /* floats of a cache line */
-    PAGE = 1024,   /* floats; rows so far apart share a set of the first-level cache */
-    STREAMS = 4    /* rows of the right side copied at once */
+    DEPTH = 256,     /* of a block: shallower ones write results more often */
+    COLUMNS = 480,   /* of a block of the right side: 480 KB, half of the second-level cache */
+    NEAR = 288,      /* the same, if the next block is fetched meanwhile: a quarter of it, and another */
+    NARROW = 96,     /* at least, of a block that is cut for threads to claim, */
+    SHORT = 32,      /* and rows of the result: several tiles pass over a block; */
+    LONG = 128,      /* more, if it is read from beyond the second-level cache each time, being larger than */
+    KEPT = 96 << 10, /* floats, at all depths */
+    ROWS = 240,      /* of a block of the left side: 240 KB, a quarter of it */
+    FEW = 64,        /* rows of the left side */
+    WIDE = 32,       /* columns of a tile */
+    LINE = 16,       /* floats of a cache line */
+    PAGE = 1024,     /* floats; rows so far apart share a set of the first-level cache */
+    STREAMS = 4      /* rows of the right side copied at once */
 };
 
 _Static_assert((int)DEPTH <= (int)DN_PATCH_COLUMNS, "pack_patches must take a block's depth as columns");
@@ -124,7 +129,11 @@ typedef struct gemm_job {
     const dn_kernels *kernels;
     float *scratch;
     size_t scratch_size; /* per thread */
-    int row_parts;       /* the grid of parts: row_parts x (parts / row_parts) */
+    bool in_place;       /* the right side is read where it is, up to the last whole tile, */
+    bool fetches;        /* and the next block meanwhile */
+    /* The result is cut into a grid of cells, one per thread if that is even, each of those into blocks of
+     * columns, and these into groups of rows: pieces are all groups of a block, then those of the next. */
+    int row_cells, column_cells, blocks, groups;
 } gemm_job;
 
 /* Tiles beside each other in one image, or all there are. */
@@ -189,15 +198,37 @@ static bool is_in_place(const dn_gemm *gemm, const dn_kernels *kernels) {
            (gemm->m <= FEW || kernels->gemm_columns >= WIDE || (stride % LINE == 0 && stride % PAGE != 0));
 }
 
-typedef struct column_range {
+/* Rows or columns. */
+typedef struct side_range {
     int first, count;
-} column_range;
+} side_range;
 
-/* Block i of the columns begin .. end. */
-static column_range block_columns(int begin, int end, int width, int i, int blocks) {
+static side_range cut(side_range whole, int grain, int i, int parts) {
     size_t from, to;
-    dn_pool_slice((size_t)(end - begin), (size_t)width, i, blocks, &from, &to);
-    return (column_range){begin + (int)from, (int)(to - from)};
+    if (parts == 1) return whole;
+    dn_pool_slice((size_t)whole.count, (size_t)grain, i, parts, &from, &to);
+    return (side_range){whole.first + (int)from, (int)(to - from)};
+}
+
+static side_range rows_of(const gemm_job *job, int piece) {
+    const int height = job->kernels->gemm_rows, cell = piece / (job->blocks * job->groups);
+    const side_range rows = cut((side_range){0, job->gemm->m}, height, cell % job->row_cells, job->row_cells);
+    return cut(rows, height, piece % job->groups, job->groups);
+}
+
+static side_range columns_of(const gemm_job *job, int piece) {
+    const dn_kernels *kernels = job->kernels;
+    const int block = piece / job->groups;
+    const side_range columns = cut((side_range){0, job->gemm->n}, kernels->lanes,
+                                   block / job->blocks / job->row_cells, job->column_cells);
+    return cut(columns, kernels->gemm_columns, block % job->blocks, job->blocks);
+}
+
+/* The columns of the piece after this one, where they are others, in the same cell, and fetched before. */
+static side_range columns_after(const gemm_job *job, int piece) {
+    const int next = piece + 1;
+    const bool same = !job->fetches || next % job->groups != 0 || next % (job->blocks * job->groups) == 0;
+    return same ? (side_range){0} : columns_of(job, next);
 }
 
 /* Where the right side of a block is: packed, or, `in_place`, up to the last whole tile where it was. */
@@ -213,8 +244,8 @@ typedef struct right_side {
 
 /* What follows the block, more depth or the columns `after`, is fetched evenly if there are tiles enough.
  * Returns whether it is. */
-static bool look_ahead(const gemm_job *job, int k, int depth, column_range block, column_range after,
-                       int rows, right_side *b) {
+static bool look_ahead(const gemm_job *job, int k, int depth, side_range block, side_range after, int rows,
+                       right_side *b) {
     const dn_gemm *gemm = job->gemm;
     const dn_kernels *kernels = job->kernels;
     const bool deeper = k + depth < gemm->k;
@@ -258,18 +289,24 @@ static void run_row(const dn_gemm *gemm, const dn_kernels *kernels, dn_tiles til
     }
 }
 
-/* One block of columns and depth. */
-static void run_block(const gemm_job *job, int k, int depth, int column, int columns, int row_begin,
-                      int row_end, float *a, const right_side *b, float *patches) {
+/* Where the packed left side has these rows at this depth. */
+static const float *packed_panel(const gemm_job *job, int k, int row) {
+    const size_t padded = dn_round_up((size_t)job->gemm->m, (size_t)job->kernels->gemm_rows);
+    return job->gemm->left.p + (size_t)k * padded + (size_t)row * (size_t)dn_min_int(DEPTH, job->gemm->k - k);
+}
+
+/* One block of columns and depth; then: the packed panel that is multiplied after it, or NULL. */
+static void run_block(const gemm_job *job, int k, int depth, int column, int columns, side_range block_rows,
+                      float *a, const float *then, const right_side *b, float *patches) {
     const dn_gemm *gemm = job->gemm;
     const dn_kernels *kernels = job->kernels;
     const int height = kernels->gemm_rows;
     const bool packed = gemm->left.layout == DN_LAYOUT_PACKED;
-    const int step = packed ? row_end - row_begin : ROWS / height * height;
-    const size_t padded = dn_round_up((size_t)gemm->m, (size_t)height);
+    const int row_begin = block_rows.first, row_end = row_begin + block_rows.count;
+    const int step = packed ? block_rows.count : ROWS / height * height;
     for (int row = row_begin; row < row_end; row += step) {
         const int rows = dn_min_int(step, row_end - row);
-        const float *panels = packed ? gemm->left.p + (size_t)k * padded + (size_t)row * (size_t)depth : a;
+        const float *panels = packed ? packed_panel(job, k, row) : a;
         for (int i = 0; i < rows && !packed; i += height)
             pack_panel(kernels, &gemm->left, k, depth, row + i, dn_min_int(height, rows - i), height,
                        a + (size_t)i * (size_t)depth, patches);
@@ -279,7 +316,7 @@ static void run_block(const gemm_job *job, int k, int depth, int column, int col
                               .rows = dn_min_int(height, rows - i),
                               .a = panel,
                               .accumulate = gemm->accumulate || k > 0,
-                              .next = i + height < rows ? panel + height * depth : NULL};
+                              .next = i + height < rows ? panel + height * depth : then};
             if (b->soon) {
                 const int done = dn_min_int(i / height * b->soon_each, b->soon_lines);
                 tiles.soon = b->soon + done * LINE;
@@ -292,75 +329,129 @@ static void run_block(const gemm_job *job, int k, int depth, int column, int col
     }
 }
 
-static void run_part(void *context, int part, int parts) {
-    const gemm_job *job = context;
+/* What a thread has for all its pieces. */
+typedef struct gemm_memory {
+    float *a, *b, *patches;
+    int packed; /* the block whose columns that are not in place b holds at all depths, or -1 */
+    ptrdiff_t packed_offsets[DEPTH], in_place_offsets[DEPTH];
+} gemm_memory;
+
+static void lay_out(const gemm_job *job, int part, gemm_memory *memory) {
     const dn_gemm *gemm = job->gemm;
     const dn_kernels *kernels = job->kernels;
-    const int column_parts = parts / job->row_parts, width = kernels->gemm_columns;
-    if (part >= job->row_parts * column_parts) return;
-    size_t row_begin, row_end, column_begin, column_end;
-    dn_pool_slice((size_t)gemm->m, (size_t)kernels->gemm_rows, part % job->row_parts, job->row_parts,
-                  &row_begin, &row_end);
-    dn_pool_slice((size_t)gemm->n, (size_t)kernels->lanes, part / job->row_parts, column_parts, &column_begin,
-                  &column_end);
-    if (row_begin == row_end || column_begin == column_end) return;
-
-    const size_t depth_most = (size_t)dn_min_int(gemm->k, DEPTH);
-    float *b = job->scratch + (size_t)part * job->scratch_size;
-    float *a = b + depth_most * (dn_min_size((size_t)gemm->n, COLUMNS) + (size_t)width);
-    float *patches = a + depth_most * (dn_min_size((size_t)gemm->m, ROWS) + (size_t)kernels->gemm_rows);
-    ptrdiff_t packed_offsets[DEPTH], in_place_offsets[DEPTH];
-    for (int k = 0; k < (int)depth_most; ++k) {
-        packed_offsets[k] = (ptrdiff_t)k * width;
-        in_place_offsets[k] = (ptrdiff_t)k * (ptrdiff_t)gemm->right.stride;
-    }
-    const bool in_place = is_in_place(gemm, kernels);
-    const bool fetches = in_place && gemm->left.layout == DN_LAYOUT_PACKED && gemm->k >= DN_SHALLOW;
-    const int begin = (int)column_begin, end = (int)column_end;
-    const int blocks = panels_of(end - begin, fetches ? NEAR : COLUMNS);
-    bool fetched = false;
-    for (int i = 0; i < blocks; ++i) {
-        const column_range block = block_columns(begin, end, width, i, blocks);
-        const column_range after =
-            i + 1 < blocks ? block_columns(begin, end, width, i + 1, blocks) : (column_range){0};
-        const int column = block.first, columns = block.count;
-        const int whole = !in_place ? 0 : columns % kernels->lanes ? columns / width * width : columns;
-        for (int k = 0; k < gemm->k; k += DEPTH) {
-            const int depth = dn_min_int(DEPTH, gemm->k - k);
-            right_side right = {.panels = b,
-                                .packed_offsets = packed_offsets,
-                                .in_place_offsets = in_place_offsets,
-                                .whole = whole,
-                                .fetched = fetched};
-            if (in_place) right.in_place = gemm->right.p + (size_t)k * gemm->right.stride + column;
-            fetched = fetches && look_ahead(job, k, depth, block, after, (int)(row_end - row_begin), &right);
-            pack_right(gemm, kernels, k, depth, column + whole, columns - whole, b, patches);
-            run_block(job, k, depth, column, columns, (int)row_begin, (int)row_end, a, &right, patches);
-        }
+    const size_t width = (size_t)kernels->gemm_columns, depth_most = (size_t)dn_min_int(gemm->k, DEPTH);
+    memory->packed = -1;
+    memory->b = job->scratch + (size_t)part * job->scratch_size;
+    memory->a = memory->b + depth_most * (dn_min_size((size_t)gemm->n, COLUMNS) + width);
+    memory->patches =
+        memory->a + depth_most * (dn_min_size((size_t)gemm->m, ROWS) + (size_t)kernels->gemm_rows);
+    for (size_t k = 0; k < depth_most; ++k) {
+        memory->packed_offsets[k] = (ptrdiff_t)(k * width);
+        memory->in_place_offsets[k] = (ptrdiff_t)(k * gemm->right.stride);
     }
 }
 
-/* The grid whose largest part is smallest, in panels of rows and vectors of columns. Cutting rows packs the
- * right side again in each part, if it is packed. */
-static int choose_row_parts(const dn_kernels *kernels, const dn_gemm *gemm, int threads) {
+/* The panel of the packed left side that comes after a piece's block at k, if it is another and as deep. */
+static const float *panel_after(const gemm_job *job, int piece, int k, int depth, int row) {
+    const bool deeper = k + DEPTH < job->gemm->k, other = (piece + 1) % job->groups != 0;
+    const int next = deeper ? k + DEPTH : 0;
+    if (job->gemm->left.layout != DN_LAYOUT_PACKED || dn_min_int(DEPTH, job->gemm->k - next) != depth)
+        return NULL;
+    if (deeper) return packed_panel(job, next, row);
+    return other ? packed_panel(job, next, rows_of(job, piece + 1).first) : NULL;
+}
+
+/* fetched: the first block of its right side. Returns whether that of the next piece is. */
+static bool run_piece(const gemm_job *job, int piece, bool fetched, gemm_memory *memory) {
+    const dn_gemm *gemm = job->gemm;
+    const dn_kernels *kernels = job->kernels;
+    const side_range rows = rows_of(job, piece), block = columns_of(job, piece);
+    const side_range after = columns_after(job, piece);
+    const int column = block.first, columns = block.count, width = kernels->gemm_columns;
+    const int whole = !job->in_place ? 0 : columns % kernels->lanes ? columns / width * width : columns;
+    const bool keeps = job->groups > 1, packed = keeps && memory->packed == piece / job->groups;
+    if (!rows.count || !columns) return false;
+    for (int k = 0; k < gemm->k; k += DEPTH) {
+        const int depth = dn_min_int(DEPTH, gemm->k - k);
+        float *b = memory->b + (keeps ? (size_t)k * (size_t)width : 0);
+        right_side right = {.panels = b,
+                            .packed_offsets = memory->packed_offsets,
+                            .in_place_offsets = memory->in_place_offsets,
+                            .whole = whole,
+                            .fetched = fetched};
+        if (job->in_place) right.in_place = gemm->right.p + (size_t)k * gemm->right.stride + column;
+        fetched = job->fetches && look_ahead(job, k, depth, block, after, rows.count, &right);
+        if (!packed) pack_right(gemm, kernels, k, depth, column + whole, columns - whole, b, memory->patches);
+        run_block(job, k, depth, column, columns, rows, memory->a,
+                  panel_after(job, piece, k, depth, rows.first), &right, memory->patches);
+    }
+    memory->packed = piece / job->groups;
+    return fetched;
+}
+
+static void run_pieces(void *context, int part, dn_ranges *pieces) {
+    const gemm_job *job = context;
+    gemm_memory memory;
+    int piece, fetched = -1;
+    if (!dn_range_claim(pieces, part, &piece)) return;
+    lay_out(job, part, &memory);
+    do fetched = run_piece(job, piece, piece == fetched, &memory) ? piece + 1 : -1;
+    while (dn_range_claim(pieces, part, &piece));
+}
+
+/* The grid whose largest cell is smallest, in panels of rows and vectors of columns. Cutting rows packs the
+ * right side again in each cell, if it is packed. */
+static int choose_row_cells(const dn_kernels *kernels, const dn_gemm *gemm, bool in_place, int threads) {
     const int rows = panels_of(gemm->m, kernels->gemm_rows), columns = panels_of(gemm->n, kernels->lanes);
-    const int packing = is_in_place(gemm, kernels) ? 0 : 1;
+    const int packing = in_place ? 0 : 1;
     int best = 1;
     int64_t best_cost = 0;
-    for (int parts = 1; parts <= threads; ++parts) {
-        const int64_t row_load = panels_of(rows, parts), column_load = panels_of(columns, threads / parts);
+    for (int cells = 1; cells <= threads; ++cells) {
+        const int64_t row_load = panels_of(rows, cells), column_load = panels_of(columns, threads / cells);
         const int64_t cost = (row_load + packing) * column_load;
-        if (parts == 1 || cost < best_cost) {
-            best = parts;
+        if (cells == 1 || cost < best_cost) {
+            best = cells;
             best_cost = cost;
         }
     }
     return best;
 }
 
+/* Every group needs the right side of a block, of which less than a tile is packed, once for all groups: that
+ * must fit where else a block of one depth is. */
+static bool can_group(const dn_kernels *kernels, const dn_gemm *gemm, bool in_place) {
+    const int width = kernels->gemm_columns;
+    return in_place && gemm->k <= dn_min_int(gemm->k, DEPTH) * (dn_min_int(gemm->n, COLUMNS) / width + 1);
+}
+
+/* Blocks that suit the caches; with other threads, more, and groups of rows, if pieces are long enough. */
+static gemm_job cut_job(const dn_kernels *kernels, const dn_gemm *gemm, float *scratch, int threads) {
+    gemm_job job = {.gemm = gemm, .kernels = kernels, .scratch = scratch};
+    job.scratch_size = thread_scratch(kernels, gemm->m, gemm->n, gemm->k);
+    job.in_place = is_in_place(gemm, kernels);
+    job.fetches = job.in_place && gemm->left.layout == DN_LAYOUT_PACKED && gemm->k >= DN_SHALLOW;
+    job.row_cells = choose_row_cells(kernels, gemm, job.in_place, threads);
+    job.column_cells = threads / job.row_cells;
+    const int rows = panels_of(gemm->m, job.row_cells), columns = panels_of(gemm->n, job.column_cells);
+    job.blocks = panels_of(columns, job.fetches ? NEAR : COLUMNS);
+    job.groups = 1;
+    const int wanted = dn_cpu_pieces((size_t)gemm->m * (size_t)gemm->n * (size_t)gemm->k / 2, threads);
+    if (gemm->left.layout == DN_LAYOUT_PACKED) /* else every block packs it again */
+        job.blocks = dn_max_int(job.blocks, dn_min_int(wanted, columns / NARROW));
+    if (can_group(kernels, gemm, job.in_place)) {
+        const size_t right = (size_t)panels_of(columns, job.blocks) * (size_t)gemm->k;
+        job.groups = dn_min_int(panels_of(wanted, job.blocks), rows / (right <= KEPT ? SHORT : LONG));
+        job.groups = dn_max_int(1, job.groups);
+    }
+    return job;
+}
+
 void dn_gemm_run_alone(const dn_kernels *kernels, const dn_gemm *gemm, float *scratch) {
-    gemm_job job = {.gemm = gemm, .kernels = kernels, .scratch = scratch, .row_parts = 1};
-    run_part(&job, 0, 1);
+    gemm_job job = cut_job(kernels, gemm, scratch, 1);
+    dn_range range;
+    dn_ranges alone = {.each = &range, .parts = 1};
+    dn_ranges_begin(&alone, job.blocks);
+    run_pieces(&job, 0, &alone);
 }
 
 void dn_gemm_run(dn_device *device, const dn_gemm *gemm, float *scratch) {
@@ -369,10 +460,7 @@ void dn_gemm_run(dn_device *device, const dn_gemm *gemm, float *scratch) {
         dn_gemm_run_alone(kernels, gemm, scratch);
         return;
     }
-    gemm_job job = {.gemm = gemm,
-                    .kernels = kernels,
-                    .scratch = scratch,
-                    .scratch_size = thread_scratch(kernels, gemm->m, gemm->n, gemm->k),
-                    .row_parts = choose_row_parts(kernels, gemm, dn_pool_threads(device->pool))};
-    dn_pool_run(device->pool, run_part, &job);
+    gemm_job job = cut_job(kernels, gemm, scratch, dn_pool_threads(device->pool));
+    const int pieces = job.row_cells * job.column_cells * job.blocks * job.groups;
+    dn_pool_share(device->pool, pieces, run_pieces, &job);
 }
