@@ -14,7 +14,7 @@ enum {
     M_BYTES = 128 << 10,      /* products before the inverse transform, there too */
     V_BYTES_BATCH = 16 << 20, /* the same in training: weights are transformed again for every block */
     M_BYTES_BATCH = 640 << 10,
-    U_BYTES_OWN = 3 << 19, /* with more weights than this, threads share out the weights, not the tiles */
+    U_BYTES_OWN = 2 << 20, /* with more weights than this, threads share out the weights, not the tiles */
     WEIGHT_CHANNELS = 16,  /* transformed at a time */
     PIECES_PER_THREAD = 4, /* at least, so that none waits for another */
     POINT_PADDING = 16,    /* floats; else points are a power of two apart and fall into the same cache set */
