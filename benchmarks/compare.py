@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from darknet_py import __version__, benching
-from darknet_py.benching.bench import bench, header, write_json
+from darknet_py.benching.bench import bench, check_json, header, write_json
 from darknet_py.benching.load import load_text, measure_load
 from darknet_py.benching.start import measure_start, quiet_heads, start_text
 from darknet_py.errors import DarknetError
@@ -148,21 +148,26 @@ def measure_serving(options: argparse.Namespace) -> tuple[list[str], dict[str, A
     return texts, document
 
 
-def write_page(page: Path, document: dict[str, Any], texts: list[str]) -> None:
-    """Puts the rows, and how they were made, between the marks of a page: without our version, which stands
-    in dn.h alone, and without paths of this machine."""
-    text = page.read_text("utf-8")
-    before, begin, rest = text.partition("<!-- figures of benchmarks/compare.py -->\n")
+def around_figures(page: Path) -> tuple[str, str]:
+    """What a page has up to the mark before the figures, and from the mark after them on."""
+    before, begin, rest = page.read_text("utf-8").partition("<!-- figures of benchmarks/compare.py -->\n")
     _, end, after = rest.partition("<!-- end of the figures -->\n")
     if not begin or not end:
         sys.exit(f"{page}: the marks around the figures are missing")
+    return before + begin, end + after
+
+
+def write_page(page: Path, document: dict[str, Any], texts: list[str]) -> None:
+    """Puts the rows, and how they were made, between the marks of a page: without our version, which stands
+    in dn.h alone, and without paths of this machine."""
+    before, after = around_figures(page)
     command = re.sub(r"(?<= )(\S*/)", "", document["command"])
     lines = [f"{document['date']}, {document['machine']}; `{command}`", ""]
     if document["networks"]:
         lines += [summary(document["networks"]).replace(f"darknet_py {__version__}", "darknet_py"), ""]
     if texts:
         lines += ["```", *texts, "```", ""]
-    page.write_text(before + begin + "\n".join(lines) + end + after, "utf-8")
+    page.write_text(before + "\n".join(lines) + after, "utf-8")
 
 
 def main() -> None:
@@ -190,6 +195,10 @@ def main() -> None:
     if options.list:
         print("networks:", ", ".join(NETWORKS), "\nengines:", ", ".join(benching.ENGINES))
         return
+    if options.json:
+        check_json(options.json)
+    if options.write:
+        around_figures(options.write)
     benching.force(options.level)
     document = header(options.threads)
     document["networks"] = measure_engines(options) if "engines" in options.parts else []

@@ -48,7 +48,7 @@ HOW_TO_INSTALL = {
 TOLERANCE = 1e-3
 TURN = 0.05  # seconds of an engine's turn, if a call takes less
 MOST_CALLS = 10  # in a turn
-SETTLE = 0.01  # seconds in which the threads of the engine before stop spinning for work
+SETTLE = 0.02  # seconds in which the threads of the engine before stop spinning: ncnn's spin for 7 to 10 ms
 COLD = 0.1  # a call of so many seconds needs none before it to get its data into caches again
 
 
