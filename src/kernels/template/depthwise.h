@@ -2,10 +2,11 @@
  *
  * Nine multiplications per output are few: loads decide, and how many instructions there are beside the
  * multiply-adds. A block of 4 output rows shares the rows under it: with a 3x3 kernel at stride 1, 18 loads
- * serve 36 multiply-adds. At stride 2 even and odd columns are separated in registers. What is outside is
- * zero: rows there are a row of zeros, columns are masked; only the first and last vector of a row need
- * masks. Registers: 9 weights, 4 sums, 3 columns. Bias, activation and residual follow in registers, too.
- * (Copying bands with a border and activating them in passes of their own took as long as the sums.) */
+ * serve 36 multiply-adds. At stride 2 even and odd columns are separated in registers, in whatever order
+ * takes one instruction each; the sums are put right. What is outside is zero: rows there are a row of zeros,
+ * columns are masked; only the first and last vector of a row need masks. Registers: 9 weights, 4 sums, 3
+ * columns. Bias, activation and residual follow in registers, too. (Copying bands with a border and
+ * activating them in passes of their own took as long as the sums.) */
 
 enum {
     DEPTHWISE_ROWS = 4,
@@ -13,62 +14,66 @@ enum {
     DEPTHWISE_COLUMNS = 16 /* vectors of a strip */
 };
 
+/* On which sides inputs of a vector of output columns are outside. EDGE_BOTH: or outputs are, too. */
+typedef enum depthwise_edges { EDGE_NONE, EDGE_LEFT, EDGE_RIGHT, EDGE_BOTH } depthwise_edges;
+
 /* A vector of output columns, and which of its inputs are inside the plane: of each column of the kernel, or,
- * at stride 2, of both input vectors and what is beside them. */
+ * at stride 2, of both vectors from which two columns are taken. */
 typedef struct depthwise_column {
     int first, count; /* of the outputs */
-    bool inside;      /* all are */
-    vmask masks[DEPTHWISE_MOST];
+    depthwise_edges edges;
+    vmask masks[DEPTHWISE_MOST + 1];
 } depthwise_column;
 
-enum { MASK_A, MASK_B, MASK_LEFT, MASK_FAR_LEFT, MASK_RIGHT };
+/* At stride 2: where the vectors begin that columns kx and kx + 1 are the even and the odd lanes of. The last
+ * column alone is the odd ones, too: no more is read than needed. */
+DN_INLINE int depthwise_pair_at(const int size, int kx) {
+    return kx - size / 2 - (kx + 1 == size);
+}
 
 DN_INLINE void depthwise_column_of(const int size, const int stride, int w, int first, int count,
                                    depthwise_column *column) {
     const int pad = size / 2, at = first * stride, end = at + stride * LEVEL_LANES;
     column->first = first;
     column->count = count;
-    column->inside = at >= pad && end + pad <= w;
-    if (stride == 1) {
-        DN_UNROLL
-        for (int kx = 0; kx < size; ++kx) column->masks[kx] = vmask_of(pad - kx - at, w + pad - kx - at);
-        return;
+    const bool left_edge = at < pad;
+    const bool right_edge = end + pad - (stride - 1) > w;
+    column->edges = count < LEVEL_LANES || (left_edge && right_edge) ? EDGE_BOTH
+                    : left_edge                                      ? EDGE_LEFT
+                    : right_edge                                     ? EDGE_RIGHT
+                                                                     : EDGE_NONE;
+    DN_UNROLL
+    for (int kx = 0; kx < size; kx += stride) {
+        const int left = at + (stride == 1 ? kx - pad : depthwise_pair_at(size, kx));
+        column->masks[kx] = vmask_of(-left, w - left);
+        if (stride == 2) column->masks[kx + 1] = vmask_of(-left - LEVEL_LANES, w - left - LEVEL_LANES);
     }
-    column->masks[MASK_A] = vmask_of(0, w - at);
-    column->masks[MASK_B] = vmask_of(0, w - at - LEVEL_LANES);
-    column->masks[MASK_LEFT] = vmask_of(at >= 1 ? LEVEL_LANES - 1 : LEVEL_LANES, LEVEL_LANES);
-    column->masks[MASK_FAR_LEFT] = vmask_of(at >= 2 ? LEVEL_LANES - 1 : LEVEL_LANES, LEVEL_LANES);
-    column->masks[MASK_RIGHT] = vmask_of(0, end < w ? 1 : 0);
 }
 
-DN_INLINE vfloat depthwise_load(const bool inside, const float *p, vmask mask) {
-    return inside ? vload(p) : vload_masked(p, mask);
+DN_INLINE vfloat depthwise_load(const bool masked, const float *p, const vmask *mask) {
+    return masked ? vload_masked(p, *mask) : vload(p);
 }
 
-/* A vector whose last value is that at this distance before the row. */
-DN_INLINE vfloat depthwise_left(const bool inside, const float *row, int distance, vmask mask) {
-    return inside ? vset(row[-distance]) : vload_masked(row - distance - (LEVEL_LANES - 1), mask);
-}
-
-/* taps[kx]: what column kx of the kernel is multiplied with; row: where the inputs of its middle begin. */
-DN_INLINE void depthwise_taps(const int size, const int stride, const bool inside, const float *row,
+/* taps[kx]: what column kx of the kernel is multiplied with; row: where the inputs of its middle begin. Only
+ * what may be outside is masked: that takes a third more time. */
+DN_INLINE void depthwise_taps(const int size, const int stride, const depthwise_edges edges, const float *row,
                               const vmask *masks, vfloat *taps) {
     const int middle = size / 2;
-    if (stride == 1) {
-        DN_UNROLL
-        for (int kx = 0; kx < size; ++kx) taps[kx] = depthwise_load(inside, row + kx - middle, masks[kx]);
-        return;
+    const bool both = edges == EDGE_BOTH;
+    DN_UNROLL
+    for (int kx = 0; kx < size; kx += stride) {
+        const float *from = row + (stride == 1 ? kx - middle : depthwise_pair_at(size, kx));
+        const bool left = both || (edges == EDGE_LEFT && kx < middle);
+        if (stride == 1) {
+            const bool right = edges == EDGE_RIGHT && kx > middle;
+            taps[kx] = depthwise_load(left || right, from, &masks[kx]);
+            continue;
+        }
+        const vfloat a = depthwise_load(left, from, &masks[kx]);
+        const vfloat b = depthwise_load(both || edges == EDGE_RIGHT, from + LEVEL_LANES, &masks[kx + 1]);
+        if (kx + 1 < size) taps[kx] = TAKE_EVEN_PAIRS(a, b);
+        taps[kx + 1 < size ? kx + 1 : kx] = TAKE_ODD_PAIRS(a, b);
     }
-    const vfloat a = depthwise_load(inside, row, masks[MASK_A]);
-    const vfloat b = depthwise_load(inside, row + LEVEL_LANES, masks[MASK_B]);
-    const vfloat even = TAKE_EVEN(a, b), odd = TAKE_ODD(a, b);
-    taps[middle] = even;
-    taps[middle + 1] = odd;
-    taps[middle - 1] = SHIFT_IN_FIRST(odd, depthwise_left(inside, row, 1, masks[MASK_LEFT]));
-    if (size == 3) return;
-    taps[0] = SHIFT_IN_FIRST(even, depthwise_left(inside, row, 2, masks[MASK_FAR_LEFT]));
-    const float *right = row + 2 * LEVEL_LANES;
-    taps[4] = SHIFT_IN_LAST(even, inside ? vset(*right) : vload_masked(right, masks[MASK_RIGHT]));
 }
 
 /* What follows the sums, which begin with the bias: activation and residual. */
@@ -86,9 +91,8 @@ DN_INLINE void depthwise_clamp(const int rows, const clamp_kind kind, const dept
     for (int o = 0; o < rows; ++o) sum[o] = clamp_vector(kind, &finish->clamp, sum[o]);
 }
 
-DN_INLINE void depthwise_store(const int rows, const bool inside, const depthwise_column *column, int width,
+DN_INLINE void depthwise_store(const int rows, const bool whole, const depthwise_column *column, int width,
                                const depthwise_finish *finish, size_t to, vfloat *sum, float *y) {
-    const bool whole = inside || column->count == LEVEL_LANES;
     if (finish->clamps && finish->residual) {
         const float *residual = finish->residual + to;
         DN_UNROLL
@@ -113,8 +117,8 @@ DN_INLINE void depthwise_store(const int rows, const bool inside, const depthwis
 }
 
 /* `rows` outputs from row `first` on at one vector of columns; from: the rows under them. size, stride, rows
- * and inside are constants where it is inlined. */
-DN_INLINE void depthwise_block(const int size, const int stride, const int rows, const bool inside,
+ * and edges are constants where it is inlined. */
+DN_INLINE void depthwise_block(const int size, const int stride, const int rows, const depthwise_edges edges,
                                const dn_depthwise_planes *job, const vfloat *weights,
                                const float *const *from, int first, const depthwise_column *column,
                                const depthwise_finish *finish) {
@@ -126,7 +130,7 @@ DN_INLINE void depthwise_block(const int size, const int stride, const int rows,
         const float *row = from[r] + column->first * stride;
         DN_OPAQUE(row); /* one address per row, not one per load */
         vfloat taps[DEPTHWISE_MOST];
-        depthwise_taps(size, stride, inside, row, column->masks, taps);
+        depthwise_taps(size, stride, edges, row, column->masks, taps);
         DN_UNROLL
         for (int kx = 0; kx < size; ++kx) {
             DN_UNROLL
@@ -137,7 +141,10 @@ DN_INLINE void depthwise_block(const int size, const int stride, const int rows,
             }
         }
     }
-    depthwise_store(rows, inside, column, job->out_w, finish,
+    DN_UNROLL
+    for (int o = 0; stride == 2 && o < rows; ++o) sum[o] = SORT_PAIRS(sum[o]);
+    const bool whole = edges != EDGE_BOTH || column->count == LEVEL_LANES;
+    depthwise_store(rows, whole, column, job->out_w, finish,
                     (size_t)first * (size_t)job->out_w + (size_t)column->first, sum, job->y);
 }
 
@@ -147,16 +154,24 @@ DN_INLINE void depthwise_row_block(const int size, const int stride, const int r
                                    const depthwise_column *columns, int count,
                                    const depthwise_finish *finish) {
     const float *from[(DEPTHWISE_ROWS - 1) * 2 + DEPTHWISE_MOST];
+    const int top = first * stride + job->top - size / 2;
     DN_UNROLL
-    for (int r = 0; r < (rows - 1) * stride + size; ++r) {
-        const int y = first * stride + job->top - size / 2 + r;
-        from[r] = y >= 0 && y < job->h ? job->x + (ptrdiff_t)y * job->w : job->zeros;
+    for (int r = 0; r < (rows - 1) * stride + size; ++r)
+        from[r] = top + r >= 0 && top + r < job->h ? job->x + (ptrdiff_t)(top + r) * job->w : job->zeros;
+    for (int i = 0; i < count; ++i) {
+        const depthwise_column *column = &columns[i];
+        switch (column->edges) {
+#define EDGES_CASE(edges)                                                                                    \
+    case edges:                                                                                              \
+        depthwise_block(size, stride, rows, edges, job, weights, from, first, column, finish);               \
+        break;
+            EDGES_CASE(EDGE_NONE)
+            EDGES_CASE(EDGE_LEFT)
+            EDGES_CASE(EDGE_RIGHT)
+            EDGES_CASE(EDGE_BOTH)
+#undef EDGES_CASE
+        }
     }
-    for (int i = 0; i < count; ++i)
-        if (columns[i].inside)
-            depthwise_block(size, stride, rows, true, job, weights, from, first, &columns[i], finish);
-        else
-            depthwise_block(size, stride, rows, false, job, weights, from, first, &columns[i], finish);
 }
 
 /* One plane at some vectors of columns, of which these are the last ones or not. */

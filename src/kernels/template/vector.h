@@ -188,7 +188,8 @@ DN_INLINE float vsum(vfloat v) {
     return lanes[0];
 }
 
-/* JOIN: of two halves. SHIFT_IN_: v moved by a lane; before it comes the last of a, after it the first. */
+/* JOIN: of two halves. TAKE_EVEN_PAIRS, TAKE_ODD_PAIRS: in an order that takes the fewest instructions, which
+ * SORT_PAIRS puts right. */
 #if LEVEL_LANES == 16
 #define INTERLEAVE_LOW(a, b)                                                                                 \
     __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
@@ -198,25 +199,28 @@ DN_INLINE float vsum(vfloat v) {
     __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
 #define TAKE_ODD(a, b)                                                                                       \
     __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
-#define JOIN(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-#define SHIFT_IN_FIRST(v, a)                                                                                 \
-    __builtin_shufflevector(a, v, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30)
-#define SHIFT_IN_LAST(v, a)                                                                                  \
-    __builtin_shufflevector(v, a, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
+#define TAKE_EVEN_PAIRS(a, b)                                                                                \
+    __builtin_shufflevector(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30)
+#define TAKE_ODD_PAIRS(a, b)                                                                                 \
+    __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
+#define SORT_PAIRS(v) __builtin_shufflevector(v, v, 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15)
+#define JOIN(a, b)    __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 #elif LEVEL_LANES == 8
 #define TAKE_EVEN(a, b)       __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
 #define TAKE_ODD(a, b)        __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15)
+#define TAKE_EVEN_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14)
+#define TAKE_ODD_PAIRS(a, b)  __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15)
+#define SORT_PAIRS(v)         __builtin_shufflevector(v, v, 0, 1, 4, 5, 2, 3, 6, 7)
 #define JOIN(a, b)            __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7)
-#define SHIFT_IN_FIRST(v, a)  __builtin_shufflevector(a, v, 7, 8, 9, 10, 11, 12, 13, 14)
-#define SHIFT_IN_LAST(v, a)   __builtin_shufflevector(v, a, 1, 2, 3, 4, 5, 6, 7, 8)
 #define INTERLEAVE_LOW(a, b)  __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define INTERLEAVE_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
 #else
 #define TAKE_EVEN(a, b)       __builtin_shufflevector(a, b, 0, 2, 4, 6)
 #define TAKE_ODD(a, b)        __builtin_shufflevector(a, b, 1, 3, 5, 7)
+#define TAKE_EVEN_PAIRS(a, b) TAKE_EVEN(a, b)
+#define TAKE_ODD_PAIRS(a, b)  TAKE_ODD(a, b)
+#define SORT_PAIRS(v)         (v)
 #define JOIN(a, b)            __builtin_shufflevector(a, b, 0, 1, 2, 3)
-#define SHIFT_IN_FIRST(v, a)  __builtin_shufflevector(a, v, 3, 4, 5, 6)
-#define SHIFT_IN_LAST(v, a)   __builtin_shufflevector(v, a, 1, 2, 3, 4)
 #define INTERLEAVE_LOW(a, b)  __builtin_shufflevector(a, b, 0, 4, 1, 5)
 #define INTERLEAVE_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
 #endif
