@@ -145,7 +145,8 @@ def child(
     arguments: list[str], before: str, *, signal_after: tuple[str, int] | None = None
 ) -> tuple[int, str]:
     """Status and errors of the command line in a process of its own that runs `before` first."""
-    heard = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL)"  # also under nohup
+    heard = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # also under nohup
+    heard += "signal.signal(signal.SIGINT, signal.default_int_handler)"  # and in a shell's background
     code = f"{heard}\n{before}\nfrom darknet_py.cli import main\nsys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

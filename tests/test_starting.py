@@ -20,6 +20,8 @@ IMPORTED_FROM = Path(darknet_py.__file__).parents[1]  # the repository, or where
 INTERRUPTING = """
 import os, signal, sys, time
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell's background ignores it
+
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == os.environ["INTERRUPT_AT"]:
