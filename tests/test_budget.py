@@ -1,6 +1,10 @@
-"""How a plan shares memory out among its convolutions (src/plan/budget.c)."""
+"""How a plan shares error and memory out among its convolutions (src/plan/budget.c)."""
+
+from pathlib import Path
 
 import darknet_py as dn
+
+CFG = Path(__file__).parents[1] / "cfg"
 
 # A wide map with few weights, then a narrow one with nearly all of them.
 NETWORK = """
@@ -65,3 +69,24 @@ def test_a_lean_plan_spends_on_wide_maps_with_few_weights() -> None:
 def test_an_exact_plan_spends_nothing() -> None:
     algorithms, _ = plan(exact=True)
     assert not any("winograd" in name for name in algorithms)
+
+
+def tiles(name: str) -> dict[int, str]:
+    """The Winograd algorithm of layers, at 416 x 416."""
+    net = dn.Network(CFG / name, batch=1, width=416, height=416, initialize=False)
+    with net, net.session() as session:
+        return {s.layer: s.algorithm.rstrip("h") for s in session.steps() if "winograd" in s.algorithm}
+
+
+def test_what_errors_grow_most_after_is_computed_with_smaller_tiles() -> None:
+    """Both networks begin with the same shapes; to the heads of yolov4 it is 110 convolutions."""
+    deep, less_deep = tiles("yolov4.cfg"), tiles("yolov3.cfg")
+    assert (less_deep[1], less_deep[4], less_deep[5]) == ("winograd4/2", "winograd6", "winograd4/2")
+    assert (deep[1], deep[11]) == ("winograd2/2", "winograd2/2") and deep[7] in ("winograd2", "winograd3")
+    assert [deep[layer] for layer in (133, 135, 137)] == ["winograd6"] * 3  # before the first head
+
+
+def test_networks_whose_errors_stay_small_keep_the_fastest_tiles() -> None:
+    for name in ("darknet53.cfg", "yolov2.cfg", "yolov4-tiny.cfg"):
+        found = tiles(name).values()
+        assert "winograd6" in found and "winograd2" not in found and "winograd3" not in found

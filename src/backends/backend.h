@@ -18,7 +18,8 @@ typedef struct dn_conv_shape {
     int size, stride_y, stride_x;
     int pad; /* zeros on each side, already times dilation */
     int dilation, groups;
-    bool exact; /* unfused: no algorithm that rounds differently from direct summation (Winograd) */
+    bool exact;       /* unfused: no algorithm that rounds differently from direct summation (Winograd) */
+    float most_error; /* planned: no algorithm that has more error (dn_conv_choice) than this; 0: any */
 } dn_conv_shape;
 
 /* Weights [out_c][in_c/groups][size][size] in the form an algorithm wants, with bias and activation.
@@ -26,10 +27,12 @@ typedef struct dn_conv_shape {
 typedef struct dn_conv_prepared dn_conv_prepared;
 
 /* What most_floats of conv_prepare chooses among: fewest floats of weights first, each faster than those
- * before it. cost: time in multiply-adds at the peak rate. */
+ * before it. cost: time in multiply-adds at the peak rate. error: root mean square, of the output's range, as
+ * measured. */
 typedef struct dn_conv_choice {
     size_t floats;
     double cost;
+    float error;
 } dn_conv_choice;
 enum { DN_CONV_CHOICES = 11 }; /* at most */
 

@@ -147,7 +147,7 @@ static void fuse_pool(builder *b, int conv) {
 
 static dn_status prepare_convs(builder *b, int threads) {
     const dn_ops *ops = b->network->ops;
-    DN_TRY(dn_plan_share_memory(b->plan));
+    DN_TRY(dn_plan_choose(b->plan, b->lowered, b->convs));
     for (int k = 0; k < b->plan->op_count; ++k) {
         dn_plan_op *op = &b->plan->ops[k];
         dn_plan_step cost = {0};

@@ -55,8 +55,15 @@ struct dn_plan {
     bool together;         /* some operation takes several images */
 };
 
-/* Gives each convolution its most_floats (budget.c). */
-dn_status dn_plan_share_memory(dn_plan *plan);
+/* What error.c knows of a layer's output: variance and squared range, in units of the sums of convolutions,
+ * and of a squared error there how much arrives at the network's outputs, of their squared ranges. */
+typedef struct dn_plan_signal {
+    double variance, range, arrives;
+} dn_plan_signal;
+void dn_plan_find_signals(const dn_network *network, const dn_lowered *lowered, dn_plan_signal *signals);
+
+/* Gives each convolution its most_floats and its shape's most_error (budget.c). */
+dn_status dn_plan_choose(dn_plan *plan, const dn_lowered *lowered, const int *convs);
 /* Folds and packs the weights of prepared convolutions, unless the plan is described only, and counts what
  * that takes (pack.c). convs: per operation, the convolution it runs. */
 dn_status dn_plan_pack(dn_plan *plan, const dn_lowered *lowered, const int *convs, int threads);

@@ -1,6 +1,8 @@
 /* conv_winograd_choice.c - which tiles, if any, a Winograd convolution is worth: a model of its time. */
 #include "cpu.h"
 
+#include <math.h>
+
 /* Points along an axis, of all tiles. */
 static double axis_points(const dn_winograd *winograd, int tiles, int big) {
     return (double)tiles * winograd->n - winograd->stride * (tiles - big);
@@ -40,28 +42,44 @@ static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int
 /* More memory must gain. */
 static const double WORTH_MEMORY = 0.985;
 
+/* Errors as in dn_conv_choice, of sums over ERROR_CHANNELS, in whose square root they grow: most is from
+ * adding products at points far from 1. Measured in yolov3 and yolov4, where 256 channels have as much as
+ * 512. */
+enum { ERROR_CHANNELS = 128, MOST_ERROR_CHANNELS = 256 };
+typedef struct candidate {
+    dn_winograd_tiles tiles;
+    float error, strided_error; /* 0: none at that stride */
+} candidate;
+static const candidate all[] = {/* by floats per filter and channel: 12 15 16 18 21 24 25 36 49 64 */
+                                {{2, true}, 5e-8f, 0},        {{3, true}, 1.2e-7f, 0},
+                                {{2, false}, 5e-8f, 1.3e-7f}, {{4, true}, 1.7e-7f, 0},
+                                {{5, true}, 2.2e-7f, 0},      {{6, true}, 2.8e-7f, 0},
+                                {{3, false}, 1.2e-7f, 0},     {{4, false}, 1.7e-7f, 2.6e-7f},
+                                {{5, false}, 2.2e-7f, 0},     {{6, false}, 2.8e-7f, 0}};
+
 int dn_winograd_choices(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
                         dn_conv_choice choices[DN_CONV_CHOICES], dn_winograd_tiles tiles[DN_CONV_CHOICES]) {
-    /* by floats per filter and channel: 12 15 16 18 21 24 25 36 49 64 */
-    static const dn_winograd_tiles all[] = {{2, true}, {3, true},  {2, false}, {4, true},  {5, true},
-                                            {6, true}, {3, false}, {4, false}, {5, false}, {6, false}};
     const size_t products = (size_t)shape->in_c * (size_t)shape->out_c;
-    const bool strided = shape->stride_x == 2;
+    const double channels = (double)dn_min_int(shape->in_c, MOST_ERROR_CHANNELS) / ERROR_CHANNELS;
     int count = 1;
     tiles[0] = (dn_winograd_tiles){0};
     choices[0] = (dn_conv_choice){products / (size_t)shape->groups * (size_t)(shape->size * shape->size),
-                                  cost_of(kernels, shape, batch, training, tiles[0])};
+                                  cost_of(kernels, shape, batch, training, tiles[0]), 0};
     if (shape->size != 3 || shape->stride_x > 2 || shape->stride_y != shape->stride_x ||
         shape->dilation != 1 || shape->groups != 1 || shape->in_c < kernels->lanes / 2 ||
         shape->out_c < kernels->lanes / 2)
         return count;
     for (size_t i = 0; i < DN_COUNT(all); ++i) {
-        const int m = all[i].m, n = m + 2;
-        if (all[i].half ? training || strided : strided ? m != 2 && m != 4 : training && m > 4) continue;
-        const double cost = cost_of(kernels, shape, batch, training, all[i]);
+        const dn_winograd_tiles tile = all[i].tiles;
+        const int n = tile.m + 2;
+        const float measured = shape->stride_x == 2 ? all[i].strided_error : all[i].error;
+        const float error = (float)sqrt(channels) * measured;
+        if (error == 0 || (shape->most_error > 0 && error > shape->most_error)) continue;
+        if (training && (tile.half || tile.m > 4)) continue;
+        const double cost = cost_of(kernels, shape, batch, training, tile);
         if (cost >= WORTH_MEMORY * choices[count - 1].cost) continue;
-        choices[count] = (dn_conv_choice){(size_t)(n * (all[i].half ? 3 : n)) * products, cost};
-        tiles[count++] = all[i];
+        choices[count] = (dn_conv_choice){(size_t)(n * (tile.half ? 3 : n)) * products, cost, error};
+        tiles[count++] = tile;
     }
     return count;
 }
