@@ -29,7 +29,9 @@ static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int
                           axis_points(&winograd, winograd.tiles_x, winograd.big_x);
     const double kept = winograd.weight_n * (tiles.half ? 3 : winograd.weight_n);
     const bool cached = weights * sizeof(float) <= CACHED_BYTES;
-    const double each = tiles.half ? 1.04 + 5.0 / shape->in_c : 1.02; /* sums of few channels end often */
+    const bool few = kernels->winograd_tiles < 12; /* registers: half transformed weights meet few tiles */
+    const double half_each = few ? 1.7 : 1.04 + 5.0 / shape->in_c; /* sums of few channels end often */
+    const double each = tiles.half ? half_each : 1.02;
     const double uses = each * batch * points / kept + (tiles.half ? EXPAND_COST : 0);
     const double waited = uses + (cached ? 1 : tiles.half ? 2 : tiles.m == 6 ? 3 : 0.5);
     const double fetch = tiles.half ? STREAM_COST : FETCH_COST;
