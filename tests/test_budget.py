@@ -88,5 +88,9 @@ def test_what_errors_grow_most_after_is_computed_with_smaller_tiles() -> None:
 
 def test_networks_whose_errors_stay_small_keep_the_fastest_tiles() -> None:
     for name in ("darknet53.cfg", "yolov2.cfg", "yolov4-tiny.cfg"):
-        found = tiles(name).values()
-        assert "winograd6" in found and "winograd2" not in found and "winograd3" not in found
+        found = tiles(name)
+        if dn.cpu_level() != "avx512":  # with fewer registers narrow maps are quickest with small tiles
+            with dn.Network(CFG / name, batch=1, width=416, height=416, initialize=False) as net:
+                found = {i: tile for i, tile in found.items() if (net.layers[i].out_shape or (0,))[-1] >= 26}
+        assert "winograd6" in found.values()
+        assert "winograd2" not in found.values() and "winograd3" not in found.values()
