@@ -62,10 +62,8 @@ static void find_exact_step(const dn_network *network, share *s) {
 
 static void share_error(const dn_network *network, share *shares, int count) {
     double sum = 0;
-    for (int i = 0; i < count; ++i) {
-        sum += squared_error(&shares[i], shares[i].choices, shares[i].count);
-        find_exact_step(network, &shares[i]);
-    }
+    for (int i = 0; i < count; ++i) sum += squared_error(&shares[i], shares[i].choices, shares[i].count);
+    for (int i = 0; i < count && sum > MOST_ERROR * MOST_ERROR; ++i) find_exact_step(network, &shares[i]);
     while (sum > MOST_ERROR * MOST_ERROR) {
         share *best = NULL;
         for (int i = 0; i < count; ++i)
