@@ -232,6 +232,13 @@ void dn_pool_share(dn_pool *pool, int pieces, dn_shared_task task, void *context
     dn_pool_run(pool, run_shared, &job);
 }
 
+void dn_share_alone(int pieces, dn_shared_task task, void *context) {
+    dn_range range;
+    dn_ranges alone = {.each = &range, .parts = 1};
+    dn_ranges_begin(&alone, pieces);
+    task(context, 0, &alone);
+}
+
 /* ---- slices ---- */
 
 void dn_pool_slice(size_t total, size_t grain, int part, int parts, size_t *begin, size_t *end) {

@@ -39,6 +39,8 @@ void dn_pool_run(dn_pool *pool, dn_task task, void *context);
 /* The same, of a task in pieces that its parts claim. */
 typedef void (*dn_shared_task)(void *context, int part, dn_ranges *ranges);
 void dn_pool_share(dn_pool *pool, int pieces, dn_shared_task task, void *context);
+/* The same by the calling thread alone, without a pool. */
+void dn_share_alone(int pieces, dn_shared_task task, void *context);
 /* The slice [begin, end) of total that belongs to part, in whole multiples of grain. */
 void dn_pool_slice(size_t total, size_t grain, int part, int parts, size_t *begin, size_t *end);
 

@@ -79,12 +79,9 @@ void dn_cpu_parallel(dn_device *device, size_t work, dn_task task, void *context
 }
 
 void dn_cpu_share(dn_device *device, size_t work, dn_shared_task task, void *context) {
-    dn_range range;
-    dn_ranges alone = {.each = &range, .parts = 1};
     const int threads = dn_pool_threads(device->pool);
-    dn_ranges_begin(&alone, 1);
     if (dn_cpu_is_small(work))
-        task(context, 0, &alone);
+        dn_share_alone(1, task, context);
     else
         dn_pool_share(device->pool, threads * dn_cpu_pieces(work, threads), task, context);
 }

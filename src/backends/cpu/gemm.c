@@ -448,10 +448,7 @@ static gemm_job cut_job(const dn_kernels *kernels, const dn_gemm *gemm, float *s
 
 void dn_gemm_run_alone(const dn_kernels *kernels, const dn_gemm *gemm, float *scratch) {
     gemm_job job = cut_job(kernels, gemm, scratch, 1);
-    dn_range range;
-    dn_ranges alone = {.each = &range, .parts = 1};
-    dn_ranges_begin(&alone, job.blocks);
-    run_pieces(&job, 0, &alone);
+    dn_share_alone(job.blocks, run_pieces, &job);
 }
 
 void dn_gemm_run(dn_device *device, const dn_gemm *gemm, float *scratch) {
