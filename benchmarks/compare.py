@@ -195,10 +195,13 @@ def main() -> None:
     if options.list:
         print("networks:", ", ".join(NETWORKS), "\nengines:", ", ".join(benching.ENGINES))
         return
-    if options.json:
-        check_json(options.json)
-    if options.write:
-        around_figures(options.write)
+    try:
+        if options.json:
+            check_json(options.json)
+        if options.write:
+            around_figures(options.write)
+    except (DarknetError, OSError, UnicodeDecodeError) as error:
+        sys.exit(str(error))
     benching.force(options.level)
     document = header(options.threads)
     document["networks"] = measure_engines(options) if "engines" in options.parts else []
