@@ -446,10 +446,24 @@ def test_memory_is_checked_before_it_is_used() -> None:
     many = TINY_CFG.replace("batch=2", "batch=100000").encode()
     with small_network(many, 1) as net:
         refused(lambda: dn.Trainer(net), dn.OutOfMemoryError, "smaller batch")
-    # A large kernel: its patches need more than weights and maps together.
-    patches = b"[net]\nwidth=128\nheight=128\nchannels=4\n[convolutional]\nfilters=2\nsize=127\npad=1\n"
-    with small_network(patches, 0.53) as net:
-        refused(lambda: net.predict(np.zeros((1, 4, 128, 128))), dn.OutOfMemoryError, "intermediate results")
+    # The least memory that holds weights and maps leaves none for the blocks that products are made from.
+    small = f"{NET}[convolutional]\nfilters=2\nsize=15\npad=1\n".encode()
+    with small_network(small, least_megabytes(small)) as net:
+        zeros = np.zeros(net.input_shape, np.float32)
+        refused(lambda: net.predict(zeros), dn.OutOfMemoryError, "intermediate results")
+
+
+def least_megabytes(cfg: bytes) -> float:
+    """The least memory a network can be made with, to 64 bytes."""
+    too_few, enough = 0.0, 64.0
+    while enough - too_few > 64 / (1 << 20):
+        middle = (too_few + enough) / 2
+        try:
+            small_network(cfg, middle).close()
+            enough = middle
+        except dn.CfgError:
+            too_few = middle
+    return enough
 
 
 def test_copies_of_weights_for_speed_are_given_up_when_memory_is_short() -> None:

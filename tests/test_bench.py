@@ -32,7 +32,7 @@ stride=1
 pad=1
 activation=leaky
 [maxpool]
-size=2
+size=3
 stride=2
 [convolutional]
 filters=18
