@@ -1,9 +1,10 @@
 """A run that is killed again and again: started by test_interrupted_runs.py as a program of its own.
 
-It has no threads when it forks, so that each attempt costs a fork and not an interpreter. Each attempt trains
-until this process kills it: after a random time, or as soon as a file that is being written has reached a
-random size. Makes FOLDER/whole, which is not killed, and FOLDER/killed0, killed1 ... until there were KILLS
-kills. Prints as JSON what they hit. Arguments: KIND DATA CFG FOLDER KILLS SEED.
+It has no threads when it forks, so that each attempt costs a fork and not an interpreter. Makes
+FOLDER/whole, which is not killed, and FOLDER/killed0, killed1 ... until there were KILLS kills. Each attempt
+of these trains until this process kills it: after a random part of the time that a whole run takes, or as
+soon as a file that is being written has reached a random size. Prints as JSON what they hit. Arguments:
+KIND DATA CFG FOLDER KILLS SEED.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from darknet_py import training
 
 UPDATES = 60
 LAST_EVERY = 3
-LONGEST = 0.25  # seconds until a kill
+SHORTEST, LONGEST = 0.03, 0.3  # of the whole run's time, until a kill
 MOST_CHAINS = 30
 
 
@@ -79,6 +80,15 @@ def wait_for_bytes(folder: Path, child: int, wanted: int, many: int) -> None:
             return
 
 
+def ended(child: int, folder: Path) -> bool:
+    """Waits for a child; whether it has ended by itself, which must not be by an error."""
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code not in (0, -signal.SIGKILL):
+        sys.exit(f"the run in {folder} failed")
+    return code == 0
+
+
 def killed(child: int, folder: Path, wanted: int, many: int, seconds: float) -> str:
     """Kills a child in mid-write if wanted, else after a time; tells what it was doing."""
     if wanted:
@@ -86,38 +96,44 @@ def killed(child: int, folder: Path, wanted: int, many: int, seconds: float) -> 
     else:
         time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    if os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
+    if ended(child, folder):
         return "nothing"
     left = [path.name for path in folder.iterdir() if f".{child}." in path.name]
     return f"writing {left[0].split('.')[1]}" if left else "working"
 
 
-def chain(files: list[str], folder: Path, kills: int, rng: random.Random) -> list[str]:
-    """One run from its start to its end, killed at most so many times."""
+def chain(
+    files: list[str], folder: Path, kills: int, whole: float, size: int, rng: random.Random
+) -> list[str]:
+    """One run from its start to its end, killed at most so many times. whole: seconds it takes if it is not,
+    which are many on a busy machine; size: bytes of its checkpoint."""
     folder.mkdir(parents=True)
     hits: list[str] = []
     for kill in range(kills):
-        state = next(folder.glob("*_last.state"), None)
-        wanted = rng.randrange(1, state.stat().st_size) if kill % 2 and state else 0
+        wanted = rng.randrange(1, size) if kill % 2 else 0
         child = attempt(*files, folder)
-        hit = killed(child, folder, wanted, rng.randint(1, 4), rng.uniform(0.02, LONGEST))
-        if hit == "nothing":  # the run had ended
+        hit = killed(child, folder, wanted, rng.randint(1, 4), whole * rng.uniform(SHORTEST, LONGEST))
+        if hit != "nothing":
+            hits.append(hit)
+        # One that was killed after its last file was in place has ended, too.
+        if hit == "nothing" or any(folder.glob("*_final.weights")):
             return hits
-        hits.append(hit)
-    _, status = os.waitpid(attempt(*files, folder), 0)
-    if status:
-        sys.exit(f"the run in {folder} failed")
+    ended(attempt(*files, folder), folder)
     return hits
 
 
 def main() -> None:
     *files, name, kills, seed = sys.argv[1:]
     rng, hits, chains = random.Random(int(seed)), list[str](), 0
-    chain(files, Path(name, "whole"), 0, rng)
+    folder, started = Path(name, "whole"), time.monotonic()
+    folder.mkdir(parents=True)
+    ended(attempt(*files, folder), folder)
+    whole, size = time.monotonic() - started, next(folder.glob("*_last.state")).stat().st_size
     # How often a write is hit is a matter of time; some must be.
     while len(hits) < int(kills) or ("writing state" not in hits and chains < MOST_CHAINS):
-        hits += chain(files, Path(name, f"killed{chains}"), min(12, max(int(kills) - len(hits), 4)), rng)
+        most, started = min(12, max(int(kills) - len(hits), 4)), time.monotonic()
+        hits += chain(files, Path(name, f"killed{chains}"), most, whole, size, rng)
+        whole = min(whole, time.monotonic() - started)  # it may have been held up
         chains += 1
     print(json.dumps({hit: hits.count(hit) for hit in hits}))
 
