@@ -8,9 +8,10 @@ random picture at its own size and, where its layers accept others, near a third
 ones. The difference between what a step of the plan gives and the same layer run unfused is taken relative to
 that output's range. It passes from step to step and adds up (`most added` is by how much a step exceeds all
 before it), so each convolution, with the sum that its step computes, too, is also run alone, unfused, on what
-its step was given: by that it may differ by 1e-4. Other steps may add as much to the worst before them, and
-heads, after all layers, differ by 1e-3. The status is 1 if more does. Trees that a cfg names are looked for
-below --files, or else the data of DARKNET_SHARED; networks that can't be made are named and left out.
+its step was given, and so is a softmax of each pixel, which makes much of little where its inputs are large;
+by that they may differ by 1e-4. Other steps may add as much to the worst before them, and heads, after all
+layers, differ by 1e-3. The status is 1 if more does. Trees that a cfg names are looked for below --files, or
+else the data of DARKNET_SHARED; networks that can't be made are named and left out.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ NEAR = 64  # pixels, until the grids of all layers fit
 
 class Found(NamedTuple):
     """Of one network at one size: layers compared, the worst of them, the step that exceeds those before it
-    by most, the worst convolution of those run alone, what other steps add at most, and the worst head."""
+    by most, the worst of the layers run alone, what other steps add at most, and the worst head."""
 
     name: str
     width: int
@@ -90,7 +91,7 @@ def relative(values: Floats, expected: Floats) -> float:
 
 
 def unfused(net: dn.Network, section: str, index: int, x: Floats) -> Floats:
-    """What convolution `index` alone gives for this input."""
+    """What layer `index` alone gives for this input."""
     channels, height, width = x.shape
     text = f"[net]\nbatch=1\nchannels={channels}\nheight={height}\nwidth={width}\n{section}"
     with dn.Network.from_string(text, initialize=False) as layer:
@@ -112,17 +113,19 @@ def output_of(net: dn.Network, index: int, planned: dict[int, Floats]) -> Floats
             return None
         groups = int(layer.number("groups", 1))
         parts.append(np.split(part, groups)[int(layer.number("group_id", 0))])
+    if len({part.shape[1:] for part in parts}) > 1:
+        parts = [part.ravel() for part in parts]  # vectors, or maps that don't fit
     return np.concatenate(parts)
 
 
-def convolutions_alone(cfg: Path, net: dn.Network, x: Floats, planned: dict[int, Floats]) -> dict[int, float]:
-    """By how much convolutions differ from themselves unfused, given what their steps were given; by the
-    layer that the step ends with."""
+def layers_alone(cfg: Path, net: dn.Network, x: Floats, planned: dict[int, Floats]) -> dict[int, float]:
+    """By how much convolutions and softmax layers differ from themselves unfused, given what their steps were
+    given; by the layer that the step ends with."""
     sections = re.split(r"(?m)^(?=[ \t]*\[)", cfg.read_text("utf-8"))[2:]  # after a comment and [net]
     found = {}
     for index, layer in enumerate(net.layers):
         source = output_of(net, index - 1, planned) if index else x
-        if layer.type != "convolutional" or source is None or source.ndim != 3:
+        if layer.type not in ("convolutional", "softmax") or source is None or source.ndim != 3:
             continue
         if index in planned:
             found[index] = relative(planned[index], unfused(net, sections[index], index, source))
@@ -145,7 +148,7 @@ def compare(cfg: Path, net: dn.Network) -> Found:
         session.predict(x)
         planned = session.step_outputs()
     kept = net.activations(x)
-    alone = convolutions_alone(cfg, net, x[-1], planned)
+    alone = layers_alone(cfg, net, x[-1], planned)
     worst, layer, added, others, heads = 0.0, "", 0.0, 0.0, 0.0
     for index, values in planned.items():
         difference = relative(values, kept[index][-1])

@@ -35,6 +35,26 @@ def test_each_step_gives_what_its_layer_does(name: str, width: int, height: int,
     assert 0 < found.added <= found.worst < 1e-4 and found.heads < 1e-4 and found.agrees
 
 
+def test_a_softmax_counts_alone_where_its_winner_changes(tmp_path: Path) -> None:
+    cfg = tmp_path / "winner.cfg"
+    layers = "[convolutional]\nfilters=16\nsize=3\npad=1\nactivation=linear\n[softmax]\nspatial=1\n"
+    cfg.write_text(f"# two layers\n[net]\nbatch=1\nchannels=64\nwidth=61\nheight=61\n{layers}")
+    with dn.Network(cfg, seed=1) as net:
+        weights = net.layers[0].params["weights"] * np.float32(1e6)
+        weights[1::2] = weights[::2] * np.float32(1 + 1e-6)  # nearly a tie at each pixel
+        net.set_param(0, "weights", weights)
+        found = agreement.compare(cfg, net)
+    assert found.layer == "1 softmax" and found.worst > 0.1 and found.agrees and found.alone == 2
+
+
+def test_routes_join_vectors_and_maps() -> None:
+    cfg = ROOT / "cfg" / "darkgo.cfg"
+    with dn.Network(cfg, batch=1) as net:
+        benching.calibrate(net)
+        found = agreement.compare(cfg, net)
+    assert found.agrees and found.worst < 1e-4 and found.alone > 10
+
+
 def test_what_steps_give_is_kept_when_asked() -> None:
     cfg = ROOT / "cfg" / "synth.cfg"
     with dn.Network(cfg, seed=2) as net, net.session() as session:
