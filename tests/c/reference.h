@@ -41,9 +41,14 @@ static double distance(double a, double b) {
     return fabs(a - b) / (2e-6 + 1e-5 * fabs(b));
 }
 
+/* In loops, in place of fmax, at which GCC 12 for AArch64 crashes. */
+static inline double larger(double a, double b) {
+    return a < b ? b : a;
+}
+
 static inline double array_distance(const float *a, const float *b, size_t count) {
     double worst = 0;
-    for (size_t i = 0; i < count; ++i) worst = fmax(worst, distance((double)a[i], (double)b[i]));
+    for (size_t i = 0; i < count; ++i) worst = larger(worst, distance((double)a[i], (double)b[i]));
     return worst;
 }
 

@@ -13,7 +13,8 @@ static void test_activation(const dn_kernels *k, dn_activation kind, size_t n) {
     }
     double worst = 0;
     k->activate(kind, y, n);
-    for (size_t i = 0; i < n; ++i) worst = fmax(worst, distance((double)y[i], activated(kind, (double)x[i])));
+    for (size_t i = 0; i < n; ++i)
+        worst = larger(worst, distance((double)y[i], activated(kind, (double)x[i])));
     report(k->level, "activate", (int)kind, worst);
 
     worst = 0;
@@ -21,13 +22,13 @@ static void test_activation(const dn_kernels *k, dn_activation kind, size_t n) {
     k->affine_activate(kind, false, row, .5f, .25f, n % 2 ? residual : NULL, n);
     for (size_t i = 0; i < n && kind != DN_ACTIVATION_STAIR; ++i) {
         double want = activated(kind, (double)x[i] * .5 + .25) + (n % 2 ? (double)residual[i] : 0);
-        worst = fmax(worst, distance((double)row[i], want));
+        worst = larger(worst, distance((double)row[i], want));
     }
     memcpy(row, x, n * sizeof *row);
     k->affine_activate(kind, true, row, .5f, .25f, n % 2 ? residual : NULL, n);
     for (size_t i = 0; i < n && kind != DN_ACTIVATION_STAIR; ++i) {
         const double sum = (double)x[i] * .5 + .25 + (n % 2 ? (double)residual[i] : 0);
-        worst = fmax(worst, distance((double)row[i], activated(kind, sum)));
+        worst = larger(worst, distance((double)row[i], activated(kind, sum)));
     }
     report(k->level, "affine_activate", (int)kind, worst);
 
@@ -36,8 +37,8 @@ static void test_activation(const dn_kernels *k, dn_activation kind, size_t n) {
     k->activate_gradient(kind, y, takes_pre(kind) ? x : NULL, delta, n);
     for (size_t i = 0; i < n; ++i)
         if (!isnan(from[i]) && fabsf(from[i]) < 1e6f)
-            worst =
-                fmax(worst, distance((double)delta[i], (double)before[i] * gradient(kind, (double)from[i])));
+            worst = larger(worst,
+                           distance((double)delta[i], (double)before[i] * gradient(kind, (double)from[i])));
     report(k->level, "activate_gradient", (int)kind, worst);
     dn_free(x), dn_free(y), dn_free(residual), dn_free(delta), dn_free(row), dn_free(before);
 }
@@ -56,12 +57,12 @@ static void test_arrays(const dn_kernels *k, size_t n) {
     double worst[6] = {0}, total = 0, dot = 0, squares = 0;
     for (size_t i = 0; i < n; ++i) {
         double gradient_i = (double)b[i] - .05 * (double)a[i];
-        worst[0] = fmax(worst[0], distance((double)axpy[i], (double)y[i] + 1.5 * (double)a[i]));
-        worst[1] = fmax(worst[1], distance((double)scale[i], -.7 * (double)y[i]));
-        worst[2] = fmax(worst[2], distance((double)product[i], (double)a[i] * (double)b[i]));
-        worst[3] = fmax(worst[3], distance((double)sum[i], (double)y[i] + (double)a[i] * (double)b[i]));
-        worst[4] = fmax(worst[4], distance((double)w[i], (double)a[i] + .1 * gradient_i));
-        worst[5] = fmax(worst[5], distance((double)g[i], .9 * gradient_i));
+        worst[0] = larger(worst[0], distance((double)axpy[i], (double)y[i] + 1.5 * (double)a[i]));
+        worst[1] = larger(worst[1], distance((double)scale[i], -.7 * (double)y[i]));
+        worst[2] = larger(worst[2], distance((double)product[i], (double)a[i] * (double)b[i]));
+        worst[3] = larger(worst[3], distance((double)sum[i], (double)y[i] + (double)a[i] * (double)b[i]));
+        worst[4] = larger(worst[4], distance((double)w[i], (double)a[i] + .1 * gradient_i));
+        worst[5] = larger(worst[5], distance((double)g[i], .9 * gradient_i));
         total += (double)a[i];
         dot += (double)a[i] * (double)b[i];
         squares += pow((double)a[i] - .3, 2);
@@ -86,9 +87,9 @@ static void test_normalize(const dn_kernels *k, size_t n) {
     k->normalize_gradient(x, gradient_x, 3.1f, .7f, .3f, -.1f, n);
     for (size_t i = 0; i < n; ++i) {
         const double centred = (double)x[i] - (double)3.1f;
-        worst[0] = fmax(worst[0], distance((double)y[i], centred * .8 - .2));
+        worst[0] = larger(worst[0], distance((double)y[i], centred * .8 - .2));
         worst[1] =
-            fmax(worst[1], distance((double)gradient_x[i], (double)delta[i] * .7 + centred * .3 - .1) / 2);
+            larger(worst[1], distance((double)gradient_x[i], (double)delta[i] * .7 + centred * .3 - .1) / 2);
         want[0] += (double)delta[i];
         want[1] += (double)delta[i] * centred;
     }
@@ -107,7 +108,7 @@ static void test_chains(const dn_kernels *k, size_t rounds) {
     double worst = 0;
     k->multiply_add_chains(rounds, .5f, 1, x);
     for (size_t i = 0; i < n; ++i)
-        worst = fmax(worst, distance((double)x[i], 2 + ((double)before[i] - 2) * pow(.5, (double)rounds)));
+        worst = larger(worst, distance((double)x[i], 2 + ((double)before[i] - 2) * pow(.5, (double)rounds)));
     report(k->level, "multiply_add_chains", (int)rounds, worst);
     dn_free(x), dn_free(before);
 }
@@ -159,8 +160,8 @@ static void test_maxpool_case(const dn_kernels *k, int h, int w, int size, int s
     for (size_t i = 0; i < m; ++i)
         if (at[i] >= 0) gradient_at[at[i]] += (double)dy[i];
     for (size_t i = 0; i < n; ++i) {
-        worst = fmax(worst, distance((double)added[i], (double)start[i] + gradient_at[i]));
-        worst = fmax(worst, distance((double)set[i], gradient_at[i]));
+        worst = larger(worst, distance((double)added[i], (double)start[i] + gradient_at[i]));
+        worst = larger(worst, distance((double)set[i], gradient_at[i]));
     }
     report(k->level, "maxpool_gradient", size * 1000 + w, worst / 20);
     dn_free(in), dn_free(want), dn_free(plain), dn_free(indexed), dn_free(want_at), dn_free(at);
@@ -209,8 +210,8 @@ static void test_lrn(const dn_kernels *k, const dn_lrn *lrn, int c, size_t count
             if (j < 0) continue;
             const size_t at = (size_t)j * plane + i;
             const double want = i < count ? pow(norm, -(double)lrn->beta) : (double)before[at];
-            worst = fmax(worst, distance((double)factor[at], want));
-            worst = fmax(worst, distance((double)y[at], i < count ? (double)x[at] * want : want));
+            worst = larger(worst, distance((double)factor[at], want));
+            worst = larger(worst, distance((double)y[at], i < count ? (double)x[at] * want : want));
         }
     }
     if (memcmp(y, alone, n * sizeof *y) != 0) worst = INFINITY;

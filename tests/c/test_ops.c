@@ -84,7 +84,7 @@ static void test_normalize_channels(dn_activation kind, size_t batch, size_t c, 
         for (size_t i = 0; i < s; ++i) {
             double sum = 1e-4, product = 0, largest = -INFINITY;
             float *y = forward.want + b * c * s + i, *delta = backward.want + b * c * s + i;
-            for (size_t k = 0; k < c; ++k) largest = fmax(largest, (double)y[k * s]);
+            for (size_t k = 0; k < c; ++k) largest = larger(largest, (double)y[k * s]);
             if (kind != DN_ACTIVATION_NORMALIZE_CHANNELS_SOFTMAX_MAXVAL) largest = 0;
             for (size_t k = 0; k < c; ++k)
                 sum += plain ? fmax((double)y[k * s], 0) : exp((double)y[k * s] - largest);
@@ -340,7 +340,7 @@ static void test_softmax(int n, size_t rows_a, size_t rows_b, float temperature)
     for (size_t row = 0; row < rows_a * rows_b; ++row) {
         size_t at = row / rows_b * (size_t)n * rows_b + row % rows_b;
         double sum = 0, largest = -INFINITY, T = (double)temperature;
-        for (int i = 0; i < n; ++i) largest = fmax(largest, (double)x[at + (size_t)i * rows_b]);
+        for (int i = 0; i < n; ++i) largest = larger(largest, (double)x[at + (size_t)i * rows_b]);
         for (int i = 0; i < n; ++i) sum += exp(((double)x[at + (size_t)i * rows_b] - largest) / T);
         for (int i = 0; i < n; ++i)
             t.want[at + (size_t)i * rows_b] =
