@@ -79,8 +79,9 @@ DN_API const char *dn_build_info(void);    /* compiler and flags, one line */
 DN_API const char *dn_error_message(void); /* of the last failing call on this thread */
 DN_API const char *dn_cpu_level(void); /* "generic", "avx2", "avx512" or "neon"; NULL: DARKNET_CPU is wrong */
 DN_API int dn_cpu_count(void);         /* processors this process may use */
-/* What the machine can do at most, measured for about a second: float32 operations per second, 2 per
- * multiply-add, from registers to registers; bytes per second read from a large array. */
+/* What the machine can do at most, measured for half a second: float32 operations per second, 2 per
+ * multiply-add, from registers to registers; bytes per second read from a large array. threads 0: as many as
+ * processors. Takes 256 MiB for a while. */
 DN_API dn_status dn_cpu_measure(double *flops, double *bytes, int threads);
 DN_API void dn_log_set(dn_log_sink sink, void *user); /* NULL: silent, the default */
 

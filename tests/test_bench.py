@@ -7,13 +7,15 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import darknet_py as dn
 from darknet_py import benching
-from darknet_py.benching import running, steps
+from darknet_py.benching import machine, running, steps
 from darknet_py.benching.load import load_text
 from darknet_py.benching.start import quiet_heads, start_text
 from darknet_py.cli import main
@@ -164,6 +166,20 @@ def test_algorithms_are_named_layer_by_layer() -> None:
         Step(7, 6, "gemm", 0, 0, 0, 0, 0),
     ]
     assert steps.algorithms(found) == "0 direct, 2-5 winograd4, 6 gemm"
+
+
+def test_limits_are_the_most_of_measurements_apart_from_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates, pauses = iter([(118e9, 29e9), (236e9, 16e9), (230e9, 20e9)]), []
+
+    def fake(flops: Any, read: Any, threads: int) -> int:
+        assert threads == 2
+        flops[0], read[0] = next(rates)
+        return int(dn._native.lib.DN_OK)
+
+    monkeypatch.setattr(machine, "lib", SimpleNamespace(dn_cpu_measure=fake))
+    monkeypatch.setattr(machine.time, "sleep", pauses.append)
+    assert machine.measure.__wrapped__(2) == (236e9, 29e9)
+    assert next(rates, None) is None and sum(pauses) > 0.4
 
 
 # ---- engines --------------------------------------------------------------------------------------------
