@@ -39,7 +39,7 @@ PRODUCT_DIR := $(if $(filter release,$(CONFIG)),$(BUILD),$(OBJECTS_DIR))
 COMPILE = $(CC) $(CORE_CFLAGS) $(WARNINGS) $(INCLUDES) $(EXTRA_$(CONFIG)) $(CFLAGS) -MMD -MP
 LINK = $(CC) $(EXTRA_$(CONFIG)) $(CFLAGS) $(LDFLAGS)
 
-SOURCES := $(filter-out src/compat/%,$(sort $(wildcard src/*/*.c src/*/*/*.c)))
+SOURCES := $(sort $(wildcard src/*/*.c src/*/*/*.c))
 OBJECTS := $(SOURCES:%.c=$(OBJECTS_DIR)/%.o)
 STATIC := $(PRODUCT_DIR)/libdn.a
 SHARED := $(PRODUCT_DIR)/libdn.so

@@ -90,6 +90,10 @@ def our_files() -> list[Path]:
     return sorted(path for path in files if path.is_file() and "__pycache__" not in path.parts)
 
 
+def c_files() -> list[Path]:
+    return [path for path in our_files() if path.suffix in (".c", ".h")]
+
+
 def objects() -> list[Path]:
     """The static library if it was built, else the objects of the Python module's build."""
     archive = ROOT / "build" / "libdn.a"
@@ -124,11 +128,7 @@ def test_files_are_short() -> None:
 
 
 def test_c_files_say_what_they_own() -> None:
-    missing = [
-        str(path)
-        for path in our_files()
-        if path.suffix in (".c", ".h") and not path.read_text("utf-8").startswith(("/*", "//"))
-    ]
+    missing = [str(path) for path in c_files() if not path.read_text("utf-8").startswith(("/*", "//"))]
     assert missing == []
 
 
@@ -152,6 +152,19 @@ def test_the_version_is_written_once() -> None:
         and f"{version[1]}" in re.findall(r"\d+\.\d+\.\d+", path.read_text("utf-8"))
     ]
     assert elsewhere == []
+
+
+def test_headers_of_the_core_declare_what_other_files_use() -> None:
+    """What only its own file calls is static; what nobody calls is dead."""
+    texts = {path: re.sub(r"/\*.*?\*/", "", path.read_text("utf-8"), flags=re.S) for path in c_files()}
+    words = {path: set(re.findall(r"\w+", text)) for path, text in texts.items()}
+    unused = []
+    for header in (path for path in ROOT.glob("src/**/*.h") if "template" not in path.parts):
+        for name in re.findall(r"^(?!static)[^\s#}][^;{}()]*?\b(dn_\w+)\(", texts[header], flags=re.M):
+            users = {path for path, found in words.items() if name in found and path != header}
+            if len(users) < 2:
+                unused.append(f"{header.name}: {name}")
+    assert unused == []
 
 
 # ---- objects ------------------------------------------------------------------------------------------

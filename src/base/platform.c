@@ -38,7 +38,7 @@ double dn_platform_seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-bool dn_platform_file_exists(const char *path) {
+static bool file_exists(const char *path) {
     struct stat info;
     return stat(path, &info) == 0 && !S_ISDIR(info.st_mode);
 }
@@ -218,14 +218,14 @@ void dn_writer_abandon(dn_writer *writer) {
 }
 
 bool dn_platform_find(char *out, size_t size, const char *name, const char *origin) {
-    if ((size_t)snprintf(out, size, "%s", name) < size && dn_platform_file_exists(out)) return true;
+    if ((size_t)snprintf(out, size, "%s", name) < size && file_exists(out)) return true;
     if (!origin || name[0] == '/') return false;
     size_t folder = strlen(origin);
     for (;;) {
         while (folder > 0 && origin[folder - 1] != '/') --folder; /* keeps the slash */
         if (folder == 0) return false;
         int length = snprintf(out, size, "%.*s%s", (int)folder, origin, name);
-        if (length > 0 && (size_t)length < size && dn_platform_file_exists(out)) return true;
+        if (length > 0 && (size_t)length < size && file_exists(out)) return true;
         --folder;
     }
 }

@@ -14,7 +14,6 @@ double dn_platform_seconds(void); /* a clock that only goes forward */
 
 /* Whole file into one allocation, with a terminating 0 after the last byte. limit: largest size accepted. */
 dn_status dn_platform_read_file(char **out, size_t *length, const char *path, size_t limit);
-bool dn_platform_file_exists(const char *path);
 
 /* A regular file's bytes in memory, read when they are touched; writes to them stay private. bytes is NULL
  * for what can't be mapped: empty files, pipes. */

@@ -17,12 +17,10 @@ typedef enum dn_iou_kind { DN_IOU = 0, DN_GIOU = 1, DN_DIOU = 2, DN_CIOU = 3 } d
 /* "iou", "giou", "diou" or "ciou"; false, and *kind unchanged, for any other word. */
 bool dn_iou_kind_parse(dn_iou_kind *kind, const char *word);
 
-float dn_box_overlap(dn_box a, dn_box b); /* area of the intersection; NaN if a centre is */
-float dn_box_iou_of(dn_box a, dn_box b);  /* 0 if the union is empty */
-float dn_box_giou(dn_box a, dn_box b);    /* Rezatofighi et al. 2019 */
-float dn_box_diou(dn_box a, dn_box b);    /* Zheng et al. 2020, with the fork's exponent 0.6 on the penalty */
+float dn_box_iou_of(dn_box a, dn_box b); /* 0 if the union is empty */
+float dn_box_giou(dn_box a, dn_box b);   /* Rezatofighi et al. 2019 */
+float dn_box_diou(dn_box a, dn_box b);   /* Zheng et al. 2020, with the fork's exponent 0.6 on the penalty */
 float dn_box_diou_beta(dn_box a, dn_box b, float beta);
-float dn_box_ciou(dn_box a, dn_box b);
 float dn_box_iou_by(dn_iou_kind kind, dn_box a, dn_box b);
 
 /* Direction in which the measure of predicted grows, with the fork's simplifications: x and y are sums and w
@@ -37,11 +35,6 @@ typedef enum dn_suppression {
     DN_SUPPRESS_DIOU_BETA = 2 /* nms_kind=diounms: diou with exponent beta */
 } dn_suppression;
 
-/* dn_boxes_nms with a choice of measure; allocates nothing. kind: dn_nms_kind. order: count ints, receives
- * the original index of each entry. */
-void dn_nms(float *boxes, float *objectness, float *probabilities, int count, int classes, float thresh,
-            int kind, dn_suppression measure, float beta, int *order);
-
 /* ---- letterbox ---- */
 
 /* Size of an image w x h, scaled to fit into net_w x net_h; at least 1 x 1. All sizes positive. */
@@ -54,7 +47,7 @@ struct dn_detections {
     float *boxes;         /* [capacity][4] */
     float *objectness;    /* [capacity] */
     float *probabilities; /* [capacity][classes] */
-    int *order;           /* [capacity], original indices after dn_detections_nms */
+    int *order;           /* [capacity], original indices after dn_detection_list_nms */
 };
 typedef struct dn_detections dn_detection_list;
 
@@ -62,7 +55,7 @@ dn_status dn_detections_create(dn_detections **out, int classes);
 /* Appends a box; *probabilities_row (classes floats, zero) is valid until the next add. */
 dn_status dn_detection_list_add(dn_detection_list *list, dn_box box, float objectness,
                                 float **probabilities_row);
-void dn_detection_list_clear(dn_detection_list *list); /* keeps the memory */
+/* dn_boxes_nms with a choice of measure. kind: dn_nms_kind. */
 void dn_detection_list_nms(dn_detection_list *list, float thresh, int kind, dn_suppression measure,
                            float beta);
 

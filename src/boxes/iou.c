@@ -39,7 +39,8 @@ bool dn_iou_kind_parse(dn_iou_kind *kind, const char *word) {
     return false;
 }
 
-float dn_box_overlap(dn_box a, dn_box b) {
+/* Area of the intersection; NaN if a centre is. */
+static float overlap_of(dn_box a, dn_box b) {
     /* Comparisons drop a NaN, which would make a broken box cover the other one. */
     if (isnan(a.x + a.y + b.x + b.y)) return NAN;
     dn_edges p = edges_of(a), q = edges_of(b);
@@ -53,7 +54,7 @@ static float union_of(dn_box a, dn_box b, float overlap) {
 }
 
 float dn_box_iou_of(dn_box a, dn_box b) {
-    float overlap = dn_box_overlap(a, b), joined = union_of(a, b, overlap);
+    float overlap = overlap_of(a, b), joined = union_of(a, b, overlap);
     return overlap == 0 || joined == 0 ? 0 : overlap / joined;
 }
 
@@ -61,7 +62,7 @@ float dn_box_giou(dn_box a, dn_box b) {
     dn_edges c = enclosing(edges_of(a), edges_of(b));
     float area = (c.right - c.left) * (c.bottom - c.top), iou = dn_box_iou_of(a, b);
     if (area == 0) return iou;
-    return iou - (area - union_of(a, b, dn_box_overlap(a, b))) / area;
+    return iou - (area - union_of(a, b, overlap_of(a, b))) / area;
 }
 
 /* Squared distance of the centres over the squared diagonal of the enclosing box; false if that is a point.
@@ -95,7 +96,8 @@ static float aspect_weight(float *loss, float iou, dn_box a, dn_box b) {
     return *loss / (1 - iou + *loss + 1e-6f);
 }
 
-float dn_box_ciou(dn_box a, dn_box b) {
+/* Zheng et al. 2020 */
+static float box_ciou(dn_box a, dn_box b) {
     float penalty, loss, iou = dn_box_iou_of(a, b);
     if (!centre_penalty(&penalty, a, b)) return iou;
     float alpha = aspect_weight(&loss, iou, a, b);
@@ -109,7 +111,7 @@ float dn_box_iou_by(dn_iou_kind kind, dn_box a, dn_box b) {
     case DN_DIOU:
         return dn_box_diou(a, b);
     case DN_CIOU:
-        return dn_box_ciou(a, b);
+        return box_ciou(a, b);
     case DN_IOU:
         break;
     }

@@ -146,8 +146,9 @@ static void reorder(float *boxes, float *objectness, float *probabilities, int c
     for (int i = 0; i < count; ++i) order[i] = ~order[i];
 }
 
-void dn_nms(float *boxes, float *objectness, float *probabilities, int count, int classes, float thresh,
-            int kind, dn_suppression measure, float beta, int *order) {
+/* Allocates nothing. */
+static void suppress(float *boxes, float *objectness, float *probabilities, int count, int classes,
+                     float thresh, int kind, dn_suppression measure, float beta, int *order) {
     dn_suppressor rule = {boxes, thresh, beta, measure};
     for (int i = 0; i < count; ++i) order[i] = i;
     if (kind == DN_NMS_NONE) return;
@@ -180,7 +181,7 @@ dn_status dn_boxes_nms(float *boxes, float *objectness, float *probabilities, in
     if (count == 0) return DN_OK;
     if (!boxes || !objectness || !order || (!probabilities && classes > 0))
         return dn_fail(DN_ERROR_ARGUMENT, "dn_boxes_nms: boxes, objectness, probabilities or order is NULL");
-    dn_nms(boxes, objectness, probabilities, count, classes, thresh, kind, DN_SUPPRESS_IOU, 0, order);
+    suppress(boxes, objectness, probabilities, count, classes, thresh, kind, DN_SUPPRESS_IOU, 0, order);
     return DN_OK;
 }
 
@@ -249,15 +250,11 @@ dn_status dn_detection_list_add(dn_detection_list *list, dn_box box, float objec
     return DN_OK;
 }
 
-void dn_detection_list_clear(dn_detection_list *list) {
-    list->count = 0;
-}
-
 void dn_detection_list_nms(dn_detection_list *list, float thresh, int kind, dn_suppression measure,
                            float beta) {
     if (list->count == 0) return;
-    dn_nms(list->boxes, list->objectness, list->probabilities, list->count, list->classes, thresh, kind,
-           measure, beta, list->order);
+    suppress(list->boxes, list->objectness, list->probabilities, list->count, list->classes, thresh, kind,
+             measure, beta, list->order);
 }
 
 int dn_detections_count(const dn_detections *detections) {

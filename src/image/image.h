@@ -13,13 +13,4 @@ dn_status dn_image_check(const char *function, const float *image, int w, int h,
 dn_status dn_image_resize_into(float *out, size_t out_stride, size_t plane_stride, int out_w, int out_h,
                                const float *image, int w, int h, int c);
 
-/* Column or row of place and of each tap of a bilinear sample with nothing outside: weight 0 where the tap
- * is. */
-typedef struct dn_tap {
-    int low, high; /* always inside */
-    float low_weight, high_weight;
-} dn_tap;
-
-dn_tap dn_image_tap(double position, int size);
-
 #endif

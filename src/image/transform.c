@@ -38,20 +38,27 @@ dn_status dn_image_flip(float *image, int w, int h, int c) {
     return DN_OK;
 }
 
-dn_tap dn_image_tap(double position, int size) {
-    dn_tap tap = {0};
+/* Column or row of place and of each tap of a bilinear sample with nothing outside: weight 0 where the tap
+ * is. */
+typedef struct tap {
+    int low, high; /* always inside */
+    float low_weight, high_weight;
+} tap;
+
+static tap tap_of(double position, int size) {
+    tap found = {0};
     double low = floor(position);
-    if (!(low >= -1 && low < size)) return tap; /* also NaN */
+    if (!(low >= -1 && low < size)) return found; /* also NaN */
     int index = (int)low;
     float weight = (float)(position - low);
-    tap.low = dn_max_int(index, 0);
-    tap.high = dn_min_int(index + 1, size - 1);
-    tap.low_weight = index >= 0 ? 1 - weight : 0;
-    tap.high_weight = index + 1 < size ? weight : 0;
-    return tap;
+    found.low = dn_max_int(index, 0);
+    found.high = dn_min_int(index + 1, size - 1);
+    found.low_weight = index >= 0 ? 1 - weight : 0;
+    found.high_weight = index + 1 < size ? weight : 0;
+    return found;
 }
 
-static float sample(const float *plane, int w, dn_tap x, dn_tap y) {
+static float sample(const float *plane, int w, tap x, tap y) {
     const float *upper = plane + (size_t)y.low * (size_t)w, *lower = plane + (size_t)y.high * (size_t)w;
     return y.low_weight * (x.low_weight * upper[x.low] + x.high_weight * upper[x.high]) +
            y.high_weight * (x.low_weight * lower[x.low] + x.high_weight * lower[x.high]);
@@ -73,8 +80,8 @@ dn_status dn_image_rotate_crop(float *out, int out_w, int out_h, float radians, 
         double v = ((double)y - out_h / 2.0) / scale + (double)dy / scale;
         for (int x = 0; x < out_w; ++x) {
             double u = ((double)x - out_w / 2.0) / scale * aspect + (double)dx / scale * aspect;
-            dn_tap column = dn_image_tap(cosine * u - sine * v + w / 2.0, w);
-            dn_tap row = dn_image_tap(sine * u + cosine * v + h / 2.0, h);
+            tap column = tap_of(cosine * u - sine * v + w / 2.0, w);
+            tap row = tap_of(sine * u + cosine * v + h / 2.0, h);
             float *target = out + (size_t)y * (size_t)out_w + (size_t)x;
             for (int k = 0; k < c; ++k)
                 target[(size_t)k * out_plane] = sample(image + (size_t)k * plane, w, column, row);
@@ -94,12 +101,12 @@ dn_status dn_image_place(float *canvas, int canvas_w, int canvas_h, int w, int h
     int left = dn_max_int(dx, 0), right = (int)(end_x > canvas_w ? canvas_w : end_x);
     int top = dn_max_int(dy, 0), bottom = (int)(end_y > canvas_h ? canvas_h : end_y);
     if (left >= right || top >= bottom) return DN_OK;
-    dn_tap *columns;
+    tap *columns;
     DN_TRY(dn_new(&columns, (size_t)(right - left), sizeof *columns, "columns of a placed image"));
     for (int x = left; x < right; ++x)
-        columns[x - left] = dn_image_tap((float)((int64_t)x - dx) / (float)w * (float)image_w, image_w);
+        columns[x - left] = tap_of((float)((int64_t)x - dx) / (float)w * (float)image_w, image_w);
     for (int y = top; y < bottom; ++y) {
-        dn_tap row = dn_image_tap((float)((int64_t)y - dy) / (float)h * (float)image_h, image_h);
+        tap row = tap_of((float)((int64_t)y - dy) / (float)h * (float)image_h, image_h);
         for (int k = 0; k < c; ++k) {
             const float *plane = image + (size_t)k * (size_t)image_w * (size_t)image_h;
             float *target = canvas + ((size_t)k * (size_t)canvas_h + (size_t)y) * (size_t)canvas_w;

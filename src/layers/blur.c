@@ -29,10 +29,6 @@ dn_status dn_blur_configure(dn_blur *blur, const dn_section *section, int c, int
     return DN_OK;
 }
 
-size_t dn_blur_inputs(const dn_blur *blur) {
-    return blur->kind ? (size_t)blur->shape.in_c * (size_t)blur->shape.in_h * (size_t)blur->shape.in_w : 0;
-}
-
 static size_t weight_count(const dn_blur *blur) {
     return dn_round_up((size_t)blur->shape.in_c * (size_t)(blur->shape.size * blur->shape.size), 16);
 }

@@ -15,7 +15,6 @@ typedef struct dn_blur {
 dn_status dn_blur_read(dn_blur *blur, dn_section *section, int *stride_y, int *stride_x);
 /* Sets the blur's shape for maps of c x h x w. */
 dn_status dn_blur_configure(dn_blur *blur, const dn_section *section, int c, int h, int w);
-size_t dn_blur_inputs(const dn_blur *blur); /* floats per image before the blur; 0 without one */
 size_t dn_blur_scratch(const dn_blur *blur, const dn_ops *ops, dn_device *device, int batch);
 void dn_blur_forward(const dn_blur *blur, const dn_run *run, const float *x, float *y, float *scratch);
 /* dx is overwritten. */

@@ -15,7 +15,7 @@ void dn_network_options_init(dn_network_options *options) {
 
 /* ---- layers ---- */
 
-void dn_layers_free(dn_layer *layers, int count) {
+static void free_layers(dn_layer *layers, int count) {
     for (int i = 0; layers && i < count; ++i) {
         if (layers[i].type && layers[i].type->release && layers[i].settings)
             layers[i].type->release(&layers[i]);
@@ -103,7 +103,7 @@ static dn_status configure_layers(dn_layer **out, const dn_network *network, con
                                      (unsigned long long)network->options.memory_limit);
     }
     if (status != DN_OK) {
-        dn_layers_free(layers, count);
+        free_layers(layers, count);
         return status;
     }
     *out = layers;
@@ -260,7 +260,7 @@ void dn_network_drop_params(dn_network *network) {
 void dn_network_free(dn_network *network) {
     if (!network) return;
     if (network->plan && network->plan_release) network->plan_release(network->plan);
-    dn_layers_free(network->layers, network->count);
+    free_layers(network->layers, network->count);
     dn_net_settings_free(&network->net);
     dn_config_free(network->config);
     dn_free(network->text);
@@ -294,10 +294,10 @@ dn_status dn_network_resize(dn_network *network, int width, int height) {
                                  network->config->file, layers[i].line, layers[i].type->name,
                                  layers[i].params[p].name, width, height);
     if (status != DN_OK) {
-        dn_layers_free(layers, network->count);
+        free_layers(layers, network->count);
         return status;
     }
-    dn_layers_free(network->layers, network->count);
+    free_layers(network->layers, network->count);
     network->layers = layers;
     network->net = net;
     network->resizes++;

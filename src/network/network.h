@@ -41,10 +41,10 @@ struct dn_network {
 
 /* ---- build.c ---- */
 
-/* Layers for another input size; parameters must not change shape. */
+/* The arena of parameters, wherever it lies. */
 void dn_network_drop_params(dn_network *network);
+/* Layers for another input size; parameters must not change shape. */
 dn_status dn_network_resize(dn_network *network, int width, int height);
-void dn_layers_free(dn_layer *layers, int count);
 
 /* ---- weights.c ---- */
 
@@ -102,9 +102,9 @@ dn_status dn_runner_forward(dn_runner *runner);
 dn_status dn_runner_backward(dn_runner *runner, int from);
 /* One layer of these, for who wants to look between them. */
 dn_status dn_runner_forward_layer(dn_runner *runner, int layer);
+dn_status dn_runner_backward_layer(dn_runner *runner, int layer);
 /* The layer at which the backward pass ends; those before get no gradient. */
 int dn_runner_first_learner(const dn_runner *runner);
-dn_status dn_runner_backward_layer(dn_runner *runner, int layer);
 /* Mean of the costs of the layers that have one. */
 float dn_runner_cost(const dn_runner *runner);
 

@@ -12,7 +12,8 @@ void dn_trainer_options_init(dn_trainer_options *options) {
     *options = (dn_trainer_options){.struct_size = sizeof *options};
 }
 
-dn_status dn_trainer_allocate(dn_trainer *trainer) {
+/* Gradients and, for Adam, moments. */
+static dn_status allocate(dn_trainer *trainer) {
     const dn_network *network = trainer->network;
     DN_TRY(dn_new_floats(&trainer->gradients, network->param_count, "gradients"));
     if (network->net.adam) {
@@ -72,7 +73,7 @@ dn_status dn_trainer_create(dn_trainer **out, dn_network *network, const dn_trai
     trainer->options = options ? *options : defaults;
     int threads = trainer->options.threads > 0 ? trainer->options.threads : network->options.threads;
     DN_TRY_GOTO(network->ops->open(&trainer->device, threads));
-    DN_TRY_GOTO(dn_trainer_allocate(trainer));
+    DN_TRY_GOTO(allocate(trainer));
     DN_TRY_GOTO(prepare_runner(trainer));
     *out = trainer;
     return DN_OK;

@@ -24,7 +24,4 @@ struct dn_trainer {
     int marked_since_update;
 };
 
-/* Gradients and, for Adam, moments. */
-dn_status dn_trainer_allocate(dn_trainer *trainer);
-
 #endif
