@@ -3,8 +3,9 @@
  * Three nouns carry everything:
  *   dn_network  what a .cfg and a .weights file say: layers, shapes, parameters. Read-only once loaded,
  *               so any number of threads may share it.
- *   dn_session  runs a network for one caller and owns every buffer that needs. After the first call
- *               nothing is allocated. One thread at a time per session; as many sessions as you like.
+ *   dn_session  runs a network for one caller and owns every buffer for that. After the first call of a
+ *               batch size nothing is allocated. One thread at a time per session; as many sessions as you
+ *               like.
  *   dn_trainer  takes a network for its exclusive use and trains it.
  *
  * Conventions. Functions that can fail return dn_status; dn_error_message() then holds one line of text
@@ -132,6 +133,7 @@ typedef struct dn_network_options {
 } dn_network_options;
 
 DN_API void dn_network_options_init(dn_network_options *options);
+/* From a cfg file, or its text. options NULL: the defaults. Parameters are random until weights are read. */
 DN_API dn_status dn_network_load(dn_network **out, const char *cfg_path, const dn_network_options *options);
 DN_API dn_status dn_network_create(dn_network **out, const char *cfg_text, size_t length,
                                    const dn_network_options *options);
@@ -147,18 +149,20 @@ DN_API dn_status dn_network_load_weights_bytes(dn_network *network, const void *
  * transposed: old layout of connected layers. Fails for what is no weights file. */
 DN_API dn_status dn_weights_header(const void *bytes, size_t length, const char *name, int version[3],
                                    uint64_t *seen, int *transposed, size_t *header_bytes);
+/* cutoff: only layers 0..cutoff-1 (cutoff < 0: all). The file is written whole or not at all. */
 DN_API dn_status dn_network_save_weights(const dn_network *network, const char *path, int cutoff);
 DN_API uint64_t dn_network_weights_bytes(const dn_network *network); /* length of the file it writes */
 
 DN_API int dn_network_layer_count(const dn_network *network);
-DN_API int dn_network_batch(const dn_network *network);      /* images per training pass */
-DN_API int dn_network_numerics(const dn_network *network);   /* dn_numerics */
-DN_API int dn_network_time_steps(const dn_network *network); /* of a sequence, in recurrent networks */
-DN_API int dn_network_subdivisions(const dn_network *network);
-DN_API int dn_network_threads(const dn_network *network);
-DN_API int dn_network_max_batches(const dn_network *network);
+DN_API int dn_network_batch(const dn_network *network);        /* images per training pass */
+DN_API int dn_network_numerics(const dn_network *network);     /* dn_numerics */
+DN_API int dn_network_time_steps(const dn_network *network);   /* of a sequence, in recurrent networks */
+DN_API int dn_network_subdivisions(const dn_network *network); /* passes before each update in training */
+DN_API int dn_network_threads(const dn_network *network);      /* of sessions and trainers created with 0 */
+DN_API int dn_network_max_batches(const dn_network *network);  /* updates in a whole training */
 /* shape: {c, h, w}; a network fed with vectors has h = w = 0 and c = inputs. */
 DN_API void dn_network_input_shape(const dn_network *network, int shape[3]);
+/* Images it was trained on: part of .weights files, and what the learning rate follows. */
 DN_API uint64_t dn_network_seen(const dn_network *network);
 DN_API void dn_network_set_seen(dn_network *network, uint64_t seen);
 /* Number of output layers, and their indices: all detection heads; if there are none, the last layer that is
@@ -183,15 +187,18 @@ DN_API int dn_layer_param_count(const dn_network *network, int layer);
 /* dims: up to 5, unused ones 0; returns the name. */
 DN_API const char *dn_layer_param(const dn_network *network, int layer, int param, int dims[5],
                                   size_t *count);
+/* All values of a parameter, copied; count must be that of dn_layer_param. Setting fails while the network
+ * has sessions. */
 DN_API dn_status dn_layer_param_get(const dn_network *network, int layer, int param, float *values,
                                     size_t count);
 DN_API dn_status dn_layer_param_set(dn_network *network, int layer, int param, const float *values,
                                     size_t count);
-/* Settings of a detection head: 1 and the numbers, or 0 if layer is none. */
 /* The word tree of a layer, copied: dn_tree_free frees it. *out is NULL if the layer has none. */
 DN_API dn_status dn_layer_word_tree(dn_tree **out, const dn_network *network, int layer);
 /* The classes a head learns instead of the labels', borrowed; NULL and *count 0 if it has no `map`. */
 DN_API const int *dn_layer_class_map(const dn_network *network, int layer, int *count);
+/* Settings of a detection head: 1 and the numbers, or 0 if layer is none. classes: that it tells apart;
+ * max_truths: rows of its truth; truth_values: floats of a row (dn_augment_detection, dn_augment_grid). */
 DN_API int dn_layer_is_head(const dn_network *network, int layer, int *classes, int *max_truths,
                             int *truth_values);
 /* All known layer types and the keys each understands, for tools: type i (NULL past the end), key k (NULL
@@ -204,9 +211,11 @@ DN_API const char *dn_registry_key(int type, int key, const char **default_text,
 
 /* ---- running ---------------------------------------------------------------------------------- */
 
+/* threads 0: as the network. */
 DN_API dn_status dn_session_create(dn_session **out, dn_network *network, int threads);
 DN_API void dn_session_free(dn_session *session);
-/* Fused, planned inference. input: batch images. The outputs stay until the next call on this session. */
+/* Fused, planned inference. input: batch images, each of the network's input shape. The outputs stay until
+ * the next call on this session. */
 DN_API dn_status dn_session_predict(dn_session *session, const float *input, int batch);
 /* Output k of the last predict: batch * count floats (count per image). Borrowed until the next call. */
 DN_API const float *dn_session_output(const dn_session *session, int k, size_t *count);
@@ -216,6 +225,7 @@ DN_API dn_status dn_session_activate(dn_session *session, const float *input, in
                                      size_t truths);
 /* Output of a layer in the last activate: batch * count floats. Borrowed until the next call. */
 DN_API const float *dn_session_layer_output(const dn_session *session, int layer, size_t *count);
+/* Of the last activate with truth; 0 for layers without a loss. */
 DN_API float dn_session_layer_cost(const dn_session *session, int layer);
 DN_API void dn_session_reset(dn_session *session); /* recurrent state to zero */
 /* Bytes of buffers this session owns, and of packed weights it shares. */
@@ -267,7 +277,7 @@ DN_API const float *dn_session_step_output(const dn_session *session, int step, 
 /* ---- detection -------------------------------------------------------------------------------- */
 
 typedef struct dn_detect_options {
-    size_t struct_size;
+    size_t struct_size;            /* sizeof(dn_detect_options), set by dn_detect_options_init */
     float thresh;                  /* objectness and class probability must be above this; default .5 */
     float hier;                    /* threshold of hierarchical prediction; default .5 */
     float nms;                     /* IoU above which boxes suppress each other; default .45 */
@@ -283,7 +293,8 @@ typedef struct dn_detect_options {
 } dn_detect_options;
 
 DN_API void dn_detect_options_init(dn_detect_options *options);
-/* Boxes of the last predict. */
+/* Boxes of the last predict. options NULL: the defaults, in pixels of the network's input. Fails for networks
+ * without a detection head. */
 DN_API dn_status dn_session_detect(dn_detections **out, dn_session *session,
                                    const dn_detect_options *options);
 DN_API void dn_detections_free(dn_detections *detections);
@@ -296,13 +307,14 @@ DN_API const float *dn_detections_probabilities(const dn_detections *detections)
 /* ---- training --------------------------------------------------------------------------------- */
 
 typedef struct dn_trainer_options {
-    size_t struct_size;
-    int threads;     /* 0: as the network */
-    int input_delta; /* also compute the gradient with respect to the input */
-    uint64_t seed;   /* of dropout and augmentation */
+    size_t struct_size; /* sizeof(dn_trainer_options), set by dn_trainer_options_init */
+    int threads;        /* 0: as the network */
+    int input_delta;    /* also compute the gradient with respect to the input */
+    uint64_t seed;      /* of dropout and augmentation */
 } dn_trainer_options;
 
 DN_API void dn_trainer_options_init(dn_trainer_options *options);
+/* options NULL: the defaults. Fails while the network has another trainer. */
 DN_API dn_status dn_trainer_create(dn_trainer **out, dn_network *network, const dn_trainer_options *options);
 DN_API void dn_trainer_free(dn_trainer *trainer);
 /* What a trainer of the network would take besides the parameters, in bytes: fixed (gradients, moments), and
@@ -317,6 +329,7 @@ DN_API dn_status dn_trainer_backward(dn_trainer *trainer, const float *input, co
  * a dn_trainer_backward_from that follows has returned. */
 DN_API dn_status dn_trainer_forward(dn_trainer *trainer, const float *input, const float *truth,
                                     size_t truths, float *cost);
+/* Applies what has accumulated, by the cfg's optimiser at the present learning rate. */
 DN_API dn_status dn_trainer_update(dn_trainer *trainer);
 /* backward, then update after every `subdivisions`-th call (*updated says whether). A gradient that is not
  * finite is DN_ERROR_NUMERIC, and nothing is updated. */
@@ -325,12 +338,14 @@ DN_API dn_status dn_trainer_step(dn_trainer *trainer, const float *input, const 
 DN_API uint64_t dn_trainer_iteration(const dn_trainer *trainer); /* floor(seen / (batch * subdivisions)) */
 DN_API float dn_trainer_rate(const dn_trainer *trainer);         /* learning rate now */
 DN_API float dn_trainer_rate_at(const dn_trainer *trainer, int64_t iteration);
-DN_API dn_status dn_trainer_resize(dn_trainer *trainer, int width, int height); /* multi-scale training */
+/* Multi-scale training: passes from here on take images of another size. Parameters stay. */
+DN_API dn_status dn_trainer_resize(dn_trainer *trainer, int width, int height);
 /* Recurrent state of a stream to zero; stream -1: of all. Streams: dn_network_batch / time_steps. */
 DN_API void dn_trainer_reset(dn_trainer *trainer, int stream);
 /* Borrowed until the trainer's next call. layer -1: the network's input (delta only with input_delta). */
 DN_API const float *dn_trainer_output(const dn_trainer *trainer, int layer, size_t *count);
 DN_API const float *dn_trainer_delta(const dn_trainer *trainer, int layer, size_t *count);
+/* Of the last pass; 0 for layers without a loss. */
 DN_API float dn_trainer_layer_cost(const dn_trainer *trainer, int layer);
 /* Accumulated negative gradient of a parameter, shaped like it. */
 DN_API const float *dn_trainer_gradient(const dn_trainer *trainer, int layer, int param, size_t *count);
@@ -353,7 +368,8 @@ DN_API const char *dn_trainer_note(const dn_trainer *trainer, size_t *length);
 /* Everything (cfg, options, parameters, optimiser, counters, note), bit for bit; written whole or not at all.
  */
 DN_API dn_status dn_trainer_save(const dn_trainer *trainer, const char *path);
-/* The trainer of such a file, with a network of its own that is freed with it. */
+/* The trainer of such a file, with a network of its own that is freed with it. threads 0: one per processor.
+ */
 DN_API dn_status dn_trainer_load(dn_trainer **out, const char *path, int threads);
 
 /* ---- images: planar float arrays [c][h][w], values 0..1 ----------------------------------------- */
@@ -369,28 +385,37 @@ DN_API dn_status dn_image_letterbox(float *out, int out_w, int out_h, const floa
 /* Window at (dx, dy); outside, the edge is repeated. */
 DN_API dn_status dn_image_crop(float *out, int out_w, int out_h, int dx, int dy, const float *image, int w,
                                int h, int c);
+/* Window of the image turned by radians and scaled by scale, x once more by 1 / aspect, about its centre; the
+ * window's centre is moved by (dx, dy) of its pixels. Bilinear; 0 outside. */
 DN_API dn_status dn_image_rotate_crop(float *out, int out_w, int out_h, float radians, float scale, float dx,
                                       float dy, float aspect, const float *image, int w, int h, int c);
+/* In place, as what follows. Mirrored left to right. */
 DN_API dn_status dn_image_flip(float *image, int w, int h, int c);
+/* Three channels: hue, saturation and value, each 0..1. */
 DN_API dn_status dn_image_rgb_to_hsv(float *image, int w, int h);
 DN_API dn_status dn_image_hsv_to_rgb(float *image, int w, int h);
+/* Adds to the hue (1: all the way round), multiplies saturation and value; three channels, clipped to 0..1.
+ */
 DN_API dn_status dn_image_distort(float *image, int w, int h, float hue, float saturation, float exposure);
 /* Draws the image, scaled to w x h, on the canvas at (dx, dy). */
 DN_API dn_status dn_image_place(float *canvas, int canvas_w, int canvas_h, int w, int h, int dx, int dy,
                                 const float *image, int image_w, int image_h, int c);
 
-/* Detection augmentation of the reference (jitter, placement on grey, flip, colour). Random numbers depend on
- * (seed, step, sample) only. boxes: [count][5] of class, centre x, y, w, h relative to the image. truth:
- * max_truths rows of `values` floats (x, y, w, h, class, 0...). scratch: 3*w*h floats of the source image. */
+/* How much augmentation may change, as the keys of [net] of the same names say. */
 typedef struct dn_augment_options {
-    size_t struct_size;
-    float jitter, hue, saturation, exposure;
-    int flip;
-    float angle, aspect;    /* classification only */
-    int min_size, max_size; /* classification only: shorter side after scaling */
+    size_t struct_size;         /* sizeof(dn_augment_options), set by dn_augment_options_init */
+    float jitter;               /* of a side's length, 0 to less than 1; default .2 */
+    float hue;                  /* added or subtracted at most; default 0 */
+    float saturation, exposure; /* largest factor, or its inverse; default 1 */
+    int flip;                   /* half of the images are mirrored; default 1 */
+    float angle, aspect;        /* classification only: degrees, largest factor; defaults 0 and 1 */
+    int min_size, max_size; /* classification only: shorter side after scaling; 0: the longer one of out */
 } dn_augment_options;
 
 DN_API void dn_augment_options_init(dn_augment_options *options);
+/* Detection augmentation of the reference (jitter, placement on grey, flip, colour), of three channels.
+ * Random numbers depend on (seed, step, sample) only. boxes: [count][5] of class, centre x, y, w, h relative
+ * to the image. truth: max_truths rows of `values` floats (x, y, w, h, class, 0...). */
 DN_API dn_status dn_augment_detection(float *out, int out_w, int out_h, float *truth, int max_truths,
                                       int values, const float *image, int w, int h, const float *boxes,
                                       int count, const dn_augment_options *options, uint64_t seed,
@@ -402,6 +427,7 @@ DN_API dn_status dn_augment_grid(float *out, int out_w, int out_h, float *truth,
                                  const float *image, int w, int h, const float *boxes, int count,
                                  const dn_augment_options *options, uint64_t seed, uint64_t step,
                                  uint64_t sample);
+/* The same for classifiers: scaled, turned, a random window, flip, colour. */
 DN_API dn_status dn_augment_classification(float *out, int out_w, int out_h, const float *image, int w, int h,
                                            int c, const dn_augment_options *options, uint64_t seed,
                                            uint64_t step, uint64_t sample);
@@ -425,9 +451,11 @@ DN_API dn_status dn_average_precision(double *out, const float *scores, const ui
 
 /* ---- word tree ---------------------------------------------------------------------------------- */
 
+/* A file with a node per line: its name, and the number of the parent's line, -1 for roots. Siblings stand
+ * together: a group. */
 DN_API dn_status dn_tree_load(dn_tree **out, const char *path);
 DN_API void dn_tree_free(dn_tree *tree);
-DN_API int dn_tree_size(const dn_tree *tree);
+DN_API int dn_tree_size(const dn_tree *tree); /* nodes */
 DN_API int dn_tree_groups(const dn_tree *tree);
 DN_API const char *dn_tree_name(const dn_tree *tree, int node);
 DN_API const int *dn_tree_parents(const dn_tree *tree);     /* [size], -1 for roots */
@@ -437,6 +465,7 @@ DN_API const int *dn_tree_group_offsets(const dn_tree *tree); /* [groups] */
 DN_API const int *dn_tree_group_sizes(const dn_tree *tree);   /* [groups] */
 /* In place: conditional to absolute probabilities; stride between nodes in floats. */
 DN_API void dn_tree_absolute(const dn_tree *tree, float *values, int stride, int only_leaves);
+/* The absolute probability of one node. */
 DN_API float dn_tree_probability(const dn_tree *tree, const float *conditional, int stride, int node);
 /* The node where a descent from the first group ends: the likeliest child at every split, as long as its
  * probability is above thresh. The paper's rule compares absolute probabilities; the reference's
