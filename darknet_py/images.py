@@ -168,7 +168,9 @@ def _decode(file: Any, name: str, least: int | None = None) -> Pixels:
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError(f"{name}: no picture in a known format") from None
+        file.seek(0)
+        reason = "no picture in a known format" if file.read(1) else "the file is empty"
+        raise ImageError(f"{name}: {reason}") from None
     # Pillow's decoders fail in their own ways (OSError, SyntaxError, struct.error, DecompressionBombError
     # ...).
     except Exception as error:

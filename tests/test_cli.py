@@ -157,12 +157,12 @@ def test_an_existing_folder_takes_one_picture_too(
 def test_json_is_all_there_is_and_failures_do_not_stop_the_rest(
     model: tuple[str, str], image: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    (tmp_path / "bad.jpg").write_bytes(b"")
     arguments = [str(tmp_path / "bad.jpg"), image, str(tmp_path / "d*.png"), "-thresh", ".2"]
     assert main(["detect", *model, *arguments, "-json", "-csv", "o.csv", "-out", "drawn"]) == 1
     output = capsys.readouterr()
     bad, first, second = json.loads(output.out)
-    assert "bad.jpg" in bad["error"] and "bad.jpg" in output.err
+    assert "bad.jpg: the file is empty" in bad["error"] and "bad.jpg" in output.err
     assert (first["width"], first["height"]) == (100, 60)
     assert first["detections"] == second["detections"] != []
     assert sorted(path.name for path in Path("drawn").iterdir()) == ["dog x.jpg", "dog x_2.jpg"]
@@ -522,7 +522,7 @@ def test_what_was_found_is_printed_even_if_it_cannot_be_drawn(
     Path("file").write_text("")
     assert main(["detect", *model, image, "-out", "file/x.jpg", "-thresh", ".01"]) == 1
     output = capsys.readouterr()
-    assert "Predicted in" in output.out and "not drawn" in output.err
+    assert "Predicted in" in output.out and "not drawn: file: " in output.err
 
 
 def test_a_closed_output_is_no_error(model: tuple[str, str], image: str) -> None:
@@ -584,6 +584,7 @@ def test_impossible_numbers_and_files_are_one_line(
         (["classifier", "predict", str(tmp_path / "zero.data"), str(cfg), str(weights), image], 1, "top: ex"),
         (["diff", model[0], str(tmp_path / "bad.npz")], 2, "no .npz of arrays"),
         (["export", *model, "x.onnx", "-batch", huge], 2, "a whole number up to"),
+        (["detect", *model, image, "-threads", "-3"], 2, "1 or more, found -3"),
         (["mkimg", *model, huge, "9", "1", "mk"], 2, "a whole number up to"),
         (["mkimg", *model, "999999999", "9", "1", "mk"], 1, "pixels, found 9 x 999999999"),
         (["mkimg", *model, "9", "9", "1", f"{image}/mk"], 1, "cannot make this folder: Not a directory"),

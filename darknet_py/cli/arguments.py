@@ -55,14 +55,14 @@ def part(text: str) -> float:
     return value
 
 
-def natural(text: str) -> int:
+def natural(text: str, least: int = 0) -> int:
     """A whole number, 0 or more."""
     try:
         value = int(text)
     except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, found {text}")
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number, {least} or more, found {text}")
     if value > MOST:
         raise argparse.ArgumentTypeError(f"expected a whole number up to {MOST}, found {text}")
     return value
@@ -70,10 +70,7 @@ def natural(text: str) -> int:
 
 def positive(text: str) -> int:
     """A whole number, 1 or more."""
-    value = natural(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError("expected a whole number, 1 or more, found 0")
-    return value
+    return natural(text, least=1)
 
 
 def add_common(parser: Parser) -> None:

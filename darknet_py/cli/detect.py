@@ -98,9 +98,7 @@ def detect(options: argparse.Namespace, names: Sequence[str] | str | None) -> in
                 for one in found:
                     print(f"{one.label}: {100 * one.confidence:.0f}%")
                 sys.stdout.flush()
-            drawn = _draw(
-                found, place, path
-            )  # what was found is out already, whatever happens to the picture
+            drawn = _draw(found, place, path)  # what was found is out, whatever happens to the picture
             failed += drawn is None
             if options.json:
                 documents.append(_document(path, found, drawn))
@@ -126,7 +124,9 @@ def _draw(found: Detections, place: _Places, path: str) -> Path | None:
         target.parent.mkdir(parents=True, exist_ok=True)
         found.save(target)
     except (OSError, DarknetError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        reason = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            reason = f"{error.filename}: {error.strerror}"
         print(f"darknet_py: {path}: not drawn: {reason}", file=sys.stderr)
         return None
     place.last = target
