@@ -5,6 +5,7 @@
 #include "threads.h"
 #include "platform.h"
 
+/* Some 100 us where a pause takes 25 ns: who falls asleep between two steps of a network delays the next. */
 enum { SPINS = 4000 };
 
 typedef struct worker {

@@ -20,7 +20,7 @@ static size_t outputs_of(const dn_network *network, int layer) {
 static void conv_step(dn_plan_step *out, const dn_plan *plan, const dn_plan_op *op) {
     const dn_network *network = plan->network;
     size_t floats = outputs_of(network, op->input) + outputs_of(network, op->layer);
-    if (op->residual >= -1) floats += outputs_of(network, op->residual);
+    if (op->residual >= 0) floats += outputs_of(network, op->residual);
     out->conv = op->input + 1;
     out->algorithm = network->ops->conv_prepared_algorithm(op->conv);
     for (int i = out->conv; i <= op->layer; ++i) out->flops += network->layers[i].flops;

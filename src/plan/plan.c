@@ -129,10 +129,10 @@ static void pair_convs(builder *b) {
 
 /* A pool that alone reads a convolution, at the step after it: pooled on its way out, by algorithms that can,
  * the larger map is never stored. */
-static void fuse_pool(builder *b, int conv) {
-    dn_plan_op *op = &b->plan->ops[conv];
+static void fuse_pool(builder *b, int step) {
+    dn_plan_op *op = &b->plan->ops[step];
     const dn_plan_op *next = op + 1;
-    const int after = b->plan->op_count - (conv + 2); /* steps */
+    const int after = b->plan->op_count - (step + 2); /* steps */
     if (after < 0 || op->residual != NO_LAYER || next->input != op->layer ||
         b->lowered[next->layer].kind != DN_LOWERED_MAXPOOL || b->readers[op->layer] != 1 ||
         !b->network->ops->conv_pool(op->conv, &b->lowered[next->layer].windows))
@@ -141,7 +141,7 @@ static void fuse_pool(builder *b, int conv) {
     op->layer = next->layer;
     op->pooled = true;
     memmove(op + 1, op + 2, (size_t)after * sizeof *op);
-    memmove(&b->convs[conv + 1], &b->convs[conv + 2], (size_t)after * sizeof *b->convs);
+    memmove(&b->convs[step + 1], &b->convs[step + 2], (size_t)after * sizeof *b->convs);
     b->plan->op_count--;
 }
 

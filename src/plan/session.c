@@ -80,7 +80,7 @@ static void forget_old_sizes(dn_session *session) {
 /* ---- planned path ---- */
 
 int dn_session_images(const dn_session *session, const dn_plan *plan, int batch) {
-    enum { MOST = 8, MOST_FLOATS = 1 << 26 };
+    enum { MOST = 8, MOST_FLOATS = 1 << 26 }; /* of their arenas: 256 MiB */
     const dn_network *network = session->network;
     if (!plan->together || network->recurrent || network->options.memory == DN_MEMORY_LEAN) return 1;
     if (session->keeps) return 1;
@@ -469,7 +469,8 @@ dn_status dn_session_detect(dn_detections **out, dn_session *session, const dn_d
         return dn_fail(DN_ERROR_ARGUMENT, "options were not set by dn_detect_options_init");
     if (!is_current(session))
         return dn_fail(DN_ERROR_STATE, "the network was resized after the last predict");
-    if (session->batch == 0) return dn_fail(DN_ERROR_STATE, "there was no predict yet");
+    if (session->batch == 0)
+        return dn_fail(DN_ERROR_STATE, "there was no predict yet: boxes come from its outputs");
     if (options->image < 0 || options->image >= session->batch)
         return dn_fail(DN_ERROR_ARGUMENT, "image: the last predict had images 0 to %d, not %d",
                        session->batch - 1, options->image);

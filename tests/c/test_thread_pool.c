@@ -81,6 +81,22 @@ static bool claims_once(int threads) {
     return good;
 }
 
+/* Without a pool: each piece once, in order, before it returns. */
+static void claim_next(void *context, int part, dn_ranges *ranges) {
+    int *next = context;
+    for (int piece; part == 0 && dn_range_claim(ranges, part, &piece);)
+        *next = piece == *next ? piece + 1 : -1;
+}
+
+static bool claims_alone(void) {
+    for (int pieces = 0; pieces < 9; ++pieces) {
+        int next = 0;
+        dn_share_alone(pieces, claim_next, &next);
+        if (next != pieces) return false;
+    }
+    return true;
+}
+
 /* What part 0 of three gets of ten pieces if the others get none. */
 static bool claims_in_order(void) {
     static const int expected[] = {0, 1, 2, 9, 5, 8, 4, 7, 3, 6};
@@ -101,6 +117,7 @@ int main(void) {
     check(claims_once(1), "one thread claims each piece once");
     check(claims_once(2), "two threads claim each piece once");
     check(claims_once(5), "five threads claim each piece once");
+    check(claims_alone(), "a caller alone does all pieces in order");
     check(claims_in_order(),
           "pieces come from the front of one's own range, then from the end of the longest");
     return failures != 0;
