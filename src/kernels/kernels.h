@@ -142,13 +142,14 @@ typedef struct dn_depthwise_planes {
 enum { DN_SHALLOW = 64 }; /* tiles less deep take less time than fetching what is next */
 
 /* A row of tiles: c[rows][columns] = (accumulate ? c : 0) + a * b, then the epilogue if not NULL, whose
- * pointers are those of c. Row k of panel p of b is at b + p * panel + offsets[k]: packed, or where it is, if
- * lanes - 1 floats past the columns can be read. */
+ * pointers are those of c. Row k of panel p of b is at b + p * panel + k * apart, or, if there are offsets,
+ * + offsets[k]: packed, or where it is, if lanes - 1 floats past the columns can be read. */
 typedef struct dn_tiles {
     int depth, rows, columns;
     const float *a, *b;
-    const ptrdiff_t *offsets;
-    ptrdiff_t panel, ahead; /* ahead: of each row of b, so far from it is fetched meanwhile, unless 0 */
+    const ptrdiff_t *offsets; /* or NULL */
+    ptrdiff_t apart, panel;
+    ptrdiff_t ahead; /* of each row of b, so far from it is fetched meanwhile, unless 0; not with offsets */
     float *c;
     size_t ldc;
     bool accumulate;

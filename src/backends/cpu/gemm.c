@@ -234,7 +234,6 @@ static side_range columns_after(const gemm_job *job, int piece) {
 /* Where the right side of a block is: packed, or, `in_place`, up to the last whole tile where it was. */
 typedef struct right_side {
     const float *panels, *in_place;
-    const ptrdiff_t *packed_offsets, *in_place_offsets;
     int whole;         /* columns in place */
     bool fetched;      /* while the block before was multiplied */
     const float *soon; /* the next block, if it is fetched while this one is multiplied */
@@ -266,7 +265,7 @@ static void run_row(const dn_gemm *gemm, const dn_kernels *kernels, dn_tiles til
     const int width = kernels->gemm_columns;
     if (b->whole) {
         tiles.b = b->in_place;
-        tiles.offsets = b->in_place_offsets;
+        tiles.apart = (ptrdiff_t)gemm->right.stride;
         tiles.panel = width;
         tiles.ahead = first_row && !b->fetched ? width : 0;
         tiles.columns = b->whole;
@@ -275,7 +274,7 @@ static void run_row(const dn_gemm *gemm, const dn_kernels *kernels, dn_tiles til
     int first = b->whole;
     columns -= first;
     tiles.b = b->panels;
-    tiles.offsets = b->packed_offsets;
+    tiles.apart = width;
     tiles.panel = (ptrdiff_t)tiles.depth * width;
     tiles.ahead = 0;
     tiles.soon_lines = 0;
@@ -333,7 +332,6 @@ static void run_block(const gemm_job *job, int k, int depth, int column, int col
 typedef struct gemm_memory {
     float *a, *b, *patches;
     int packed; /* the block whose columns that are not in place b holds at all depths, or -1 */
-    ptrdiff_t packed_offsets[DEPTH], in_place_offsets[DEPTH];
 } gemm_memory;
 
 static void lay_out(const gemm_job *job, int part, gemm_memory *memory) {
@@ -345,10 +343,6 @@ static void lay_out(const gemm_job *job, int part, gemm_memory *memory) {
     memory->a = memory->b + depth_most * (dn_min_size((size_t)gemm->n, COLUMNS) + width);
     memory->patches =
         memory->a + depth_most * (dn_min_size((size_t)gemm->m, ROWS) + (size_t)kernels->gemm_rows);
-    for (size_t k = 0; k < depth_most; ++k) {
-        memory->packed_offsets[k] = (ptrdiff_t)(k * width);
-        memory->in_place_offsets[k] = (ptrdiff_t)(k * gemm->right.stride);
-    }
 }
 
 /* The panel of the packed left side that comes after a piece's block at k, if it is another and as deep. */
@@ -374,11 +368,7 @@ static bool run_piece(const gemm_job *job, int piece, bool fetched, gemm_memory 
     for (int k = 0; k < gemm->k; k += DEPTH) {
         const int depth = dn_min_int(DEPTH, gemm->k - k);
         float *b = memory->b + (keeps ? (size_t)k * (size_t)width : 0);
-        right_side right = {.panels = b,
-                            .packed_offsets = memory->packed_offsets,
-                            .in_place_offsets = memory->in_place_offsets,
-                            .whole = whole,
-                            .fetched = fetched};
+        right_side right = {.panels = b, .whole = whole, .fetched = fetched};
         if (job->in_place) right.in_place = gemm->right.p + (size_t)k * gemm->right.stride + column;
         fetched = job->fetches && look_ahead(job, k, depth, block, after, rows.count, &right);
         if (!packed) pack_right(gemm, kernels, k, depth, column + whole, columns - whole, b, memory->patches);

@@ -91,74 +91,104 @@ DN_INLINE void store_tile_as(const int rows, const int vectors, int tail, float 
     }
 }
 
-enum { LINE = 16 }; /* floats */
+enum { LINE = 16, TILE_WIDTH = GEMM_VECTORS * LEVEL_LANES }; /* floats */
 
 /* Where a tile is, and what is fetched while it is computed. */
 typedef struct tile_place {
     const float *b, *next, *soon;
-    size_t next_step, soon_apart;
+    ptrdiff_t next_step, soon_apart;
     float *c, *written; /* written: the tile of results fetched to be written */
 } tile_place;
 
+DN_INLINE void next_tile(const dn_tiles *tiles, tile_place *place) {
+    place->next += (ptrdiff_t)tiles->depth * place->next_step;
+    place->soon += LINE;
+    place->b += tiles->panel;
+    place->c += TILE_WIDTH;
+}
+
 enum tile_fetch { FETCH_NOTHING, FETCH_NEXT, FETCH_AHEAD }; /* the last: next, soon and ahead */
 
-/* Fetches some rows of the results, and of the residual. */
-DN_INLINE void fetch_results(const int vectors, int row, const int rows, const dn_tiles *tiles,
-                             const tile_place *place, const float *residual) {
+/* Fetches a row of the results, and of the residual. */
+DN_INLINE void fetch_results(const int vectors, const float *written, const float *residual) {
     DN_UNROLL
-    for (int i = row; i < row + rows; ++i) {
+    for (int j = 0; j < vectors; ++j)
+        if (j * LEVEL_LANES % LINE == 0) __builtin_prefetch(written + j * LEVEL_LANES, 1);
+    for (int j = 0; residual && j < vectors * LEVEL_LANES; j += LINE) __builtin_prefetch(residual + j);
+}
+
+/* Multiply-adds from one depth to another. The right side's rows are as far apart as each other if `even`, so
+ * that no offset is loaded. Prefetches take the place of loads: without them unless they have something to
+ * fetch; the results, a row with each step, only if `results`. */
+typedef struct tile_steps {
+    const float *a, *b, *next, *soon, *written, *residual;
+} tile_steps;
+
+DN_INLINE void multiply_steps(const int rows, const int vectors, const bool even, const bool shallow,
+                              const bool results, const enum tile_fetch fetch, const dn_tiles *tiles,
+                              const tile_place *place, int from, int end, tile_steps *at,
+                              vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
+    const ptrdiff_t *offsets = tiles->offsets, ahead = tiles->ahead, apart = tiles->apart;
+    for (int k = from; k < end; ++k, at->a += GEMM_ROWS) {
+        const float *row_from = even ? at->b : place->b + offsets[k];
+        if (fetch) __builtin_prefetch(at->next, 0, 2);
+        if (fetch && !shallow) __builtin_prefetch(at->soon, 0, 2);
+        at->next += place->next_step;
+        at->soon += place->soon_apart;
+        at->b += apart;
+        if (results) {
+            fetch_results(vectors, at->written, at->residual);
+            at->written += tiles->ldc;
+            if (at->residual) at->residual += tiles->ldc;
+        }
+        vfloat row[GEMM_VECTORS];
         DN_UNROLL
-        for (int j = 0; j < vectors; ++j)
-            if (j * LEVEL_LANES % LINE == 0)
-                __builtin_prefetch(place->written + (size_t)i * tiles->ldc + j * LEVEL_LANES, 1);
-        for (int j = 0; residual && j < vectors * LEVEL_LANES; j += LINE)
-            __builtin_prefetch(residual + (size_t)i * tiles->ldc + j);
+        for (int j = 0; j < vectors; ++j) {
+            row[j] = vload(row_from + j * LEVEL_LANES);
+            if (fetch == FETCH_AHEAD && j * LEVEL_LANES % LINE == 0)
+                __builtin_prefetch(row_from + ahead + j * LEVEL_LANES);
+        }
+        DN_UNROLL
+        for (int i = 0; i < rows; ++i) {
+            const vfloat factor = vset(at->a[i]);
+            DN_UNROLL
+            for (int j = 0; j < vectors; ++j) sum[i][j] += factor * row[j];
+        }
     }
 }
 
-/* Prefetches take the place of loads: without them unless they have something to fetch. Those of the results,
- * all at once, held up the loads behind them: a row at a time, in so many runs, spread over the depth; but at
- * once if `shallow`. */
-DN_INLINE void multiply_tile(const int rows, const int vectors, const bool shallow,
+/* Prefetches of the results, all at once, held up the loads behind them: one row with each of the first
+ * steps; but at once if `shallow`. */
+DN_INLINE void multiply_tile(const int rows, const int vectors, const bool even, const bool shallow,
                              const enum tile_fetch fetch, const dn_tiles *tiles, const tile_place *place,
                              const float *residual, vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
-    const ptrdiff_t *offsets = tiles->offsets, ahead = tiles->ahead;
-    const int depth = tiles->depth, runs = shallow ? 1 : rows, fetched = rows / runs;
-    const float *a = tiles->a, *b = place->b, *next = place->next, *soon = place->soon;
-    for (int run = 0, k = 0; run < runs; ++run) {
-        fetch_results(vectors, run * fetched, fetched, tiles, place, residual);
-        for (const int end = depth * (run + 1) / runs; k < end; ++k, a += GEMM_ROWS) {
-            const float *from = b + offsets[k];
-            if (fetch) __builtin_prefetch(next, 0, 2);
-            if (fetch && !shallow) __builtin_prefetch(soon, 0, 2);
-            next += place->next_step;
-            soon += place->soon_apart;
-            vfloat row[GEMM_VECTORS];
-            DN_UNROLL
-            for (int j = 0; j < vectors; ++j) {
-                row[j] = vload(from + j * LEVEL_LANES);
-                if (fetch == FETCH_AHEAD && j * LEVEL_LANES % LINE == 0)
-                    __builtin_prefetch(from + ahead + j * LEVEL_LANES);
-            }
-            DN_UNROLL
-            for (int i = 0; i < rows; ++i) {
-                const vfloat factor = vset(a[i]);
-                DN_UNROLL
-                for (int j = 0; j < vectors; ++j) sum[i][j] += factor * row[j];
-            }
-        }
+    tile_steps at = {.a = tiles->a,
+                     .b = place->b,
+                     .next = place->next,
+                     .soon = place->soon,
+                     .written = place->written,
+                     .residual = residual};
+    DN_UNROLL
+    for (int i = 0; shallow && i < rows; ++i) {
+        const size_t row = (size_t)i * tiles->ldc;
+        fetch_results(vectors, place->written + row, residual ? residual + row : NULL);
     }
+    if (!shallow) multiply_steps(rows, vectors, even, shallow, true, fetch, tiles, place, 0, rows, &at, sum);
+    multiply_steps(rows, vectors, even, shallow, false, fetch, tiles, place, shallow ? 0 : rows, tiles->depth,
+                   &at, sum);
 }
 
 DN_INLINE void multiply_as(const int rows, const int vectors, const bool shallow, const dn_tiles *tiles,
                            const tile_place *place, const float *residual,
                            vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
-    if (tiles->ahead)
-        multiply_tile(rows, vectors, shallow, FETCH_AHEAD, tiles, place, residual, sum);
+    if (tiles->offsets)
+        multiply_tile(rows, vectors, false, shallow, FETCH_NOTHING, tiles, place, residual, sum);
+    else if (tiles->ahead)
+        multiply_tile(rows, vectors, true, shallow, FETCH_AHEAD, tiles, place, residual, sum);
     else if (place->next_step || place->soon_apart)
-        multiply_tile(rows, vectors, shallow, FETCH_NEXT, tiles, place, residual, sum);
+        multiply_tile(rows, vectors, true, shallow, FETCH_NEXT, tiles, place, residual, sum);
     else
-        multiply_tile(rows, vectors, shallow, FETCH_NOTHING, tiles, place, residual, sum);
+        multiply_tile(rows, vectors, true, shallow, FETCH_NOTHING, tiles, place, residual, sum);
 }
 
 /* Registers hold rows x vectors sums; every element is one chain of multiply-adds in the order of k, whatever
@@ -167,6 +197,7 @@ DN_INLINE void tile_of(const int rows, const int vectors, const dn_tiles *tiles,
                        int columns, const tile_finish *finish) {
     const size_t ldc = tiles->ldc;
     const bool shallow = tiles->depth < DN_SHALLOW; /* there is no time to fetch but what is written next */
+    DN_OPAQUE(finish);                              /* nothing of it takes a register from the sums */
     place->written = place->c + (shallow ? vectors * LEVEL_LANES : 0);
     vfloat sum[GEMM_ROWS][GEMM_VECTORS];
     DN_UNROLL
@@ -180,10 +211,44 @@ DN_INLINE void tile_of(const int rows, const int vectors, const dn_tiles *tiles,
     if (finish->rest) finish_tile(place->c, ldc, rows, columns, finish);
 }
 
+/* Whole shallow tiles, all finished alike. What is the same for all is decided before: a tile of depth 8
+ * takes 48 cycles with AVX2, and deciding with each of them took 15. */
+DN_INLINE void like_tiles_of(const int rows, const clamp_kind kind, const dn_tiles *tiles, tile_place *place,
+                             int count, tile_finish *finish) {
+    for (int tile = 0; tile < count; ++tile) {
+        vfloat sum[GEMM_ROWS][GEMM_VECTORS];
+        DN_UNROLL
+        for (int i = 0; i < rows; ++i) DN_UNROLL
+        for (int j = 0; j < GEMM_VECTORS; ++j) sum[i][j] = (vfloat){0};
+        place->written = place->c + TILE_WIDTH;
+        multiply_tile(rows, GEMM_VECTORS, true, true, FETCH_NEXT, tiles, place, NULL, sum);
+        tile_finish *how = finish;
+        DN_OPAQUE(how); /* nothing of it takes a register from the sums */
+        store_tile(rows, GEMM_VECTORS, true, STEP_CLAMP, kind, LEVEL_LANES, place->c, tiles->ldc, how, sum);
+        next_tile(tiles, place);
+    }
+}
+
+/* Returns how many tiles. */
+DN_INLINE int like_tiles(const int rows, const dn_tiles *tiles, tile_place *place, tile_finish *finish) {
+    const int count = tiles->columns / TILE_WIDTH;
+    if (rows < GEMM_ROWS || tiles->depth >= DN_SHALLOW || tiles->offsets || tiles->ahead ||
+        finish->steps != STEP_CLAMP)
+        return 0;
+    if (finish->kind == CLAMP_NONE)
+        like_tiles_of(rows, CLAMP_NONE, tiles, place, count, finish);
+    else if (finish->kind == CLAMP_RELU)
+        like_tiles_of(rows, CLAMP_RELU, tiles, place, count, finish);
+    else if (finish->kind == CLAMP_LEAKY)
+        like_tiles_of(rows, CLAMP_LEAKY, tiles, place, count, finish);
+    else
+        like_tiles_of(rows, CLAMP_ANY, tiles, place, count, finish);
+    return count;
+}
+
 /* A row of tiles. With each part of the next panel of the left side is fetched, and of the right side what it
  * will be soon. */
 DN_INLINE void tiles_of(const int rows, const dn_tiles *tiles) {
-    enum { WIDTH = GEMM_VECTORS * LEVEL_LANES };
     const dn_epilogue *epilogue = tiles->epilogue;
     tile_finish finish = {.steps = tiles->accumulate ? STEP_ACCUMULATE : 0, .kind = CLAMP_ANY};
     if (epilogue) {
@@ -196,33 +261,46 @@ DN_INLINE void tiles_of(const int rows, const dn_tiles *tiles) {
             finish.rest = epilogue;
         }
     }
-    const int count = (tiles->columns + WIDTH - 1) / WIDTH;
+    const int count = (tiles->columns + TILE_WIDTH - 1) / TILE_WIDTH;
     tile_place place = {.b = tiles->b,
                         .c = tiles->c,
                         .next = tiles->next ? tiles->next : tiles->a,
-                        .next_step = tiles->next ? (size_t)((GEMM_ROWS + count - 1) / count) : 0};
-    for (int left = tiles->columns, tile = 0; left > 0; left -= WIDTH, ++tile) {
-        const bool soon = tile < tiles->soon_lines;
-        place.soon = soon ? tiles->soon + tile * LINE : tiles->a;
-        place.soon_apart = soon ? tiles->soon_apart : 0;
+                        .next_step = tiles->next ? (GEMM_ROWS + count - 1) / count : 0,
+                        .soon = tiles->soon_lines ? tiles->soon : tiles->a};
+    int tile = like_tiles(rows, tiles, &place, &finish);
+    for (int left = tiles->columns - tile * TILE_WIDTH; left > 0; left -= TILE_WIDTH, ++tile) {
+        place.soon_apart = tile < tiles->soon_lines ? (ptrdiff_t)tiles->soon_apart : 0;
         if (left > (GEMM_VECTORS - 1) * LEVEL_LANES)
-            tile_of(rows, GEMM_VECTORS, tiles, &place, dn_min_int(left, WIDTH), &finish);
+            tile_of(rows, GEMM_VECTORS, tiles, &place, dn_min_int(left, TILE_WIDTH), &finish);
         else if (left > LEVEL_LANES)
             tile_of(rows, GEMM_VECTORS > 2 ? 2 : 1, tiles, &place, left, &finish);
         else
             tile_of(rows, 1, tiles, &place, left, &finish);
-        place.next += (size_t)tiles->depth * place.next_step;
-        place.b += tiles->panel;
-        place.c += WIDTH;
-        if (finish.residual) finish.residual += WIDTH;
+        next_tile(tiles, &place);
+        if (finish.residual) finish.residual += TILE_WIDTH;
     }
 }
+
+/* A function each: the compiler has registers enough for one at a time. */
+#define TILES_OF(r)                                                                                          \
+    static __attribute__((noinline)) void tiles_of_##r(const dn_tiles *tiles) {                              \
+        tiles_of((r) <= GEMM_ROWS ? (r) : 1, tiles);                                                         \
+    }
+TILES_OF(1)
+TILES_OF(2)
+TILES_OF(3)
+TILES_OF(4)
+TILES_OF(5)
+TILES_OF(6)
+TILES_OF(7)
+TILES_OF(8)
+#undef TILES_OF
 
 static void gemm_tiles(const dn_tiles *tiles) {
     switch (tiles->rows) {
 #define TILE_CASE(r)                                                                                         \
     case r:                                                                                                  \
-        tiles_of((r) <= GEMM_ROWS ? (r) : 1, tiles);                                                         \
+        tiles_of_##r(tiles);                                                                                 \
         break;
         TILE_CASE(1)
         TILE_CASE(2)
