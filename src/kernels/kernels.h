@@ -226,7 +226,8 @@ typedef struct dn_kernels {
 
     /* ---- Winograd convolution F(m x m, 3 x 3): m = 2 .. 6, at stride 2 m = 2, 4 (template/winograd.h) ----
      */
-    int winograd_tiles, winograd_columns; /* most tiles per panel; output channels per panel */
+    /* most tiles per panel, the same with half transformed weights; output channels per panel */
+    int winograd_tiles, winograd_half_tiles, winograd_columns;
     /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles, n points per axis: m + 2, or
      * 2 m + 1 at stride 2; stage: n DN_WINOGRAD_PIXELS lanes */
     void (*winograd_input)(int m, int stride, const dn_winograd_row *row, float *stage, float *v);

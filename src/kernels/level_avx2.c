@@ -5,12 +5,13 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define LEVEL          avx2
-#define LEVEL_TARGET   "avx2,fma"
-#define LEVEL_LANES    8
-#define GEMM_ROWS      6
-#define GEMM_VECTORS   2
-#define WINOGRAD_TILES 6
+#define LEVEL               avx2
+#define LEVEL_TARGET        "avx2,fma"
+#define LEVEL_LANES         8
+#define GEMM_ROWS           6
+#define GEMM_VECTORS        2
+#define WINOGRAD_TILES      6
+#define WINOGRAD_HALF_TILES 6
 #include "template/target_begin.h"
 #include "template/all.h"
 #include "template/target_end.h"

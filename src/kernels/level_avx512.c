@@ -5,12 +5,13 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define LEVEL          avx512
-#define LEVEL_TARGET   "avx512f,avx512bw,avx512dq,avx512vl,fma"
-#define LEVEL_LANES    16
-#define GEMM_ROWS      8
-#define GEMM_VECTORS   3
-#define WINOGRAD_TILES 14
+#define LEVEL               avx512
+#define LEVEL_TARGET        "avx512f,avx512bw,avx512dq,avx512vl,fma"
+#define LEVEL_LANES         16
+#define GEMM_ROWS           8
+#define GEMM_VECTORS        3
+#define WINOGRAD_TILES      14
+#define WINOGRAD_HALF_TILES 28
 #include "template/target_begin.h"
 #include "template/all.h"
 #include "template/target_end.h"

@@ -5,10 +5,11 @@
 #if 1
 #define LEVEL generic
 
-#define LEVEL_LANES    4
-#define GEMM_ROWS      4
-#define GEMM_VECTORS   2
-#define WINOGRAD_TILES 4
+#define LEVEL_LANES         4
+#define GEMM_ROWS           4
+#define GEMM_VECTORS        2
+#define WINOGRAD_TILES      4
+#define WINOGRAD_HALF_TILES 4
 #include "template/target_begin.h"
 #include "template/all.h"
 #include "template/target_end.h"

@@ -5,10 +5,11 @@
 #if defined(__aarch64__)
 #define LEVEL neon
 
-#define LEVEL_LANES    4
-#define GEMM_ROWS      8
-#define GEMM_VECTORS   3
-#define WINOGRAD_TILES 12
+#define LEVEL_LANES         4
+#define GEMM_ROWS           8
+#define GEMM_VECTORS        3
+#define WINOGRAD_TILES      12
+#define WINOGRAD_HALF_TILES 12
 #include "template/target_begin.h"
 #include "template/all.h"
 #include "template/target_end.h"

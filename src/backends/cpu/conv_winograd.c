@@ -94,15 +94,22 @@ static void balance_blocks(winograd_job *job, int least, int threads) {
     job->blocks = (rows + best - 1) / best;
 }
 
+/* Of equal height, as few as so many tiles take. */
+static int panels_of(const dn_winograd *winograd, int tiles) {
+    const dn_kernels *kernels = winograd->kernels;
+    const int most = winograd->half ? kernels->winograd_half_tiles : kernels->winograd_tiles;
+    return (tiles + most - 1) / most;
+}
+
 static dn_tile_block block_of(const winograd_job *job, int number) {
-    const int most = job->winograd->kernels->winograd_tiles, wide = job->winograd->tiles_x;
+    const int wide = job->winograd->tiles_x;
     const int row = number / job->blocks_per_row * job->rows_per_block;
     const int rows = dn_min_int(job->rows_per_block, job->batch * job->winograd->tiles_y - row);
     size_t begin = 0, end = (size_t)(rows * wide);
     if (job->blocks_per_row > 1)
         dn_pool_slice((size_t)wide, aligned_tiles(job->winograd), number % job->blocks_per_row,
                       job->blocks_per_row, &begin, &end);
-    const int count = (int)(end - begin), panels = (count + most - 1) / most;
+    const int count = (int)(end - begin), panels = panels_of(job->winograd, count);
     return (dn_tile_block){row * wide + (int)begin, count, (count + panels - 1) / panels};
 }
 
@@ -354,8 +361,9 @@ static void lay_out(winograd_job *job, int threads, bool training) {
     if (job->split) fit = dn_min_size(fit, (size_t)(tiles / (PIECES_PER_THREAD * threads)));
     choose_blocks(job, dn_max_int((int)fit, (job->split ? 2 : 4) * most));
     if (job->split) balance_blocks(job, most, threads);
-    const size_t panels = (size_t)((job->block_tiles + most - 1) / most);
-    job->v_size = panels * points * ((size_t)winograd->blocks * (size_t)most * lanes + POINT_PADDING);
+    const size_t panels = (size_t)panels_of(winograd, job->block_tiles);
+    const size_t height = ((size_t)job->block_tiles + panels - 1) / panels;
+    job->v_size = panels * points * ((size_t)winograd->blocks * height * lanes + POINT_PADDING);
     const size_t panel_floats = (size_t)job->block_tiles * tile_products;
     job->chunk = dn_max_int(1, (int)(M_BYTES / (panel_floats * sizeof(float))));
     const int share =

@@ -40,6 +40,7 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .correlate = correlate,
     .correlate_plane = correlate_plane,
     .winograd_tiles = WINOGRAD_TILES,
+    .winograd_half_tiles = WINOGRAD_HALF_TILES,
     .winograd_columns = 2 * LEVEL_LANES,
     .winograd_input = winograd_input,
     .winograd_staged = winograd_staged,

@@ -11,7 +11,7 @@ typedef int32_t vint __attribute__((vector_size(LEVEL_LANES * 4)));
 #if defined(__clang__)
 #define DN_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define DN_UNROLL _Pragma("GCC unroll 16")
+#define DN_UNROLL _Pragma("GCC unroll 32")
 #endif
 
 /* The compiler knows no more how this pointer was made. */

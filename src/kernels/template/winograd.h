@@ -182,10 +182,15 @@ DN_INLINE void winograd_multiply_of(const int tiles, int count, const dn_winogra
 #define WINOGRAD_6_CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #define WINOGRAD_14_CASES(CASE)                                                                              \
     WINOGRAD_6_CASES(CASE) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
+#define WINOGRAD_28_CASES(CASE)                                                                              \
+    WINOGRAD_14_CASES(CASE)                                                                                  \
+    CASE(15)                                                                                                 \
+    CASE(16)                                                                                                 \
+    CASE(17)                                                                                                 \
+    CASE(18) CASE(19) CASE(20) CASE(21) CASE(22) CASE(23) CASE(24) CASE(25) CASE(26) CASE(27) CASE(28)
 
 /* out[tile][2 lanes] = the sum of v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: what to fetch
- * meanwhile, a cache line per k, which is as fast as memory can follow beside many tiles, and two beside few.
- */
+ * meanwhile, a cache line per k, which is as fast as memory follows beside many tiles, and two beside few. */
 static void winograd_multiply(int tiles, int count, const dn_winograd_factors *factors, int blocks,
                               size_t block_stride, float *out, size_t out_stride, size_t next_apart) {
     switch (tiles) {

@@ -8,11 +8,18 @@
  *     +-1: 2 (a +- b + c) = p +- b'       0: 3 a = 2 p - q          +-1/2: 2 (4 a +- 2 b + c) =
  *     +-2: a +- 2 b + 4 c = q +- b'       infinity: 6 c = 2 q - p          2 (2 p - q +- b') + p
  * Where the sums of all tiles at both points of a pair fit into registers, both are multiplied together. Few
- * tiles, as at the end of networks, wait for memory more than for sums. */
+ * tiles, as at the end of networks, wait for memory more than for sums.
+ * A level whose multiply-adds can take a value from memory for all lanes meets twice as many tiles with one
+ * vector of filters at a time (WINOGRAD_HALF_TILES): each weight then makes points for twice as many
+ * multiply-adds, is read from the second-level cache half as often, and additions hide behind those entirely
+ * (Zen 4: 97 to 99 % of the peak from 7 tiles on, where two vectors reach 75 to 95 %). Few tiles, which wait
+ * for memory, are met by both: what is fetched is spread over more time. */
 
 enum {
-    WINOGRAD_PAIR_TILES = WINOGRAD_TILES < 6 ? WINOGRAD_TILES : 6,
-    WINOGRAD_PAIR_VECTORS = WINOGRAD_TILES < 12 ? 1 : 2 /* with 16 registers, with 32 */
+    WINOGRAD_FEW_TILES = WINOGRAD_TILES < 6 ? WINOGRAD_TILES : 6, /* by both vectors, if registers allow */
+    WINOGRAD_FEW_PAIR_VECTORS = WINOGRAD_TILES < 12 ? 1 : 2,
+    WINOGRAD_MORE_VECTORS = WINOGRAD_HALF_TILES > WINOGRAD_TILES ? 1 : 2,
+    WINOGRAD_PAIR_TILES = WINOGRAD_MORE_VECTORS == 1 ? WINOGRAD_HALF_TILES / 2 : WINOGRAD_FEW_TILES
 };
 
 /* The points of a kind, of a pair both, at one vector of filters. */
@@ -41,23 +48,25 @@ DN_INLINE void winograd_half_of(const dn_winograd_kind kind, const int points, c
     const int blocks = half->blocks;
     const size_t out_stride = half->out_stride, block_stride = half->block_stride, v_apart = half->v_apart;
     const size_t next_apart = (size_t)(blocks * LEVEL_LANES) * 16;
-    vfloat sum[WINOGRAD_TILES][2][2];
+    vfloat sum[WINOGRAD_HALF_TILES][2][2];
     DN_UNROLL
     for (int i = 0; i < tiles; ++i) DN_UNROLL
     for (int p = 0; p < points; ++p) DN_UNROLL
     for (int j = 0; j < vectors; ++j) sum[i][p][j] = (vfloat){0};
-    for (int block = 0; block < blocks; ++block, v += block_stride) {
-        const float *lane = v;
-        for (int k = 0; k < LEVEL_LANES; ++k, ++lane) {
+    const float *second = points == 2 ? v + v_apart : v; /* opaque, or each of its tiles has a pointer */
+    for (int block = 0; block < blocks; ++block, v += block_stride, second += block_stride) {
+        const float *lane[2] = {v, second};
+        DN_OPAQUE(lane[1]);
+        for (int k = 0; k < LEVEL_LANES; ++k, ++lane[0], ++lane[1]) {
             vfloat u[2][2]; /* vector, point */
             DN_UNROLL
             for (int j = 0; j < vectors; ++j) winograd_expand(kind, h + j * LEVEL_LANES, u[j]);
             __builtin_prefetch(next, 0, 2);
-            if (points == 2) __builtin_prefetch(next + next_apart, 0, 2);
+            if (points == 2 && vectors == 2) __builtin_prefetch(next + next_apart, 0, 2);
             DN_UNROLL
             for (int i = 0; i < tiles; ++i) DN_UNROLL
             for (int p = 0; p < points; ++p) {
-                const vfloat value = vset(lane[(size_t)(i * LEVEL_LANES) + (size_t)p * v_apart]);
+                const vfloat value = vset(lane[p][i * LEVEL_LANES]);
                 DN_UNROLL
                 for (int j = 0; j < vectors; ++j) sum[i][p][j] += value * u[j][point + p];
             }
@@ -78,15 +87,21 @@ DN_INLINE void winograd_half_of(const dn_winograd_kind kind, const int points, c
 DN_INLINE void winograd_single_of(const dn_winograd_kind kind, const int point,
                                   const dn_winograd_half *half) {
     const float *v = half->v + (size_t)point * half->v_apart;
-    const float *next = half->next + (size_t)(point * half->blocks * LEVEL_LANES) * 16;
-    float *out = half->out + point * 2 * LEVEL_LANES;
-    switch (half->tiles) {
+    const int vectors = half->tiles <= WINOGRAD_FEW_TILES ? 2 : WINOGRAD_MORE_VECTORS;
+    for (int j = 0; j < 2; j += vectors) {
+        const float *h = half->h + j * LEVEL_LANES;
+        const float *next = j == 0 ? half->next + (size_t)(point * half->blocks * LEVEL_LANES) * 16 : h;
+        float *out = half->out + (point * 2 + j) * LEVEL_LANES;
+        switch (half->tiles) {
 #define TILES_CASE(t)                                                                                        \
     case t:                                                                                                  \
-        winograd_half_of(kind, 1, point, (t) <= WINOGRAD_TILES ? (t) : 1, 2, half, v, half->h, out, next);   \
+        if ((t) <= WINOGRAD_HALF_TILES)                                                                      \
+            winograd_half_of(kind, 1, point, (t) <= WINOGRAD_HALF_TILES ? (t) : 1,                           \
+                             (t) <= WINOGRAD_FEW_TILES ? 2 : WINOGRAD_MORE_VECTORS, half, v, h, out, next);  \
         break;
-        WINOGRAD_14_CASES(TILES_CASE)
+            WINOGRAD_28_CASES(TILES_CASE)
 #undef TILES_CASE
+        }
     }
 }
 
@@ -96,17 +111,20 @@ DN_INLINE void winograd_pair_of(const dn_winograd_kind kind, const dn_winograd_h
         winograd_single_of(kind, 1, half);
         return;
     }
-    for (int j = 0; j < 2; j += WINOGRAD_PAIR_VECTORS) {
+    const int vectors = half->tiles <= WINOGRAD_FEW_TILES ? WINOGRAD_FEW_PAIR_VECTORS : 1;
+    for (int j = 0; j < 2; j += vectors) {
         const float *h = half->h + j * LEVEL_LANES;
-        const float *next = j == 0 ? half->next : h;
+        const float *next = half->next + (size_t)(j * half->blocks * LEVEL_LANES) * 16;
         float *out = half->out + j * LEVEL_LANES;
         switch (half->tiles) {
 #define TILES_CASE(t)                                                                                        \
     case t:                                                                                                  \
-        winograd_half_of(kind, 2, 0, (t) <= WINOGRAD_PAIR_TILES ? (t) : 1, WINOGRAD_PAIR_VECTORS, half,      \
-                         half->v, h, out, next);                                                             \
+        if ((t) <= WINOGRAD_PAIR_TILES)                                                                      \
+            winograd_half_of(kind, 2, 0, (t) <= WINOGRAD_PAIR_TILES ? (t) : 1,                               \
+                             (t) <= WINOGRAD_FEW_TILES ? WINOGRAD_FEW_PAIR_VECTORS : 1, half, half->v, h,    \
+                             out, next);                                                                     \
         break;
-            WINOGRAD_6_CASES(TILES_CASE)
+            WINOGRAD_14_CASES(TILES_CASE)
 #undef TILES_CASE
         }
     }
