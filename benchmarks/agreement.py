@@ -17,7 +17,6 @@ else the data of DARKNET_SHARED; networks that can't be made are named and left 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -30,6 +29,7 @@ import numpy.typing as npt
 
 import darknet_py as dn
 from darknet_py import benching
+from darknet_py.benching.bench import check_json, write_json
 
 Floats = npt.NDArray[np.float32]
 
@@ -177,6 +177,11 @@ def main() -> int:
     options = parser.parse_args()
     cfgs = [cfg.resolve() for cfg in options.cfgs] or sorted(REPOSITORY.glob("cfg/*.cfg"))
     json_file = options.json and options.json.resolve()
+    if json_file:
+        try:
+            check_json(json_file)
+        except dn.DarknetError as error:
+            sys.exit(str(error))
     if options.files.is_dir():
         os.chdir(options.files)
     rows: list[Found] = []
@@ -201,7 +206,7 @@ def main() -> int:
             print(f"| {row.name} | {size} | {row.layers} | {worst} | {alone} | {row.heads:.1e} |")
             sys.stdout.flush()
     if json_file:
-        json_file.write_text(json.dumps([row._asdict() for row in rows], indent=1), "utf-8")
+        write_json([row._asdict() for row in rows], json_file)
     return 0 if all(row.agrees for row in rows) else 1
 
 

@@ -25,6 +25,7 @@ from darknet_py import __version__, benching
 from darknet_py.benching.bench import bench, check_json, header, write_json
 from darknet_py.benching.load import load_text, measure_load
 from darknet_py.benching.start import measure_start, quiet_heads, start_text
+from darknet_py.cli.arguments import positive
 from darknet_py.errors import DarknetError
 from darknet_py.network import Network
 
@@ -176,8 +177,8 @@ def main() -> None:
     parser.add_argument(
         "--engines", nargs="*", choices=benching.ENGINES, default=list(benching.ENGINES), metavar="NAME"
     )
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--threads", nargs="+", type=positive, default=[1, 2])
+    parser.add_argument("--runs", type=positive, default=20)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--level", choices=["avx2"])
     parser.add_argument("--torch-python", default=sys.executable, metavar="PYTHON")

@@ -8,12 +8,12 @@
 #include "machine.h"
 
 #include "../src/backends/cpu/cpu.h"
+#include "../src/base/platform.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct layer {
     dn_conv_shape shape;
@@ -21,12 +21,6 @@ typedef struct layer {
     dn_conv_prepared *prepared;
     double seconds;
 } layer;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static float *random_floats(size_t count, uint64_t stream, float range) {
     dn_random random = dn_random_keyed(1, stream, 0);
@@ -106,12 +100,21 @@ static double tile_rate(const dn_kernels *kernels) {
     float *a = random_floats((size_t)(DEPTH * rows), 1, 1),
           *b = random_floats((size_t)(DEPTH * columns), 2, 1);
     float *c = random_floats((size_t)(rows * columns), 3, 1);
+    ptrdiff_t offsets[DEPTH];
+    for (int k = 0; k < DEPTH; ++k) offsets[k] = k * columns;
+    const dn_tiles tile = {.depth = DEPTH,
+                           .rows = rows,
+                           .columns = columns,
+                           .a = a,
+                           .b = b,
+                           .offsets = offsets,
+                           .c = c,
+                           .ldc = (size_t)columns};
     double best = 1e9;
     for (int i = 0; i < 20; ++i) {
-        const double start = now();
-        for (int j = 0; j < 500; ++j)
-            kernels->gemm_tile(DEPTH, a, b, c, (size_t)columns, rows, columns, false, NULL);
-        best = fmin(best, now() - start);
+        const double start = dn_platform_seconds();
+        for (int j = 0; j < 500; ++j) kernels->gemm_tiles(&tile);
+        best = fmin(best, dn_platform_seconds() - start);
     }
     dn_free(a);
     dn_free(b);
@@ -145,11 +148,11 @@ int main(int count, char **arguments) {
     }
     double best = 1e9, total = 0;
     for (int r = 0; r < repetitions; ++r) {
-        const double start = now();
+        const double start = dn_platform_seconds();
         double before = start;
         for (int i = 0; i < LAYERS; ++i) {
             run(&device, &layers[i]);
-            const double after = now();
+            const double after = dn_platform_seconds();
             layers[i].seconds = fmin(layers[i].seconds, after - before);
             before = after;
         }

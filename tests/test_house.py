@@ -204,6 +204,18 @@ def test_objects_share_only_names_of_ours(built: list[Path]) -> None:
     assert [name for name in symbols.globals_of(built) if not name.startswith("dn_")] == []
 
 
+def test_benchmarks_and_examples_compile() -> None:
+    """`make bench` alone builds them."""
+    compiler = os.environ.get("CC", "cc").split()
+    flags = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
+    sources = [str(path) for folder in ("benchmarks", "examples") for path in ROOT.glob(f"{folder}/*.c")]
+    try:
+        run = subprocess.run([*compiler, *flags, "-Iinclude", "-Isrc", *sources], cwd=ROOT, check=False)
+    except OSError:
+        pytest.skip("no compiler on this machine")
+    assert len(sources) >= 3 and run.returncode == 0
+
+
 # ---- coverage -----------------------------------------------------------------------------------------
 
 
