@@ -8,8 +8,8 @@ random picture at its own size and, where its layers accept others, near a third
 ones. The difference between what a step of the plan gives and the same layer run unfused is taken relative to
 that output's range. It passes from step to step and adds up (`most added` is by how much a step exceeds all
 before it), so each convolution, with the sum that its step computes, too, is also run alone, unfused, on what
-its step was given, and so is a softmax of each pixel, which makes much of little where its inputs are large;
-by that they may differ by 1e-4. Other steps may add as much to the worst before them, and heads, after all
+its step was given, and so are deconvolutions and a softmax of each pixel, which make much of little; by that
+they may differ by 1e-4. Other steps may add as much to the worst before them, and heads, after all
 layers, differ by 1e-3. The status is 1 if more does. Trees that a cfg names are looked for below --files, or
 else the data of DARKNET_SHARED; networks that can't be made are named and left out.
 """
@@ -42,6 +42,7 @@ ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {  # of sums
     "relu": lambda x: np.maximum(x, 0),
     "leaky": lambda x: np.where(x > 0, x, np.float32(0.1) * x),
 }
+ALONE = ("convolutional", "deconvolutional", "softmax")  # on maps
 NEAR = 64  # pixels, until the grids of all layers fit
 
 
@@ -119,13 +120,13 @@ def output_of(net: dn.Network, index: int, planned: dict[int, Floats]) -> Floats
 
 
 def layers_alone(cfg: Path, net: dn.Network, x: Floats, planned: dict[int, Floats]) -> dict[int, float]:
-    """By how much convolutions and softmax layers differ from themselves unfused, given what their steps were
+    """By how much layers of the types ALONE differ from themselves unfused, given what their steps were
     given; by the layer that the step ends with."""
     sections = re.split(r"(?m)^(?=[ \t]*\[)", cfg.read_text("utf-8"))[2:]  # after a comment and [net]
     found = {}
     for index, layer in enumerate(net.layers):
         source = output_of(net, index - 1, planned) if index else x
-        if layer.type not in ("convolutional", "softmax") or source is None or source.ndim != 3:
+        if layer.type not in ALONE or source is None or source.ndim != 3:
             continue
         if index in planned:
             found[index] = relative(planned[index], unfused(net, sections[index], index, source))
