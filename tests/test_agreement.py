@@ -52,7 +52,7 @@ def test_routes_join_vectors_and_maps() -> None:
     with dn.Network(cfg, batch=1) as net:
         benching.calibrate(net)
         found = agreement.compare(cfg, net)
-    assert found.agrees and found.worst < 1e-4 and found.alone > 10
+    assert found.agrees and found.worst < 2e-4 and found.alone > 10
 
 
 def test_what_steps_give_is_kept_when_asked() -> None:
