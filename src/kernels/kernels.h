@@ -80,7 +80,8 @@ typedef enum dn_winograd_kind {
 } dn_winograd_kind;
 
 /* out[tile][point][2 lanes] (+)= scale[point] v[block][tile][lanes], v_apart from one point to the next,
- * times the points of h[blocks * lanes][3][2 lanes]; next: fetched meanwhile, a line per k and point */
+ * times the points of h[blocks * lanes][3][2 lanes], behind which as much as a channel's must be readable;
+ * next: fetched meanwhile, a line per k and point */
 typedef struct dn_winograd_half {
     int tiles, blocks;
     size_t block_stride, v_apart, out_stride;

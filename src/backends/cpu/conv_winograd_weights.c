@@ -35,8 +35,9 @@ static void weight_transform_strided(int m, double g[][3]) {
 }
 
 size_t dn_winograd_u_size(const dn_winograd *winograd) {
-    return (size_t)(winograd->weight_n * (winograd->half ? 3 : winograd->weight_n)) *
-           (size_t)winograd->panels * winograd->panel_floats;
+    const size_t panels = (size_t)(winograd->panels * winograd->weight_n), floats = winograd->panel_floats;
+    if (!winograd->half) return panels * (size_t)winograd->weight_n * floats;
+    return panels * 3 * floats + 3 * (size_t)winograd->kernels->winograd_columns; /* read ahead of products */
 }
 
 int dn_winograd_points(int m, int stride) {
