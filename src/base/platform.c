@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,6 +19,22 @@ int dn_platform_processors(void) {
     if (sched_getaffinity(0, sizeof set, &set) == 0) return dn_max_int(1, CPU_COUNT(&set));
 #endif
     return dn_max_int(1, (int)sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+size_t dn_platform_own_cache(void) {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+    /* Kept, as a virtual machine takes microseconds to tell. Racing threads compute the same. */
+    static _Atomic long known = -1;
+    long bytes = atomic_load_explicit(&known, memory_order_relaxed);
+    if (bytes < 0) {
+        bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+        bytes = bytes < 0 ? 0 : bytes;
+        atomic_store_explicit(&known, bytes, memory_order_relaxed);
+    }
+    return (size_t)bytes;
+#else
+    return 0;
+#endif
 }
 
 long dn_platform_process(void) {

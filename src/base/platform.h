@@ -7,10 +7,11 @@
 
 #include <pthread.h>
 
-int dn_platform_processors(void); /* usable by this process, at least 1 */
-long dn_platform_process(void);   /* this process's number: changes in a forked child */
-void dn_platform_pause(void);     /* hint inside a spin loop */
-double dn_platform_seconds(void); /* a clock that only goes forward */
+size_t dn_platform_own_cache(void); /* bytes of a processor's second-level cache; 0 if unknown */
+int dn_platform_processors(void);   /* usable by this process, at least 1 */
+long dn_platform_process(void);     /* this process's number: changes in a forked child */
+void dn_platform_pause(void);       /* hint inside a spin loop */
+double dn_platform_seconds(void);   /* a clock that only goes forward */
 
 /* Whole file into one allocation, with a terminating 0 after the last byte. limit: largest size accepted. */
 dn_status dn_platform_read_file(char **out, size_t *length, const char *path, size_t limit);

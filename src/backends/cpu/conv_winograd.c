@@ -4,6 +4,7 @@
  * gradient of the input, too. The transforms and the product are template/winograd.h. A block's transformed
  * input and products stay in the second-level cache, 256 + 128 KB; weights are read once per block. The input
  * may be nowhere, and made as tiles need it (conv_chain.c). */
+#include "../../base/platform.h"
 #include "cpu.h"
 
 #include <string.h>
@@ -14,11 +15,14 @@ enum {
     M_BYTES = 128 << 10,      /* products before the inverse transform, there too */
     V_BYTES_BATCH = 16 << 20, /* the same in training: weights are transformed again for every block */
     M_BYTES_BATCH = 640 << 10,
-    U_BYTES_OWN = 2 << 20, /* with more weights than this, threads share out the weights, not the tiles */
-    WEIGHT_CHANNELS = 16,  /* transformed at a time */
-    PIECES_PER_THREAD = 4, /* at least, so that none waits for another */
-    POINT_PADDING = 16,    /* floats; else points are a power of two apart and fall into the same cache set */
-    MADE_THREADS = 4       /* that there are tiles enough for where input is made */
+    U_BYTES_OWN = 2 << 20, /* with more weights than this, threads share out the weights, not the tiles; */
+    U_BYTES_OWN_LARGE = 9 << 20, /* than this with such second-level caches, between which what another */
+    LARGE_CACHE = 2 << 20,       /* thread has transformed travels slowly: 32x32 to 52x52, 128 -> 256, two */
+                                 /* threads of Emerald Rapids, 12 to 16 % less time */
+    WEIGHT_CHANNELS = 16,        /* transformed at a time */
+    PIECES_PER_THREAD = 4,       /* at least, so that none waits for another */
+    POINT_PADDING = 16, /* floats; else points are a power of two apart and fall into the same cache set */
+    MADE_THREADS = 4    /* that there are tiles enough for where input is made */
 };
 
 /* ---- blocks of tiles: whole rows of tiles, image after image, or parts of one row ---- */
@@ -342,10 +346,10 @@ static void multiply_and_finish(const winograd_job *job, dn_tile_block block, co
 
 /* ---- running ---- */
 
-/* Few weights: every thread works through tiles of its own. */
-static bool tiles_are_split(const dn_winograd *winograd, int tiles, int threads) {
-    return dn_winograd_u_size(winograd) * sizeof(float) <= U_BYTES_OWN &&
-           tiles >= 2 * threads * winograd->kernels->winograd_tiles;
+/* Few weights: every thread works through tiles of its own. large: its second-level cache is. */
+static bool tiles_are_split(const dn_winograd *winograd, int tiles, int threads, bool large) {
+    return dn_winograd_u_size(winograd) * sizeof(float) <= (large ? U_BYTES_OWN_LARGE : U_BYTES_OWN) &&
+           tiles >= (large ? 1 : 2) * threads * winograd->kernels->winograd_tiles;
 }
 
 static void lay_out(winograd_job *job, int threads, bool training) {
@@ -355,7 +359,8 @@ static void lay_out(winograd_job *job, int threads, bool training) {
     const size_t tile_bytes = points * (size_t)winograd->blocks * lanes * sizeof(float);
     const size_t tile_products = dn_winograd_product_stride(winograd);
     const int tiles = job->batch * winograd->tiles_x * winograd->tiles_y;
-    job->split = job->maker || tiles_are_split(winograd, tiles, threads);
+    job->split = job->maker || tiles_are_split(winograd, tiles, threads,
+                                               !training && dn_platform_own_cache() >= LARGE_CACHE);
     size_t fit = (job->split ? V_BYTES : training ? V_BYTES_BATCH : V_BYTES_SHARED) / tile_bytes;
     if (training) fit = dn_min_size(fit, M_BYTES_BATCH / (tile_products * sizeof(float)));
     if (job->split) fit = dn_min_size(fit, (size_t)(tiles / (PIECES_PER_THREAD * threads)));
@@ -524,7 +529,7 @@ void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const dn_co
 
 bool dn_winograd_fits_maker(const dn_winograd *winograd) {
     return winograd->stride == 2 &&
-           tiles_are_split(winograd, winograd->tiles_x * winograd->tiles_y, MADE_THREADS);
+           tiles_are_split(winograd, winograd->tiles_x * winograd->tiles_y, MADE_THREADS, false);
 }
 
 size_t dn_winograd_made_scratch(const dn_winograd *winograd, int threads) {

@@ -49,10 +49,10 @@ DN_INLINE void winograd_expand_all(const dn_winograd_kind kind, const int vector
     for (int j = 0; j < vectors; ++j) winograd_expand(kind, h + j * LEVEL_LANES, u[j]);
 }
 
-/* A processor takes the oldest work first, so that additions begin only when all multiply-adds before them are
- * done, and those behind wait: where registers hold them, the next channel's points are made before this one's
- * are multiplied (Emerald Rapids: 147 -> 156, 158 -> 163, 125 -> 144 of 179 GFLOP/s at points 0, +-1, +-1/2).
- * So h is read one channel further than multiplied. */
+/* A processor takes the oldest work first, so that additions begin only when all multiply-adds before them
+ * are done, and those behind wait: where registers hold them, the next channel's points are made before this
+ * one's are multiplied (Emerald Rapids: 147 -> 156, 158 -> 163, 125 -> 144 of 179 GFLOP/s at points 0, +-1,
+ * +-1/2). So h is read one channel further than multiplied. */
 DN_INLINE void winograd_half_of(const dn_winograd_kind kind, const int points, const int point,
                                 const int tiles, const int vectors, const dn_winograd_half *half,
                                 const float *v, const float *h, float *out, const float *next) {
