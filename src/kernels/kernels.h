@@ -195,6 +195,8 @@ typedef struct dn_kernels {
      * a[k][gemm_rows]; B in panels of gemm_columns columns, b[k][gemm_columns], zero padded. */
     int gemm_rows, gemm_columns;
     void (*gemm_tiles)(const dn_tiles *tiles);
+    /* even[i] = from[2 i], odd[i] = from[2 i + 1] */
+    void (*split_pairs)(const float *from, int pairs, float *even, float *odd);
     /* Panels [depth][width] of one operand, zero beyond `columns`: from[k][stride] as it is; the transpose of
      * from[j][stride]; patches of images from row `first` and column `column` on. */
     void (*pack_rows)(const float *from, size_t stride, int depth, int columns, int width, float *panel);

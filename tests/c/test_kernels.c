@@ -78,6 +78,15 @@ static void test_arrays(const dn_kernels *k, size_t n) {
     dn_free(w), dn_free(g);
 }
 
+static void test_split_pairs(const dn_kernels *k, size_t pairs) {
+    float *from = numbers(2 * pairs, 1), *even = numbers(pairs, 1), *odd = numbers(pairs, 1);
+    bool same = true;
+    k->split_pairs(from, (int)pairs, even, odd);
+    for (size_t i = 0; i < pairs; ++i) same = same && even[i] == from[2 * i] && odd[i] == from[2 * i + 1];
+    report(k->level, "split_pairs", (int)pairs, same ? 0 : 1);
+    dn_free(from), dn_free(even), dn_free(odd);
+}
+
 static void test_normalize(const dn_kernels *k, size_t n) {
     float *x = numbers(n, 1), *delta = numbers(n, 1), *y = numbers(n, 1), *gradient_x = copied(delta, n);
     for (size_t i = 0; i < n; ++i) x[i] += 3;
@@ -249,6 +258,7 @@ static void test_kernels(const dn_kernels *k) {
             test_activation(k, (dn_activation)kind, counts[i]);
         test_normalize(k, counts[i]);
         test_arrays(k, counts[i]);
+        test_split_pairs(k, counts[i]);
         test_adam(k, counts[i]);
         test_chains(k, counts[i]);
     }

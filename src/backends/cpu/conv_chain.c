@@ -92,7 +92,8 @@ static void make(void *context, int part, const dn_winograd_strip *strip, float 
     const ptrdiff_t apart = (ptrdiff_t)first->stride_y * first->stride_x * dn_padded_pitch(first);
     float *padded = job->padded + (size_t)part * dn_direct_padded(first, job->rows);
     if (strip->new_rows)
-        dn_direct_pad(first, job->rows, job->chain->x, strip->top + in.top, strip->top + in.bottom, padded);
+        dn_direct_pad(job->kernels, first, job->rows, job->chain->x, strip->top + in.top,
+                      strip->top + in.bottom, padded);
     const size_t block = (size_t)(strip->h * w * lanes);
     for (int filter = 0; filter < first->out_c; filter += 2 * lanes) {
         dn_epilogue epilogue = job->chain->first_epilogue;

@@ -152,7 +152,7 @@ static void run_padded_planes(const depthwise_job *job, size_t begin, size_t end
     const dn_conv_shape *shape = d->shape;
     for (size_t i = begin; i < end; ++i) {
         const size_t channel = i % (size_t)shape->in_c;
-        dn_pad_rows(shape, job->x + i * d->x_plane, 0, d->rows, padded);
+        dn_pad_rows(job->kernels, shape, job->x + i * d->x_plane, 0, d->rows, padded);
         for (size_t j = 0; j < (size_t)d->multiplier; ++j) {
             const size_t at = (i * (size_t)d->multiplier + j) * d->y_plane;
             const float *residual =
@@ -240,7 +240,8 @@ static void run_data_gradient_reversed(void *context, int part, int parts) {
         for (size_t j = 0; j < (size_t)d->multiplier; ++j) {
             const float *weights =
                 job->weights + (i % (size_t)shape->in_c * (size_t)d->multiplier + j) * taps;
-            dn_pad_rows(shape, job->dy + (i * (size_t)d->multiplier + j) * d->x_plane, 0, d->rows, padded);
+            dn_pad_rows(job->kernels, shape, job->dy + (i * (size_t)d->multiplier + j) * d->x_plane, 0,
+                        d->rows, padded);
             for (int row = 0; row < shape->out_h; ++row)
                 job->kernels->weigh_shifted((int)taps, weights, offsets, padded + (ptrdiff_t)row * d->pitch,
                                             job->dx + i * d->y_plane + (size_t)row * (size_t)shape->out_w,
@@ -285,7 +286,7 @@ static void run_weight_gradient(void *context, int part, int parts) {
     for (int image = 0; image < job->batch; ++image)
         for (size_t channel = begin; channel < end; ++channel) {
             const size_t i = (size_t)image * (size_t)shape->in_c + channel;
-            dn_pad_rows(shape, job->x + i * d->x_plane, 0, d->rows, padded);
+            dn_pad_rows(job->kernels, shape, job->x + i * d->x_plane, 0, d->rows, padded);
             for (size_t j = 0; j < (size_t)d->multiplier; ++j) {
                 const float *dy = job->dy + (i * (size_t)d->multiplier + j) * d->y_plane;
                 float *dw = job->dw + (channel * (size_t)d->multiplier + j) * taps;

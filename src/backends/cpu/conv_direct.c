@@ -29,27 +29,41 @@ void dn_padded_inside(const dn_conv_shape *shape, int phase, int *first, int *la
     if (*last < *first) *last = *first;
 }
 
-void dn_pad_rows(const dn_conv_shape *shape, const float *plane, int first_row, int rows, float *padded) {
+/* One row inside the image, phase after phase, each with zeros on both sides. */
+static void pad_row(const dn_kernels *kernels, const dn_conv_shape *shape, const float *row, float *padded) {
     const int step = shape->stride_x, pitch = dn_padded_pitch(shape);
-    for (int r = first_row; r < first_row + rows; ++r)
-        for (int phase = 0; phase < step; ++phase, padded += pitch) {
-            const int y = r - shape->pad;
-            if (y < 0 || y >= shape->in_h) {
-                memset(padded, 0, (size_t)pitch * sizeof *padded);
-                continue;
-            }
-            int first, last;
-            dn_padded_inside(shape, phase, &first, &last);
-            const float *row = plane + (ptrdiff_t)y * shape->in_w + phase - shape->pad;
-            for (int j = 0; j < first; ++j) padded[j] = 0;
-            if (step == 1 && first < last)
-                memcpy(padded + first, row + first, (size_t)(last - first) * sizeof *padded);
-            else if (step == 2) /* a constant stride is vectorised */
-                for (int j = first; j < last; ++j) padded[j] = row[2 * j];
-            else
-                for (int j = first; j < last; ++j) padded[j] = row[j * step];
-            for (int j = last; j < pitch; ++j) padded[j] = 0;
-        }
+    int taken = 0; /* of both phases of a step of 2, together */
+    if (step == 2) {
+        const int even = shape->pad % 2;
+        int first[2], last[2];
+        for (int phase = 0; phase < 2; ++phase) dn_padded_inside(shape, phase, &first[phase], &last[phase]);
+        taken = dn_max_int(0, dn_min_int(last[0] - first[0], last[1] - first[1]));
+        kernels->split_pairs(row, taken, padded + even * pitch + first[even],
+                             padded + (1 - even) * pitch + first[1 - even]);
+    }
+    for (int phase = 0; phase < step; ++phase, padded += pitch) {
+        int first, last;
+        dn_padded_inside(shape, phase, &first, &last);
+        const ptrdiff_t start = phase - shape->pad;
+        for (int j = 0; j < first; ++j) padded[j] = 0;
+        if (step == 1 && first < last)
+            memcpy(padded + first, row + start + first, (size_t)(last - first) * sizeof *padded);
+        else
+            for (int j = first + taken; j < last; ++j) padded[j] = row[start + (ptrdiff_t)j * step];
+        for (int j = last; j < pitch; ++j) padded[j] = 0;
+    }
+}
+
+void dn_pad_rows(const dn_kernels *kernels, const dn_conv_shape *shape, const float *plane, int first,
+                 int rows, float *padded) {
+    const size_t floats = (size_t)shape->stride_x * (size_t)dn_padded_pitch(shape);
+    for (int r = first; r < first + rows; ++r, padded += floats) {
+        const int y = r - shape->pad;
+        if (y < 0 || y >= shape->in_h)
+            memset(padded, 0, floats * sizeof *padded);
+        else
+            pad_row(kernels, shape, plane + (ptrdiff_t)y * shape->in_w, padded);
+    }
 }
 
 void dn_padded_offsets(const dn_conv_shape *shape, int channels, size_t channel_stride, ptrdiff_t *offsets) {
@@ -94,11 +108,12 @@ void dn_direct_offsets(const dn_conv_shape *shape, int rows, ptrdiff_t offsets[D
     dn_padded_offsets(shape, shape->in_c, channel_floats(shape, rows), offsets);
 }
 
-void dn_direct_pad(const dn_conv_shape *shape, int rows, const float *x, int first, int last, float *padded) {
+void dn_direct_pad(const dn_kernels *kernels, const dn_conv_shape *shape, int rows, const float *x, int first,
+                   int last, float *padded) {
     const int high = (last - first - 1) * shape->stride_y + reach_of(shape) + 1;
     for (int c = 0; c < shape->in_c; ++c)
-        dn_pad_rows(shape, x + (size_t)c * (size_t)shape->in_h * (size_t)shape->in_w, first * shape->stride_y,
-                    high, padded + (size_t)c * channel_floats(shape, rows));
+        dn_pad_rows(kernels, shape, x + (size_t)c * (size_t)shape->in_h * (size_t)shape->in_w,
+                    first * shape->stride_y, high, padded + (size_t)c * channel_floats(shape, rows));
 }
 
 typedef struct direct_job {
@@ -173,7 +188,7 @@ static void run_rows(const direct_job *job, int begin, int end, float *padded, c
     if (job->windows) end = dn_min_int(end, 2 * job->windows->out_h);
     for (int first = begin; first < end; first += BLOCK_ROWS) {
         const int last = dn_min_int(first + BLOCK_ROWS, end);
-        dn_direct_pad(job->shape, BLOCK_ROWS, job->x, first, last, padded);
+        dn_direct_pad(job->kernels, job->shape, BLOCK_ROWS, job->x, first, last, padded);
         if (job->windows)
             pool_rows(job, first, last, padded, offsets);
         else
@@ -284,7 +299,7 @@ static void run_slices(void *context, int part, int parts) {
             const int first = (int)(row % (size_t)shape->out_h);
             const int last = (int)dn_min_size((size_t)dn_min_int(first + BLOCK_ROWS, shape->out_h),
                                               (size_t)first + (row_end - row));
-            dn_direct_pad(shape, BLOCK_ROWS, job->x + image * x_image, first, last, padded);
+            dn_direct_pad(job->kernels, shape, BLOCK_ROWS, job->x + image * x_image, first, last, padded);
             correlate_rows(job, job->dy + image * y_image, first, last, padded, offsets, sums);
             row += (size_t)(last - first);
         }

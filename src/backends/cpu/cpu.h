@@ -66,7 +66,8 @@ dn_patches dn_conv_patches(const dn_conv_shape *shape, const float *x); /* of on
 int dn_padded_pitch(const dn_conv_shape *shape);
 /* The columns first .. last of the pitch that lie inside the image, for one phase of the stride. */
 void dn_padded_inside(const dn_conv_shape *shape, int phase, int *first, int *last);
-void dn_pad_rows(const dn_conv_shape *shape, const float *plane, int first, int rows, float *padded);
+void dn_pad_rows(const dn_kernels *kernels, const dn_conv_shape *shape, const float *plane, int first,
+                 int rows, float *padded);
 /* offsets[channels][size][size], relative to the first row of a window. */
 void dn_padded_offsets(const dn_conv_shape *shape, int channels, size_t channel_stride, ptrdiff_t *offsets);
 
@@ -82,7 +83,8 @@ void dn_direct_run(dn_device *device, const dn_conv_shape *shape, const dn_pool_
 enum { DN_DIRECT_DEPTH = 256 }; /* most channels times taps: one block of dn_gemm_pack */
 size_t dn_direct_padded(const dn_conv_shape *shape, int rows);
 void dn_direct_offsets(const dn_conv_shape *shape, int rows, ptrdiff_t offsets[DN_DIRECT_DEPTH]);
-void dn_direct_pad(const dn_conv_shape *shape, int rows, const float *x, int first, int last, float *padded);
+void dn_direct_pad(const dn_kernels *kernels, const dn_conv_shape *shape, int rows, const float *x, int first,
+                   int last, float *padded);
 /* The gradient of the weights, where they are few. */
 bool dn_direct_gradient_fits(const dn_kernels *kernels, const dn_conv_shape *shape);
 size_t dn_direct_gradient_scratch(const dn_kernels *kernels, const dn_conv_shape *shape, int batch,

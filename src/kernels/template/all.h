@@ -28,6 +28,7 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .gemm_rows = GEMM_ROWS,
     .gemm_columns = GEMM_VECTORS * LEVEL_LANES,
     .gemm_tiles = gemm_tiles,
+    .split_pairs = split_pairs,
     .pack_rows = pack_rows,
     .pack_columns = pack_columns,
     .pack_patches = pack_patches,

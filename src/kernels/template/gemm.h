@@ -314,6 +314,19 @@ static void gemm_tiles(const dn_tiles *tiles) {
     }
 }
 
+static void split_pairs(const float *from, int pairs, float *even, float *odd) {
+    int i = 0;
+    for (; i + LEVEL_LANES <= pairs; i += LEVEL_LANES) {
+        const vfloat low = vload(from + 2 * i), high = vload(from + 2 * i + LEVEL_LANES);
+        vstore(even + i, TAKE_EVEN(low, high));
+        vstore(odd + i, TAKE_ODD(low, high));
+    }
+    for (; i < pairs; ++i) {
+        even[i] = from[2 * i];
+        odd[i] = from[2 * i + 1];
+    }
+}
+
 static void pack_rows(const float *from, size_t stride, int depth, int columns, int width, float *panel) {
     for (int k = 0; k < depth; ++k) {
         DN_UNROLL
