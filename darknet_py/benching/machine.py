@@ -24,7 +24,7 @@ LEVELS = {
 }
 HELD = ("darknet_py", "openvino", "opencv", "torch")
 
-MEASUREMENTS, PAUSE = 3, 0.3  # seconds, longer than two processors share a core
+MEASUREMENTS, PAUSE = 3, 0.3  # seconds, longer than two processors mostly share a core
 
 
 class Limits(NamedTuple):
@@ -38,8 +38,9 @@ class Limits(NamedTuple):
 def measure(threads: int) -> Limits:
     """The most of a few measurements, spread over one or two seconds; once per number of threads.
 
-    For some 200 ms a virtual machine's processors may share one physical core, and then two threads reach the
-    peak of one; how quickly memory is read changes with what else the host does. A limit is the most seen.
+    For 200 ms, or now and then seconds, a virtual machine's processors may share one physical core, and then
+    two threads reach the peak of one; how quickly memory is read changes with what else the host does. A
+    limit is the most seen.
     """
     flops, read = ffi.new("double *"), ffi.new("double *")
     most = Limits(0, 0)
