@@ -9,36 +9,37 @@ static double axis_points(const dn_winograd *winograd, int tiles, int big) {
 }
 
 /* The time of F(m x m, 3 x 3), or of the direct product if m is 0, in multiply-adds at the peak rate. A
- * weight costs at least its way from memory, FETCH_COST, or a little if caches hold all weights; those from
- * memory are waited for, too, most with the large tiles of 6 x 6. The transforms cost TRANSFORM_COST per
- * value read or written. Fitted to times measured on Zen 4 with one and two threads: one alone has more of
- * the memory's rate, and would gain from larger tiles, such as of 3 x 3 outputs on maps of 8 x 8, with which
- * two lose. Half transformed weights cost EXPAND_COST each and a little at every multiply-add, and are read
- * in one stream, which is quicker. */
+ * weight costs its multiply-adds and, where a layer has too many for caches, part of its way from memory,
+ * which those hide only in part: a float takes as long as 8 multiply-adds on Zen 4, as 27 on Emerald Rapids
+ * with AVX-512, alone or beside another thread. Half transformed weights are read in one even stream, which
+ * is hidden better, but make points again for each panel of tiles: EXPAND of a multiply-add per point and
+ * kept float, with the points 1/2 of large tiles by EXPAND_LARGE as many. Narrow vectors multiply longer
+ * while weights arrive; their few registers make points later. The transforms cost TRANSFORM per value read
+ * or written. Fitted to times measured with one and two threads on both. */
 static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
                       dn_winograd_tiles tiles) {
-    enum { FETCH_COST = 17, STREAM_COST = 11, EXPAND_COST = 3, TRANSFORM_COST = 36, CACHED_BYTES = 8 << 20 };
-    if (tiles.m == 0) {
-        const double uses = 1.3 * batch * shape->out_h * shape->out_w;
-        return 9.0 * shape->in_c * shape->out_c * ((uses > FETCH_COST ? uses : FETCH_COST) + 1);
-    }
+    enum { CACHED_BYTES = 4 << 20 };
+    static const double CACHED = 1, STREAM = 2, TRANSFORM = 36, EXPAND_LARGE = 1.3;
+    const bool narrow = kernels->winograd_tiles < 12;
+    const double fetch = narrow ? 9 : 11, expand = narrow ? 0.9 : 0.8;
+    const double filters = (double)shape->in_c * shape->out_c;
+    if (tiles.m == 0) return 9 * filters * (1.3 * batch * shape->out_h * shape->out_w + fetch);
     dn_winograd winograd = dn_winograd_describe(kernels, shape, tiles.m, !training);
     if (tiles.half) dn_winograd_halve(&winograd);
     const double weights = (double)dn_winograd_u_size(&winograd);
     const double points = axis_points(&winograd, winograd.tiles_y, winograd.big_y) *
                           axis_points(&winograd, winograd.tiles_x, winograd.big_x);
     const double kept = winograd.weight_n * (tiles.half ? 3 : winograd.weight_n);
+    const double panels = (double)batch * winograd.tiles_y * winograd.tiles_x / kernels->winograd_half_tiles;
+    const double each = expand * winograd.n * (tiles.m > 4 ? EXPAND_LARGE : 1);
+    const double expanded = tiles.half ? each * fmax(panels, 1) : 0;
+    const double uses = (tiles.half ? 1.05 : 1.02) * batch * points / kept;
     const bool cached = weights * sizeof(float) <= CACHED_BYTES;
-    const bool few = kernels->winograd_tiles < 12; /* registers: half transformed weights meet few tiles */
-    const double half_each = few ? 1.7 : 1.04 + 5.0 / shape->in_c; /* sums of few channels end often */
-    const double each = tiles.half ? half_each : 1.02;
-    const double uses = each * batch * points / kept + (tiles.half ? EXPAND_COST : 0);
-    const double waited = uses + (cached ? 1 : tiles.half ? 2 : tiles.m == 6 ? 3 : 0.5);
-    const double fetch = tiles.half ? STREAM_COST : FETCH_COST;
+    const double fetched = cached ? CACHED : tiles.half ? STREAM : fetch;
     const double pixels = (double)batch * dn_winograd_start(&winograd, winograd.tiles_y, winograd.big_y) *
                           dn_winograd_start(&winograd, winograd.tiles_x, winograd.big_x);
     const double values = pixels * (winograd.stride * winograd.stride * shape->in_c + shape->out_c);
-    return weights * (cached || waited > fetch ? waited : fetch) + TRANSFORM_COST * values;
+    return weights * (uses + expanded + fetched) + TRANSFORM * values;
 }
 
 /* More memory must gain. */
