@@ -389,19 +389,22 @@ static void run_pieces(void *context, int part, dn_ranges *pieces) {
     while (dn_range_claim(pieces, part, &piece));
 }
 
-/* The grid whose largest cell is smallest, in panels of rows and vectors of columns. Cutting rows packs the
- * right side again in each cell, if it is packed. */
+/* The grid whose largest cell is smallest, in panels of rows and vectors of columns; of such, that whose
+ * cells together read least: on a map of 8 x 8 threads share out the filters, not the pixels. Cutting rows
+ * packs the right side again in each cell, if it is packed. */
 static int choose_row_cells(const dn_kernels *kernels, const dn_gemm *gemm, bool in_place, int threads) {
     const int rows = panels_of(gemm->m, kernels->gemm_rows), columns = panels_of(gemm->n, kernels->lanes);
     const int packing = in_place ? 0 : 1;
     int best = 1;
-    int64_t best_cost = 0;
+    int64_t best_cost = 0, best_read = 0;
     for (int cells = 1; cells <= threads; ++cells) {
-        const int64_t row_load = panels_of(rows, cells), column_load = panels_of(columns, threads / cells);
-        const int64_t cost = (row_load + packing) * column_load;
-        if (cells == 1 || cost < best_cost) {
+        const int beside = threads / cells;
+        const int64_t cost = (int64_t)(panels_of(rows, cells) + packing) * panels_of(columns, beside);
+        const int64_t read = (int64_t)cells * gemm->n + (int64_t)beside * gemm->m;
+        if (cells == 1 || cost < best_cost || (cost == best_cost && read < best_read)) {
             best = cells;
             best_cost = cost;
+            best_read = read;
         }
     }
     return best;
