@@ -27,6 +27,12 @@ static uint8_t *read_ppm(const char *path, int *w, int *h) {
     return pixels;
 }
 
+static int takes_pictures(const dn_network *network) {
+    int shape[3];
+    dn_network_input_shape(network, shape);
+    return shape[0] == 3 && shape[1] > 0;
+}
+
 /* Runs the network on the picture and prints one line per detection. */
 static dn_status detect(dn_session *session, const dn_network *network, const uint8_t *pixels, int w, int h) {
     int shape[3]; /* channels, height, width */
@@ -63,6 +69,7 @@ static dn_status detect(dn_session *session, const dn_network *network, const ui
 int main(int argc, char **argv) {
     dn_network *network = NULL;
     dn_session *session = NULL;
+    const char *problem = NULL;
     int w, h;
     if (argc != 4) {
         fprintf(stderr, "usage: %s CFG WEIGHTS PICTURE.ppm\n", argv[0]);
@@ -74,10 +81,14 @@ int main(int argc, char **argv) {
         return 1;
     }
     dn_status status = dn_network_load(&network, argv[1], NULL);
+    if (status == DN_OK && !takes_pictures(network)) {
+        problem = "the network does not take pictures of 3 channels";
+        status = DN_ERROR_ARGUMENT;
+    }
     if (status == DN_OK) status = dn_network_load_weights(network, argv[2], 0, -1, 0);
     if (status == DN_OK) status = dn_session_create(&session, network, 0);
     if (status == DN_OK) status = detect(session, network, pixels, w, h);
-    if (status != DN_OK) fprintf(stderr, "%s\n", dn_error_message());
+    if (status != DN_OK) fprintf(stderr, "%s\n", problem ? problem : dn_error_message());
     dn_session_free(session);
     dn_network_free(network);
     free(pixels);

@@ -314,9 +314,10 @@ def test_bench_measures_without_other_engines(
         (["tiny.cfg", "-json", "."], "not a regular file"),
         (["tiny.cfg", "-json", "tiny.cfg/numbers.json"], "tiny.cfg"),
         (["tiny.cfg", "-json", "tiny.cfg"], "is another file of this command"),
+        (["tiny.cfg", "-threads", "1,5000"], "threads: must be"),
     ],
 )
-def test_bench_looks_at_its_files_before_it_measures(
+def test_bench_looks_at_what_it_was_given_before_it_measures(
     arguments: list[str],
     message: str,
     tmp_path: Path,

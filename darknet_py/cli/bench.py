@@ -70,8 +70,9 @@ def run_bench(options: argparse.Namespace) -> int:
         options.dialect,
     )
     # What can't be read or written is told before anything is measured.
-    with model.network(model.weights, batch=1, initialize=False):
-        pass
+    with model.network(model.weights, batch=1, initialize=False) as net:
+        for count in options.threads:
+            net.session(count).close()
     if options.document:
         keep_inputs([options.document], [path for path in (options.cfg, options.weights) if path])
         check_json(options.document)

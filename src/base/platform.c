@@ -37,6 +37,36 @@ size_t dn_platform_own_cache(void) {
 #endif
 }
 
+#if defined(__linux__)
+bool dn_platform_keep_off(pthread_t thread, dn_processors *before) {
+    cpu_set_t set;
+    _Static_assert(sizeof set == sizeof *before, "dn_processors must be as large as cpu_set_t");
+    const int here = sched_getcpu();
+    if (here < 0 || here >= CPU_SETSIZE || pthread_getaffinity_np(thread, sizeof set, &set) != 0)
+        return false;
+    if (!CPU_ISSET(here, &set) || CPU_COUNT(&set) < 2) return false;
+    memcpy(before, &set, sizeof set);
+    CPU_CLR(here, &set);
+    return pthread_setaffinity_np(thread, sizeof set, &set) == 0;
+}
+
+void dn_platform_allow(const dn_processors *processors) {
+    cpu_set_t set;
+    memcpy(&set, processors, sizeof set);
+    pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+#else
+bool dn_platform_keep_off(pthread_t thread, dn_processors *before) {
+    (void)thread;
+    (void)before;
+    return false;
+}
+
+void dn_platform_allow(const dn_processors *processors) {
+    (void)processors;
+}
+#endif
+
 long dn_platform_process(void) {
     return (long)getpid();
 }

@@ -13,6 +13,15 @@ long dn_platform_process(void);     /* this process's number: changes in a forke
 void dn_platform_pause(void);       /* hint inside a spin loop */
 double dn_platform_seconds(void);   /* a clock that only goes forward */
 
+/* Where a thread may run. */
+typedef struct dn_processors {
+    uint64_t bits[16];
+} dn_processors;
+/* Keeps a thread off the processor that the caller runs on, if it may run on another one, until it calls
+ * dn_platform_allow(before) itself. False if nothing has changed. */
+bool dn_platform_keep_off(pthread_t thread, dn_processors *before);
+void dn_platform_allow(const dn_processors *processors);
+
 /* Whole file into one allocation, with a terminating 0 after the last byte. limit: largest size accepted. */
 dn_status dn_platform_read_file(char **out, size_t *length, const char *path, size_t limit);
 

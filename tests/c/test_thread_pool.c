@@ -1,11 +1,16 @@
 /* test_thread_pool.c - the pool of src/base/threads.h: every part is done once in each run, the caller does
  * those that no worker has begun, and every piece is claimed once. Also for the thread sanitiser (make tsan).
  */
+#define _GNU_SOURCE /* pthread_getaffinity_np */
+#include "../../src/base/platform.h"
 #include "../../src/base/threads.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 enum { MOST = 48, RUNS = 400 };
 
@@ -45,6 +50,46 @@ static int run_all(int threads) {
     }
     dn_pool_free(pool);
     return once && atomic_load(&j.wrong) == 0 ? atomic_load(&j.by_caller) : -1;
+}
+
+/* Whether every part may run where the caller of the pool may: workers are woken beside it. */
+typedef struct freedom {
+    atomic_int confined, begun;
+    dn_processors caller;
+} freedom;
+
+static bool allowed(dn_processors *out) {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (pthread_getaffinity_np(pthread_self(), sizeof set, &set) != 0) return false;
+    memcpy(out, &set, sizeof *out);
+    return true;
+#else
+    (void)out;
+    return false;
+#endif
+}
+
+static void look_around(void *context, int part, int parts) {
+    freedom *f = context;
+    dn_processors own;
+    atomic_fetch_add(&f->begun, 1);
+    for (int wait = 0; part == 0 && wait < 1000 && atomic_load(&f->begun) < parts; ++wait) usleep(1000);
+    if (allowed(&own) && memcmp(&own, &f->caller, sizeof own) != 0) atomic_fetch_add(&f->confined, 1);
+}
+
+static bool wakes_free(int threads) {
+    dn_pool *pool;
+    freedom f = {.caller = {{0}}};
+    if (!allowed(&f.caller)) return true;
+    if (dn_pool_create(&pool, threads) != DN_OK) return false;
+    for (int run = 0; run < 20; ++run) {
+        usleep(2000); /* workers fall asleep */
+        atomic_store(&f.begun, 0);
+        dn_pool_run(pool, look_around, &f);
+    }
+    dn_pool_free(pool);
+    return atomic_load(&f.confined) == 0;
 }
 
 enum { PIECES = 1000 };
@@ -114,6 +159,7 @@ int main(void) {
     check(run_all(2) >= 0, "two threads do each part once in each run");
     check(run_all(5) >= 0, "five threads do each part once in each run");
     check(run_all(MOST) > 0, "the caller does parts that no worker has begun");
+    check(wakes_free(2) && wakes_free(5), "workers that slept may run wherever they might before");
     check(claims_once(1), "one thread claims each piece once");
     check(claims_once(2), "two threads claim each piece once");
     check(claims_once(5), "five threads claim each piece once");
