@@ -259,8 +259,8 @@ def test_load_counts_pictures_and_memory() -> None:
     with dn.Network.from_string(CFG) as net:
         found = benching.measure_load(net, threads=2, batch=3, runs=2)
     assert all(rate > 0 for rate in (found.single, found.batched, found.alone, found.together))
-    assert found.predictions == 24 and found.growth < 16 << 20
-    assert "in 24 predictions" in load_text("tiny", found)
+    assert found.predictions == 2 * (3 + 3 + 4 * 3 + 2 * 4 * 3) and found.growth < 16 << 20
+    assert "in 84 predictions" in load_text("tiny", found)
 
 
 def test_starts_are_processes_of_their_own(cfg: Path, tmp_path: Path) -> None:

@@ -13,8 +13,13 @@ import numpy as np
 
 from ..inspection import resident
 from ..network import Network
+from ..session import Session
 
 __all__ = ["Load", "load_text", "measure_load"]
+
+
+#: Batches that a session of one thread takes at a time: threads take a while to spread over processors.
+ROUNDS = 4
 
 
 class Load(NamedTuple):
@@ -49,18 +54,18 @@ def measure_load(net: Network, threads: int = 2, batch: int = 8, runs: int = 10)
         for picture in pictures:
             whole.predict(picture)
 
+    def steadily(session: Session) -> None:
+        for _ in range(ROUNDS):
+            for picture in pictures:
+                session.predict(picture)
+
     def alone() -> None:
-        for picture in pictures:
-            sessions[0].predict(picture)
+        steadily(sessions[0])
 
     with ThreadPoolExecutor(threads) as pool:
 
-        def some(part: int) -> None:
-            for picture in pictures[part::threads]:
-                sessions[part].predict(picture)
-
         def together() -> None:
-            list(pool.map(some, range(threads)))
+            list(pool.map(steadily, sessions))
 
         ways: list[Callable[[], Any]] = [one_by_one, lambda: whole.predict(pictures), alone, together]
         times = _in_turns(ways, runs)
@@ -71,8 +76,11 @@ def measure_load(net: Network, threads: int = 2, batch: int = 8, runs: int = 10)
         growth = resident() - before
     for session in (whole, *sessions):
         session.close()
-    single, batched, one, many = (batch / statistics.median(values) for values in times)
-    return Load(threads, batch, single, batched, one, many, growth, 4 * runs * batch)
+    counts = (batch, batch, ROUNDS * batch, threads * ROUNDS * batch)
+    single, batched, one, many = (
+        count / statistics.median(values) for count, values in zip(counts, times, strict=True)
+    )
+    return Load(threads, batch, single, batched, one, many, growth, runs * sum(counts))
 
 
 def _in_turns(ways: list[Callable[[], Any]], runs: int) -> list[list[float]]:
