@@ -123,19 +123,19 @@ def test_winograd_does_fewer_multiply_adds() -> None:
         assert steps._operations(net, direct) == flops
         # 8 x 8 tiles of 36 multiply-adds instead of 9 per pixel of 32 x 32.
         assert steps._operations(net, direct._replace(algorithm="winograd4")) == flops * 36 * 64 / (9 * 1024)
-        half = direct._replace(algorithm="winograd4h")
-        assert steps._operations(net, half) == flops * 36 * 64 / (9 * 1024)
+        taps = direct._replace(algorithm="winograd4t")
+        assert steps._operations(net, taps) == flops * 36 * 64 / (9 * 1024)
         # 10 tiles of 3 and one of 2 along each axis.
         assert steps._operations(net, direct._replace(algorithm="winograd3")) == flops * 54**2 / (9 * 1024)
 
 
-def test_half_transformed_winograd_of_two_even_tiles_cuts_neither() -> None:
+def test_winograd_of_taps_of_two_even_tiles_cuts_neither() -> None:
     with dn.Network.from_string(CFG.replace("=32", "=7")) as net:
         flops = net.layers[0].flops
         # 4 and 3 rows by 4 and 4 columns; by 4 and 3.
-        half = Step(0, 0, "winograd4h", flops, 0, 0, 0, 0)
-        assert steps._operations(net, half) == pytest.approx(flops * 11 * 12 / (9 * 49))
-        whole = half._replace(algorithm="winograd4")
+        taps = Step(0, 0, "winograd4t", flops, 0, 0, 0, 0)
+        assert steps._operations(net, taps) == pytest.approx(flops * 11 * 12 / (9 * 49))
+        whole = taps._replace(algorithm="winograd4")
         assert steps._operations(net, whole) == pytest.approx(flops * 11 * 11 / (9 * 49))
 
 

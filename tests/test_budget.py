@@ -6,7 +6,7 @@ import darknet_py as dn
 
 CFG = Path(__file__).parents[1] / "cfg"
 
-# A wide map with few weights, then a narrow one with nearly all of them.
+# A wide map with few weights, then narrow ones with nearly all of them, where stride 2 takes memory.
 NETWORK = """
 [net]
 width=48
@@ -38,6 +38,7 @@ activation=leaky
 [convolutional]
 filters=320
 size=3
+stride=2
 pad=1
 activation=leaky
 """
@@ -75,7 +76,13 @@ def tiles(name: str) -> dict[int, str]:
     """The Winograd algorithm of layers, at 416 x 416."""
     net = dn.Network(CFG / name, batch=1, width=416, height=416, initialize=False)
     with net, net.session() as session:
-        return {s.layer: s.algorithm.rstrip("h") for s in session.steps() if "winograd" in s.algorithm}
+        return {s.layer: s.algorithm.rstrip("t") for s in session.steps() if "winograd" in s.algorithm}
+
+
+def test_weights_kept_as_taps_cost_no_plan_memory() -> None:
+    for memory in ("fast", "lean"):
+        algorithms, _ = plan(memory=memory)
+        assert algorithms[-2].endswith("t")
 
 
 def test_what_errors_grow_most_after_is_computed_with_smaller_tiles() -> None:

@@ -80,12 +80,12 @@ def profile(net: Network, threads: int, limits: Limits, runs: int = 10) -> list[
 def _operations(net: Network, step: Step) -> float:
     """Operations that the algorithm does: for the 9 m^2 multiply-adds of a tile of m x m outputs
     (m + 2)^2, at stride 2 (2 m + 1)^2. Those of a convolution before it in the same step are all done."""
-    winograd = re.fullmatch(r"winograd(\d+)(/2|h)?", step.algorithm)
+    winograd = re.fullmatch(r"winograd(\d+)(/2|t)?", step.algorithm)
     if step.conv is None or winograd is None:
         return step.flops
     m, strided = int(winograd[1]), winograd[2] == "/2"
     _, height, width = net.layers[step.conv].out_shape
-    whole = winograd[2] == "h" and m % 2 == 0 and width <= 2 * m  # see dn_winograd_halve
+    whole = winograd[2] == "t" and m % 2 == 0 and width <= 2 * m  # see dn_winograd_keep_taps
     across = (m + 2) * -(-width // m) if whole else _points(width, m, strided)
     points = _points(height, m, strided) * across
     before = step.flops - sum(layer.flops for layer in net.layers[step.conv : step.layer + 1])

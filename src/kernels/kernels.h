@@ -48,7 +48,7 @@ typedef struct dn_patches {
 enum { DN_CHAINS = 12 };         /* vectors of multiply_add_chains */
 enum { DN_PATCH_COLUMNS = 256 }; /* most columns per call of pack_patches */
 
-/* Winograd interpolation points besides 0 and infinity (template/winograd_transforms.h; winograd_half.h is
+/* Winograd interpolation points besides 0 and infinity (template/winograd_transforms.h; winograd_taps.h is
  * made for these very values): */
 #define DN_WINOGRAD_P 1.0f
 #define DN_WINOGRAD_Q 2.0f
@@ -68,27 +68,32 @@ typedef struct dn_winograd_row {
     size_t point_stride, panel_stride, channel_offset;
 } dn_winograd_row;
 
-/* Points along x that are multiplied together: one, then pairs; see template/winograd_half.h. */
-typedef enum dn_winograd_kind {
-    DN_WINOGRAD_ZERO,
-    DN_WINOGRAD_INFINITY,
-    DN_WINOGRAD_PLUS_Q,
-    DN_WINOGRAD_PLUS_R,
+/* Pairs of points along an axis: 0 and infinity, +-p, +-q, +-r; see template/winograd_taps.h. */
+typedef enum dn_winograd_pair {
+    DN_WINOGRAD_ENDS,
     DN_WINOGRAD_PAIR_P,
     DN_WINOGRAD_PAIR_Q,
     DN_WINOGRAD_PAIR_R
-} dn_winograd_kind;
+} dn_winograd_pair;
 
-/* out[tile][point][2 lanes] (+)= scale[point] v[block][tile][lanes], v_apart from one point to the next,
- * times the points of h[blocks * lanes][3][2 lanes], behind which as much as a channel's must be readable;
- * next: fetched meanwhile, a line per k and point */
-typedef struct dn_winograd_half {
-    int tiles, blocks;
-    size_t block_stride, v_apart, out_stride;
-    const float *v, *h, *scale, *next;
+/* Tiles to multiply at a point, or both of a pair; the second is so far apart. */
+typedef struct dn_winograd_call {
+    dn_winograd_pair pair;
+    int points, tiles;
+    size_t v, v_apart, out, out_apart; /* from those of dn_winograd_taps */
+    float scale[2];
+} dn_winograd_call;
+
+/* out[tile][lanes] (+)= scale v[block][tile][lanes] times the points of h[blocks * lanes][3][lanes], behind
+ * which as much as a channel's must be readable. next is fetched meanwhile, so many floats per channel and
+ * point. */
+typedef struct dn_winograd_taps {
+    int blocks;
+    size_t block_stride, out_stride, next_step;
+    const float *v, *h, *next;
     float *out;
     bool accumulate;
-} dn_winograd_half;
+} dn_winograd_taps;
 
 /* Local response normalisation: y = x (kappa + alpha * sum of squares of a window of channels)^-beta, the
  * window as in compat.md 6.17. */
@@ -229,8 +234,8 @@ typedef struct dn_kernels {
 
     /* ---- Winograd convolution F(m x m, 3 x 3): m = 2 .. 6, at stride 2 m = 2, 4 (template/winograd.h) ----
      */
-    /* most tiles per panel, the same with half transformed weights; output channels per panel */
-    int winograd_tiles, winograd_half_tiles, winograd_columns;
+    /* most tiles per panel, the same of weights kept as taps; output channels per panel */
+    int winograd_tiles, winograd_taps_tiles, winograd_columns;
     /* v[panel][point][channel block][tile][lanes] = B^T d B of one row of tiles, n points per axis: m + 2, or
      * 2 m + 1 at stride 2; stage: n DN_WINOGRAD_PIXELS lanes */
     void (*winograd_input)(int m, int stride, const dn_winograd_row *row, float *stage, float *v);
@@ -242,14 +247,19 @@ typedef struct dn_kernels {
     void (*winograd_multiply)(int tiles, int count, const dn_winograd_factors *factors, int blocks,
                               size_t block_stride, float *out, size_t out_stride, size_t next_apart);
     void (*winograd_output)(const dn_winograd_result *result);
-    void (*winograd_multiply_half)(dn_winograd_kind kind, const dn_winograd_half *half);
+    /* Weights kept as taps (template/winograd_taps.h): what is left to fetch is returned. */
+    const float *(*winograd_multiply_taps)(const dn_winograd_call *calls, int count,
+                                           const dn_winograd_taps *taps);
+    /* h[channels][3][lanes] at a row of points, the first or second (0, 1) of a pair, of
+     * w[channels][3][3][lanes]
+     */
+    void (*winograd_row)(dn_winograd_pair pair, int point, int channels, const float *w, float *h);
+    /* That, of each of two vectors of filters, of w[channels][9][2 lanes] */
+    void (*winograd_weights_taps)(int channels, const float *w, float *sums, size_t vector_stride);
     /* Planned. u[point][channels][2 lanes] = G w G^T of w[channels][9][2 lanes] in double precision; g: the
      * table G[n][3], n = 4 .. 8 (template/winograd_weights.h) */
     void (*winograd_weights_exact)(int n, int channels, const double *g, const float *w, float *u,
                                    size_t point_stride);
-    /* h[row of points][channels][3][2 lanes] of G w, for winograd_multiply_half */
-    void (*winograd_weights_half)(int n, int channels, const double *g, const float *w, float *h,
-                                  size_t row_stride);
     /* Training. g: the table G[m + 2][3], whose first row is (g, 0, 0) and last (0, 0, 1).
      * u[point][channels][2 lanes] = G w G^T of w[channels][9][2 lanes], the taps in reverse if asked */
     void (*winograd_weights)(int m, int channels, const float *g, bool reverse, const float *w, float *u,

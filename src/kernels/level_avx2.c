@@ -11,7 +11,7 @@
 #define GEMM_ROWS           6
 #define GEMM_VECTORS        2
 #define WINOGRAD_TILES      6
-#define WINOGRAD_HALF_TILES 6
+#define WINOGRAD_TAPS_TILES 12
 #include "template/target_begin.h"
 #include "template/all.h"
 #include "template/target_end.h"

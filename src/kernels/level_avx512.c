@@ -11,7 +11,7 @@
 #define GEMM_ROWS           8
 #define GEMM_VECTORS        3
 #define WINOGRAD_TILES      14
-#define WINOGRAD_HALF_TILES 28
+#define WINOGRAD_TAPS_TILES 28
 #include "template/target_begin.h"
 #include "template/all.h"
 #include "template/target_end.h"

@@ -9,7 +9,7 @@
 #define GEMM_ROWS           4
 #define GEMM_VECTORS        2
 #define WINOGRAD_TILES      4
-#define WINOGRAD_HALF_TILES 4
+#define WINOGRAD_TAPS_TILES 8
 #include "template/target_begin.h"
 #include "template/all.h"
 #include "template/target_end.h"

@@ -4,6 +4,8 @@
  * the one that saves most time per float, until nothing more fits. */
 #include "plan.h"
 
+#include <math.h>
+
 enum {
     FAST = 340, /* packed weights, in hundredths of the plain ones: yolov3 at 608 needs 870 MiB in all */
     LEAN = 126, /* 380 MiB; early layers, where many pixels share few weights, have most of the work */
@@ -41,22 +43,24 @@ static void find_choices(const dn_network *network, share *s) {
     s->count = network->ops->conv_choices(&s->op->shape, s->choices);
 }
 
-/* Plain weights are none of the steps: direct summation takes longer than modelled. */
+/* The largest tiles that are more exact, those after them, and so on. Plain weights are none of the steps:
+ * direct summation takes longer than modelled. */
 static void find_exact_step(const dn_network *network, share *s) {
-    const float worst = worst_of(s->choices, s->count);
+    dn_conv_choice fewer[DN_CONV_CHOICES];
+    dn_conv_shape shape = s->op->shape;
+    float worst = worst_of(s->choices, s->count);
     s->rate = 0;
-    for (int i = 1; i < s->count; ++i) {
-        dn_conv_choice fewer[DN_CONV_CHOICES];
-        dn_conv_shape shape = s->op->shape;
-        shape.most_error = s->choices[i].error;
-        if (shape.most_error >= worst) continue;
+    while (worst > 0) {
+        shape.most_error = nextafterf(worst, 0);
         const int count = network->ops->conv_choices(&shape, fewer);
+        worst = worst_of(fewer, count);
+        if (count < 2) return;
         const double saved = squared_error(s, s->choices, s->count) - squared_error(s, fewer, count);
         const double slower = fewer[count - 1].cost - s->choices[s->count - 1].cost;
         const double rate = saved / (slower > 1 ? slower : 1);
         if (rate <= s->rate) continue;
         s->rate = rate;
-        s->most_error = shape.most_error;
+        s->most_error = worst;
     }
 }
 
@@ -136,7 +140,7 @@ dn_status dn_plan_choose(dn_plan *plan, const dn_lowered *lowered, const int *co
     }
     if (!network->options.exact) share_error(network, shares, count);
     const size_t budget = budget_of(network, plain);
-    share_memory(shares, count, budget > plain ? budget - plain : 0);
+    if (!network->options.exact) share_memory(shares, count, budget > plain ? budget - plain : 0);
 
 fail:
     dn_free(signals);

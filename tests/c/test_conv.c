@@ -334,7 +334,7 @@ static void test_blocks(void) {
 
 /* Each F(m x m, 3 x 3) of a stride by force, on maps with and without cut tiles, and large enough for several
  * blocks. */
-static void check_winograd(int m, int stride, bool half, dn_conv_shape s) {
+static void check_winograd(int m, int stride, bool taps, dn_conv_shape s) {
     s.size = 3;
     s.stride_x = s.stride_y = stride;
     s.dilation = s.groups = 1;
@@ -342,7 +342,7 @@ static void check_winograd(int m, int stride, bool half, dn_conv_shape s) {
     s.out_w = (s.in_w + 2 * s.pad - 3) / stride + 1;
     char text[100];
     snprintf(text, sizeof text, "m = %d%s, stride %d, %dx%dx%d -> %d channels, pad %d", m,
-             half ? " half" : "", stride, s.in_c, s.in_h, s.in_w, s.out_c, s.pad);
+             taps ? " taps" : "", stride, s.in_c, s.in_h, s.in_w, s.out_c, s.pad);
     const sizes n = {(size_t)(s.in_c * s.in_h * s.in_w), (size_t)(s.out_c * s.out_h * s.out_w),
                      (size_t)(s.out_c * s.in_c * 9)};
     float *x = random_floats(n.x, 1), *w = random_floats(n.w, 2), *dy = random_floats(n.y, 3);
@@ -353,7 +353,7 @@ static void check_winograd(int m, int stride, bool half, dn_conv_shape s) {
     const dn_epilogue epilogue = {.activation = DN_ACTIVATION_LINEAR};
     for (int level = 0; dn_kernels_available(level); ++level) {
         dn_winograd winograd = dn_winograd_describe(dn_kernels_available(level), &s, m, true);
-        if (half) dn_winograd_halve(&winograd);
+        if (taps) dn_winograd_keep_taps(&winograd);
         winograd.u = dn_alloc_zero(dn_winograd_u_size(&winograd), sizeof *winograd.u);
         if (!winograd.u) {
             report("winograd_describe", dn_kernels_available(level)->level, text, INFINITY, 0, true);
@@ -469,20 +469,20 @@ static void test_winograd_training(void) {
     done("winograd in training", before);
 }
 
-static void check_winograd_maps(int m, int stride, bool half) {
+static void check_winograd_maps(int m, int stride, bool taps) {
     for (int side = 3; side <= 14; ++side)
-        check_winograd(m, stride, half,
+        check_winograd(m, stride, taps,
                        (dn_conv_shape){.in_c = 16, .in_h = side, .in_w = 17 - side, .out_c = 33, .pad = 1});
     for (int pad = 0; pad <= 3; ++pad)
-        check_winograd(m, stride, half,
+        check_winograd(m, stride, taps,
                        (dn_conv_shape){.in_c = 19, .in_h = 11, .in_w = 23, .out_c = 7, .pad = pad});
-    check_winograd(m, stride, half,
+    check_winograd(m, stride, taps,
                    (dn_conv_shape){.in_c = 3, .in_h = 60, .in_w = 101, .out_c = 32, .pad = 1});
-    check_winograd(m, stride, half,
+    check_winograd(m, stride, taps,
                    (dn_conv_shape){.in_c = 130, .in_h = 13, .in_w = 13, .out_c = 260, .pad = 1});
-    check_winograd(m, stride, half,
+    check_winograd(m, stride, taps,
                    (dn_conv_shape){.in_c = 300, .in_h = 7, .in_w = 7, .out_c = 40, .pad = 1});
-    check_winograd(m, stride, half,
+    check_winograd(m, stride, taps,
                    (dn_conv_shape){.in_c = 96, .in_h = 40, .in_w = 37, .out_c = 128, .pad = 1});
 }
 

@@ -101,7 +101,7 @@ dn_status dn_cpu_conv_prepare_level(dn_conv_prepared **out, const dn_kernels *ke
         prepared->winograd = dn_winograd_describe(kernels, shape, tiles.m, true);
     else
         prepared->group_weights = group_weights_of(prepared);
-    if (tiles.half) dn_winograd_halve(&prepared->winograd);
+    if (tiles.taps) dn_winograd_keep_taps(&prepared->winograd);
     *out = prepared;
     return DN_OK;
 }
@@ -189,12 +189,12 @@ const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared) {
     case WINOGRAD:
         break;
     }
-    static const char *const names[][3] = {{"winograd2", "winograd2/2", "winograd2h"},
-                                           {"winograd3", NULL, "winograd3h"},
-                                           {"winograd4", "winograd4/2", "winograd4h"},
-                                           {"winograd5", NULL, "winograd5h"},
-                                           {"winograd6", NULL, "winograd6h"}};
-    return names[prepared->winograd.m - 2][prepared->winograd.half ? 2 : prepared->winograd.stride - 1];
+    static const char *const names[][3] = {{"winograd2", "winograd2/2", "winograd2t"},
+                                           {"winograd3", NULL, "winograd3t"},
+                                           {"winograd4", "winograd4/2", "winograd4t"},
+                                           {"winograd5", NULL, "winograd5t"},
+                                           {"winograd6", NULL, "winograd6t"}};
+    return names[prepared->winograd.m - 2][prepared->winograd.taps ? 2 : prepared->winograd.stride - 1];
 }
 
 /* ---- running ---- */

@@ -13,6 +13,7 @@ enum {
     V_BYTES = 256 << 10,      /* transformed input of a thread's block, in its second-level cache */
     V_BYTES_SHARED = 4 << 20, /* of a block that all threads work on */
     M_BYTES = 128 << 10,      /* products before the inverse transform, there too */
+    M_BYTES_TAPS = 512 << 10, /* the same of weights kept as taps: some channels of the input meet them all */
     V_BYTES_BATCH = 16 << 20, /* the same in training: weights are transformed again for every block */
     M_BYTES_BATCH = 640 << 10,
     U_BYTES_OWN = 2 << 20, /* with more weights than this, threads share out the weights, not the tiles; */
@@ -101,7 +102,7 @@ static void balance_blocks(winograd_job *job, int least, int threads) {
 /* Of equal height, as few as so many tiles take. */
 static int panels_of(const dn_winograd *winograd, int tiles) {
     const dn_kernels *kernels = winograd->kernels;
-    const int most = winograd->half ? kernels->winograd_half_tiles : kernels->winograd_tiles;
+    const int most = winograd->taps ? kernels->winograd_taps_tiles : kernels->winograd_tiles;
     return (tiles + most - 1) / most;
 }
 
@@ -331,11 +332,12 @@ static void multiply_and_finish(const winograd_job *job, dn_tile_block block, co
                               points_apart);
             u = made;
         }
-        if (!winograd->half)
+        if (!winograd->taps)
             dn_winograd_multiply(winograd, block, v, point_stride(winograd, block), u, points_apart, panel,
                                  last, own);
         else
-            dn_winograd_multiply_half(winograd, block, v, point_stride(winograd, block), panel, last, own);
+            dn_winograd_multiply_taps(winograd, block, v, point_stride(winograd, block), panel, last,
+                                      own + job->m_size - dn_winograd_taps_scratch(winograd), own);
         for (int i = panel; i < last; ++i) {
             const float *from = own + (size_t)(i - panel) * panel_products;
             for (int half = 0; half < columns && i * columns + half < winograd->shape.out_c; half += lanes)
@@ -370,11 +372,13 @@ static void lay_out(winograd_job *job, int threads, bool training) {
     const size_t height = ((size_t)job->block_tiles + panels - 1) / panels;
     job->v_size = panels * points * ((size_t)winograd->blocks * height * lanes + POINT_PADDING);
     const size_t panel_floats = (size_t)job->block_tiles * tile_products;
-    job->chunk = dn_max_int(1, (int)(M_BYTES / (panel_floats * sizeof(float))));
+    const size_t most_products = winograd->taps ? M_BYTES_TAPS : M_BYTES;
+    job->chunk = dn_max_int(1, (int)(most_products / (panel_floats * sizeof(float))));
     const int share =
         !job->split && threads > 1 ? winograd->panels / (PIECES_PER_THREAD * threads) : winograd->panels;
     job->chunk = training && !job->split ? 1 : dn_min_int(job->chunk, dn_max_int(1, share));
-    job->m_size = (size_t)job->chunk * panel_floats;
+    job->m_size =
+        (size_t)job->chunk * panel_floats + (winograd->taps ? dn_winograd_taps_scratch(winograd) : 0);
     job->stage_size = dn_winograd_stage(winograd);
     if (job->maker) job->stage_size *= dn_round_up((size_t)winograd->blocks, 2);
     if (!training) return;

@@ -8,40 +8,38 @@ static double axis_points(const dn_winograd *winograd, int tiles, int big) {
     return (double)tiles * winograd->n - winograd->stride * (tiles - big);
 }
 
-/* The time of F(m x m, 3 x 3), or of the direct product if m is 0, in multiply-adds at the peak rate. A
- * weight costs its multiply-adds and, where a layer has too many for caches, part of its way from memory,
- * which those hide only in part: a float takes as long as 8 multiply-adds on Zen 4, as 27 on Emerald Rapids
- * with AVX-512, alone or beside another thread. Half transformed weights are read in one even stream, which
- * is hidden better, but make points again for each panel of tiles: `expand` of a multiply-add per point and
- * kept float, with the points 1/2 of large tiles EXPAND_LARGE times that. Narrow vectors multiply longer
- * while weights arrive; their few registers make points later. The transforms cost TRANSFORM per value read
- * or written. Fitted to times of one and two threads on Emerald Rapids; of what earlier costs chose by times
- * on Zen 4 it keeps 6 x 6 at 76 x 76 and 5 x 5 at 13 x 13, but not 16 x 16, 256 -> 512, where half
- * transformed weights took 7 % more there, before they were multiplied as now. */
+/* The time of F(m x m, 3 x 3), or of the direct product if m is 0, in multiply-adds at the peak rate. A float
+ * of transformed weights costs its multiply-adds and, where a layer has too many for caches, part of its way
+ * from memory, which those hide only in part (a float takes as long as 8 multiply-adds on Zen 4, as 27 on
+ * Emerald Rapids with AVX-512). Weights kept as taps arrive in time, but make points for each panel of tiles:
+ * `expand` per point, with the points 1/2 of large tiles EXPAND_LARGE times that; their products run slower
+ * where vectors are wide, as they load an operand with every multiply-add. Narrow vectors multiply longer
+ * while weights arrive; their few registers hold sums of fewer tiles. The transforms cost TRANSFORM per value
+ * read or written. Chosen so that of 13 shapes from 64 channels at 104 x 104 to 512 at 7 x 7, on one and two
+ * threads, those tiles are chosen that are quickest or nearly so (Emerald Rapids, AVX-512 and AVX2). */
 static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
                       dn_winograd_tiles tiles) {
     enum { CACHED_BYTES = 4 << 20 };
-    static const double CACHED = 1, STREAM = 2, TRANSFORM = 36, EXPAND_LARGE = 1.3;
-    const bool narrow = kernels->winograd_tiles < 12;
-    const double fetch = narrow ? 9 : 11, expand = narrow ? 0.9 : 0.8;
+    static const double MULTIPLY = 1.07, TRANSFORM = 36, EXPAND_LARGE = 1.3;
+    const bool narrow = kernels->winograd_tiles < 12, strided = shape->stride_x == 2;
+    const double cached = narrow ? 2 : 4, fetch = strided || narrow ? 11 : 15;
+    const double multiply_taps = narrow ? 1.1 : 1.44, expand = narrow ? 4.2 : 3;
     const double filters = (double)shape->in_c * shape->out_c;
     if (tiles.m == 0) return 9 * filters * (1.3 * batch * shape->out_h * shape->out_w + fetch);
     dn_winograd winograd = dn_winograd_describe(kernels, shape, tiles.m, !training);
-    if (tiles.half) dn_winograd_halve(&winograd);
-    const double weights = (double)dn_winograd_u_size(&winograd);
-    const double points = axis_points(&winograd, winograd.tiles_y, winograd.big_y) *
-                          axis_points(&winograd, winograd.tiles_x, winograd.big_x);
-    const double kept = winograd.weight_n * (tiles.half ? 3 : winograd.weight_n);
-    const double panels = (double)batch * winograd.tiles_y * winograd.tiles_x / kernels->winograd_half_tiles;
-    const double each = expand * winograd.n * (tiles.m > 4 ? EXPAND_LARGE : 1);
-    const double expanded = tiles.half ? each * fmax(panels, 1) : 0;
-    const double uses = (tiles.half ? 1.05 : 1.02) * batch * points / kept;
-    const bool cached = weights * sizeof(float) <= CACHED_BYTES;
-    const double fetched = cached ? CACHED : tiles.half ? STREAM : fetch;
+    if (tiles.taps) dn_winograd_keep_taps(&winograd);
+    const double products = batch * axis_points(&winograd, winograd.tiles_y, winograd.big_y) *
+                            axis_points(&winograd, winograd.tiles_x, winograd.big_x);
+    const double panels = (double)batch * winograd.tiles_y * winograd.tiles_x / kernels->winograd_taps_tiles;
+    const double points = winograd.n * winograd.n * (tiles.m > 4 ? EXPAND_LARGE : 1);
+    const double kept = winograd.weight_n * winograd.weight_n;
+    const bool fits = kept * filters * sizeof(float) <= CACHED_BYTES;
+    const double each = tiles.taps ? multiply_taps * products + expand * points * fmax(panels, 1)
+                                   : MULTIPLY * products + kept * (fits ? cached : fetch);
     const double pixels = (double)batch * dn_winograd_start(&winograd, winograd.tiles_y, winograd.big_y) *
                           dn_winograd_start(&winograd, winograd.tiles_x, winograd.big_x);
     const double values = pixels * (winograd.stride * winograd.stride * shape->in_c + shape->out_c);
-    return weights * (uses + expanded + fetched) + TRANSFORM * values;
+    return filters * each + TRANSFORM * values;
 }
 
 /* More memory must gain. */
@@ -55,12 +53,12 @@ typedef struct candidate {
     dn_winograd_tiles tiles;
     float error, strided_error; /* 0: none at that stride */
 } candidate;
-static const candidate all[] = {/* by floats per filter and channel: 12 15 16 18 21 24 25 36 49 64 */
-                                {{2, true}, 5e-8f, 0},        {{3, true}, 1.2e-7f, 0},
-                                {{2, false}, 5e-8f, 1.3e-7f}, {{4, true}, 1.7e-7f, 0},
-                                {{5, true}, 2.2e-7f, 0},      {{6, true}, 2.8e-7f, 0},
-                                {{3, false}, 1.2e-7f, 0},     {{4, false}, 1.7e-7f, 2.6e-7f},
-                                {{5, false}, 2.2e-7f, 0},     {{6, false}, 2.8e-7f, 0}};
+static const candidate all[] = {/* by floats per filter and channel: 9, then 16 25 36 49 64 */
+                                {{2, true}, 5e-8f, 0},    {{3, true}, 1.2e-7f, 0},
+                                {{4, true}, 1.7e-7f, 0},  {{5, true}, 2.2e-7f, 0},
+                                {{6, true}, 2.8e-7f, 0},  {{2, false}, 5e-8f, 1.3e-7f},
+                                {{3, false}, 1.2e-7f, 0}, {{4, false}, 1.7e-7f, 2.6e-7f},
+                                {{5, false}, 2.2e-7f, 0}, {{6, false}, 2.8e-7f, 0}};
 
 int dn_winograd_choices(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
                         dn_conv_choice choices[DN_CONV_CHOICES], dn_winograd_tiles tiles[DN_CONV_CHOICES]) {
@@ -80,10 +78,13 @@ int dn_winograd_choices(const dn_kernels *kernels, const dn_conv_shape *shape, i
         const float measured = shape->stride_x == 2 ? all[i].strided_error : all[i].error;
         const float error = (float)sqrt(channels) * measured;
         if (error == 0 || (shape->most_error > 0 && error > shape->most_error)) continue;
-        if (training && (tile.half || tile.m > 4)) continue;
+        if (training && (tile.taps || tile.m > 4)) continue;
         const double cost = cost_of(kernels, shape, batch, training, tile);
-        if (cost >= WORTH_MEMORY * choices[count - 1].cost) continue;
-        choices[count] = (dn_conv_choice){(size_t)(n * (tile.half ? 3 : n)) * products, cost, error};
+        const size_t floats = (size_t)(tile.taps ? 9 : n * n) * products;
+        const bool same = count > 1 && floats == choices[count - 1].floats;
+        if (cost >= (same ? 1 : WORTH_MEMORY) * choices[count - 1].cost) continue;
+        count -= same;
+        choices[count] = (dn_conv_choice){floats, cost, error};
         tiles[count++] = tile;
     }
     return count;

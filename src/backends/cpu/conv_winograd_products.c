@@ -1,5 +1,5 @@
 /* conv_winograd_products.c - the products of Winograd convolutions whose weights are transformed as a whole:
- * a matrix product per point. Those of half transformed weights are in conv_winograd_half.c. */
+ * a matrix product per point. Those of weights kept as taps are in conv_winograd_taps.c. */
 #include "cpu.h"
 
 enum {

@@ -36,8 +36,8 @@ static void weight_transform_strided(int m, double g[][3]) {
 
 size_t dn_winograd_u_size(const dn_winograd *winograd) {
     const size_t panels = (size_t)(winograd->panels * winograd->weight_n), floats = winograd->panel_floats;
-    if (!winograd->half) return panels * (size_t)winograd->weight_n * floats;
-    return panels * 3 * floats + 3 * (size_t)winograd->kernels->winograd_columns; /* read ahead of products */
+    return winograd->taps ? (size_t)winograd->panels * 9 * floats
+                          : panels * (size_t)winograd->weight_n * floats;
 }
 
 int dn_winograd_points(int m, int stride) {
@@ -75,13 +75,13 @@ void dn_winograd_table(int m, float g[18]) {
     for (int i = 0; i < 3 * (m + 2); ++i) g[i] = (float)exact[i / 3][i % 3];
 }
 
-/* The factors along x that template/winograd_half.h leaves out of G, or has too many: it makes 3 times the
+/* The factors along x that template/winograd_taps.h leaves out of G, or has too many: it makes 3 times the
  * tap of 0 and 6 times that of infinity, 2, 1 and 8 times the sums of taps at +-1, +-2 and +-1/2. */
-void dn_winograd_halve(dn_winograd *winograd) {
+void dn_winograd_keep_taps(dn_winograd *winograd) {
     double g[MOST_ROWS][3];
     const int infinity = winograd->m + 1;
     weight_transform(winograd->m, g);
-    winograd->half = true;
+    winograd->taps = true;
     /* Small tiles lack the second point of a pair; to multiply two tiles at it takes longer than four at
      * both. */
     if (winograd->m % 2 == 0 && winograd->tiles_x <= 2) winograd->big_x = winograd->tiles_x;
@@ -99,10 +99,10 @@ static void pack_channels(const dn_winograd *winograd, const double *g, const fl
     const dn_kernels *kernels = winograd->kernels;
     const size_t width = (size_t)kernels->winograd_columns, panel_floats = winograd->panel_floats;
     const int n = winograd->weight_n;
-    if (winograd->half)
-        kernels->winograd_weights_half(
-            n, channels, g, taps,
-            winograd->u + (size_t)(panel * n) * 3 * panel_floats + (size_t)(c * 3) * width, 3 * panel_floats);
+    if (winograd->taps)
+        kernels->winograd_weights_taps(
+            channels, taps, winograd->u + (size_t)panel * 9 * panel_floats + (size_t)(c * 9) * width / 2,
+            9 * panel_floats / 2);
     else
         kernels->winograd_weights_exact(n, channels, g, taps,
                                         winograd->u + (size_t)panel * panel_floats + (size_t)c * width,

@@ -130,17 +130,17 @@ typedef struct dn_winograd {
     int weight_n, sum_n; /* the same of weights and of sums of products; see conv_winograd_products.c */
     int blocks, panels;  /* of input and output channels */
     size_t panel_floats; /* of u, per point */
-    bool half;           /* weights are kept transformed along y only (conv_winograd_half.c) */
-    float scale[8];      /* then: of the points along x */
-    float *u; /* [point of weights][panel][blocks * lanes][winograd_columns], half: [panel][row of points]
-               * [blocks * lanes][3][winograd_columns]; a plan's */
+    bool taps;           /* weights are kept as sums of taps (conv_winograd_taps.c) */
+    float scale[8];      /* then: of the points along an axis */
+    float *u; /* [point of weights][panel][blocks * lanes][winograd_columns], taps: [vector of filters]
+               * [blocks * lanes][3][3][lanes]; a plan's */
 } dn_winograd;
 
 /* What is worth having, m = 0 for direct products first, in the order of backend.h's conv_choices; returns
  * how many. */
 typedef struct dn_winograd_tiles {
     int m;
-    bool half; /* see dn_winograd */
+    bool taps; /* see dn_winograd */
 } dn_winograd_tiles;
 int dn_winograd_choices(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
                         dn_conv_choice choices[DN_CONV_CHOICES], dn_winograd_tiles tiles[DN_CONV_CHOICES]);
@@ -162,7 +162,7 @@ void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const dn_co
  * input; the shape is that of the convolution from dy to dx, the weights those of the forward one; y adds if
  * accumulate. */
 dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape *shape, int m, bool mixed);
-void dn_winograd_halve(dn_winograd *winograd); /* planned, stride 1 */
+void dn_winograd_keep_taps(dn_winograd *winograd); /* planned, stride 1 */
 size_t dn_winograd_batch_scratch(const dn_winograd *winograd, int batch, int threads);
 void dn_winograd_batch_run(dn_device *device, const dn_winograd *winograd, int batch, const float *x,
                            const float *weights, bool back, float *y, bool accumulate, float *scratch);
@@ -232,9 +232,10 @@ size_t dn_winograd_product_stride(const dn_winograd *winograd);
 void dn_winograd_multiply(const dn_winograd *winograd, dn_tile_block block, const float *v,
                           size_t points_apart, const float *weights, size_t weight_points_apart, int begin,
                           int end, float *products);
-/* The same with half transformed weights. */
-void dn_winograd_multiply_half(const dn_winograd *winograd, dn_tile_block block, const float *v,
-                               size_t points_apart, int begin, int end, float *products);
+/* The same of weights kept as taps; h: dn_winograd_taps_scratch floats. */
+void dn_winograd_multiply_taps(const dn_winograd *winograd, dn_tile_block block, const float *v,
+                               size_t points_apart, int begin, int end, float *h, float *products);
+size_t dn_winograd_taps_scratch(const dn_winograd *winograd);
 
 /* ---- convolution, unfused (conv_train.c) ---- */
 size_t dn_cpu_conv_scratch(dn_device *device, const dn_conv_shape *shape, int batch);

@@ -9,7 +9,7 @@
 #include "winograd_transforms.h"
 #include "winograd.h"
 #include "winograd_weights.h"
-#include "winograd_half.h"
+#include "winograd_taps.h"
 #include "winograd_train.h"
 #include "direct.h"
 #include "pool.h"
@@ -41,7 +41,7 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .correlate = correlate,
     .correlate_plane = correlate_plane,
     .winograd_tiles = WINOGRAD_TILES,
-    .winograd_half_tiles = WINOGRAD_HALF_TILES,
+    .winograd_taps_tiles = WINOGRAD_TAPS_TILES,
     .winograd_columns = 2 * LEVEL_LANES,
     .winograd_input = winograd_input,
     .winograd_staged = winograd_staged,
@@ -49,8 +49,9 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .winograd_multiply = winograd_multiply,
     .winograd_output = winograd_output,
     .winograd_weights_exact = winograd_weights_exact,
-    .winograd_multiply_half = winograd_multiply_half,
-    .winograd_weights_half = winograd_weights_half,
+    .winograd_multiply_taps = winograd_multiply_taps,
+    .winograd_row = winograd_row,
+    .winograd_weights_taps = winograd_weights_taps,
     .winograd_weights = winograd_weights,
     .winograd_input_gradient = winograd_input_gradient,
     .winograd_gradient = winograd_gradient,
