@@ -7,8 +7,8 @@
 #include <math.h>
 
 enum {
-    FAST = 340, /* packed weights, in hundredths of the plain ones: yolov3 at 608 needs 870 MiB in all */
-    LEAN = 126, /* 380 MiB; early layers, where many pixels share few weights, have most of the work */
+    FAST = 340, /* packed weights, in hundredths of the plain ones: yolov3 at 608 wants 257, 676 MiB in all */
+    LEAN = 126, /* 366 MiB; early layers, where many pixels share few weights, have most of the work */
     LEAST_FAST = 32 << 20, /* floats, that small networks may have in any case: 128 and 4 MiB */
     LEAST_LEAN = 1 << 20
 };

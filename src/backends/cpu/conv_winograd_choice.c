@@ -16,7 +16,8 @@ static double axis_points(const dn_winograd *winograd, int tiles, int big) {
  * where vectors are wide, as they load an operand with every multiply-add. Narrow vectors multiply longer
  * while weights arrive; their few registers hold sums of fewer tiles. The transforms cost TRANSFORM per value
  * read or written. Chosen so that of 13 shapes from 64 channels at 104 x 104 to 512 at 7 x 7, on one and two
- * threads, those tiles are chosen that are quickest or nearly so (Emerald Rapids, AVX-512 and AVX2). */
+ * threads, those tiles are chosen that are quickest or nearly so (Emerald Rapids, AVX-512 and AVX2; not
+ * measured on Zen 4). */
 static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
                       dn_winograd_tiles tiles) {
     enum { CACHED_BYTES = 4 << 20 };
