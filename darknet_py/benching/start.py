@@ -56,11 +56,6 @@ sys.exit(os.waitstatus_to_exitcode(status) != 0)
 """
 
 
-#: A virtual machine gives free memory back to its host, and to have it again takes longer than a detection:
-#: so that all find the same, as much as any of them needs is there when one begins.
-TOUCH = "bytes([1]) * (1 << 30)"
-
-
 class Start(NamedTuple):
     """Seconds (median) and bytes (most) of the processes of one kind; error: why there are none."""
 
@@ -75,7 +70,6 @@ class Start(NamedTuple):
 
 
 def _once(command: Sequence[str], environment: dict[str, str], folder: str) -> tuple[float, int]:
-    subprocess.run([sys.executable, "-I", "-S", "-c", TOUCH], check=False)
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", LAUNCH, *command],
         env=environment,
@@ -141,8 +135,8 @@ def measure_start(
     times: dict[str, list[tuple[float, int]]] = {what: [] for what in kinds}
     errors: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(runs + 1):
-            for what, command in kinds.items():
+        for turn in range(runs + 1):  # who comes first waits for memory that the host has to find
+            for what, command in reversed(kinds.items()) if turn % 2 else kinds.items():
                 if what in errors:
                     continue
                 try:
