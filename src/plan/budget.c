@@ -20,7 +20,7 @@ static const double MOST_ERROR = 6e-5;
 typedef struct share {
     dn_plan_op *op;
     dn_conv_choice choices[DN_CONV_CHOICES];
-    int count, now, next; /* next: the step up that saves most time per float, or 0 */
+    int count, now, next; /* next: the step up that saves most time per float (or takes none), or 0 */
     double rate;
     double arrives;   /* of its squared error at the outputs */
     float most_error; /* of the more exact choices that save most error for their time, if rate > 0 */

@@ -15,9 +15,9 @@ static double axis_points(const dn_winograd *winograd, int tiles, int big) {
  * `expand` per point, with the points 1/2 of large tiles EXPAND_LARGE times that; their products run slower
  * where vectors are wide, as they load an operand with every multiply-add. Narrow vectors multiply longer
  * while weights arrive; their few registers hold sums of fewer tiles. The transforms cost TRANSFORM per value
- * read or written. Chosen so that of 13 shapes from 64 channels at 104 x 104 to 512 at 7 x 7, on one and two
- * threads, those tiles are chosen that are quickest or nearly so (Emerald Rapids, AVX-512 and AVX2; not
- * measured on Zen 4). */
+ * read or written. For 13 shapes from 64 channels at 104 x 104 to 512 at 7 x 7 they choose tiles that take at
+ * most 7 % longer than the quickest, but for two on two threads, 15 and 24 % (Emerald Rapids, AVX-512; with
+ * AVX2, of 9 shapes two, 11 and 49 %; not measured on Zen 4). */
 static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
                       dn_winograd_tiles tiles) {
     enum { CACHED_BYTES = 4 << 20 };

@@ -1,8 +1,8 @@
 /* conv_winograd_taps.c - the products of Winograd convolutions whose weights are kept as sums of taps and
  * transformed on the way: w[vector of filters][channel][3][3][lanes], 9 floats per filter and channel as a
  * direct convolution keeps, where conv_winograd_weights.c keeps 36 for tiles of 4 x 4 outputs and 64 for 6
- * x 6. On maps of a few tiles, where all weights come from memory, that saves most of the time; on larger
- * ones it takes up to a tenth more, and a fraction of the memory. The kernels are template/winograd_taps.h:
+ * x 6. On maps of a few tiles, where all weights come from memory, that is quickest; on the widest it takes
+ * up to half as long again, and a fraction of the memory. The kernels are template/winograd_taps.h:
  * one makes a row of points of some channels in the first-level cache, the other the points along it as they
  * meet tiles. Meanwhile the next filters' taps of these channels are fetched. Channels come first, then
  * filters: those of the input at all points, 200 KB for 16 tiles of 5 x 5, stay in the second-level cache, as

@@ -75,8 +75,8 @@ void dn_winograd_table(int m, float g[18]) {
     for (int i = 0; i < 3 * (m + 2); ++i) g[i] = (float)exact[i / 3][i % 3];
 }
 
-/* The factors along x that template/winograd_taps.h leaves out of G, or has too many: it makes 3 times the
- * tap of 0 and 6 times that of infinity, 2, 1 and 8 times the sums of taps at +-1, +-2 and +-1/2. */
+/* The factors along an axis that template/winograd_taps.h leaves out of G, or has too many: it makes 3 times
+ * the tap of 0 and 6 times that of infinity, 2, 1 and 8 times the sums of taps at +-1, +-2 and +-1/2. */
 void dn_winograd_keep_taps(dn_winograd *winograd) {
     double g[MOST_ROWS][3];
     const int infinity = winograd->m + 1;

@@ -43,7 +43,7 @@ DN_INLINE void winograd_points_at(const dn_winograd_pair pair, const float *h, v
  * that additions begin only when all multiply-adds before them are done, and those behind wait: where
  * registers hold them, the next channel's points are made before this one's are multiplied. So h is read one
  * channel further than multiplied. The values of many tiles are fetched a block ahead: that saves 6 % at 26 x
- * 26, and costs few tiles as much (Emerald Rapids). */
+ * 26, and would cost few tiles 3 % (Emerald Rapids). */
 DN_INLINE void winograd_meet_of(const dn_winograd_pair pair, const int points, const int first,
                                 const int tiles, const dn_winograd_call *call, const dn_winograd_taps *taps,
                                 const float *next) {
