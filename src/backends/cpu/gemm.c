@@ -389,22 +389,26 @@ static void run_pieces(void *context, int part, dn_ranges *pieces) {
     while (dn_range_claim(pieces, part, &piece));
 }
 
-/* The grid whose largest cell is smallest, in panels of rows and vectors of columns; of such, that whose
- * cells together read least: on a map of 8 x 8 threads share out the filters, not the pixels. Cutting rows
- * packs the right side again in each cell, if it is packed. */
+/* What else takes the time of a multiply-add for each row of a cell, or each column: a row of the left side
+ * from memory, 11 GB/s and thread beside 75 billion multiply-adds; a column of the right side, half of which
+ * another thread has written, at 18 GB/s, and which is not waited for alone. */
+enum { READ_ROW = 20, READ_COLUMN = 12 };
+
+/* The grid whose largest cell takes least time to multiply and to read: on a map of 8 x 8 threads share out
+ * the filters, not the pixels, and few filters' pixels. Cutting rows packs the right side again in each cell,
+ * if it is packed. */
 static int choose_row_cells(const dn_kernels *kernels, const dn_gemm *gemm, bool in_place, int threads) {
     const int rows = panels_of(gemm->m, kernels->gemm_rows), columns = panels_of(gemm->n, kernels->lanes);
-    const int packing = in_place ? 0 : 1;
+    const int packing = in_place ? 0 : kernels->gemm_rows;
     int best = 1;
-    int64_t best_cost = 0, best_read = 0;
+    int64_t best_cost = 0;
     for (int cells = 1; cells <= threads; ++cells) {
-        const int beside = threads / cells;
-        const int64_t cost = (int64_t)(panels_of(rows, cells) + packing) * panels_of(columns, beside);
-        const int64_t read = (int64_t)cells * gemm->n + (int64_t)beside * gemm->m;
-        if (cells == 1 || cost < best_cost || (cost == best_cost && read < best_read)) {
+        const int64_t height = (int64_t)panels_of(rows, cells) * kernels->gemm_rows;
+        const int64_t width = (int64_t)panels_of(columns, threads / cells) * kernels->lanes;
+        const int64_t cost = (height + packing) * width + READ_COLUMN * width + READ_ROW * height;
+        if (cells == 1 || cost < best_cost) {
             best = cells;
             best_cost = cost;
-            best_read = read;
         }
     }
     return best;
