@@ -191,6 +191,24 @@ def run_bench(cfg: Path, engines: list[str], tmp_path: Path) -> benching.Compari
     return benching.compare(model, files, engines, 1, LIMITS, runs=3)
 
 
+def test_engines_have_as_many_turns_in_either_order() -> None:
+    order: list[str] = []
+
+    class Child:
+        def __init__(self, name: str, second: float) -> None:
+            self.name, self.second = name, second
+
+        def call(self, count: int) -> dict[str, Any]:
+            order.append(self.name)
+            return {"times": [self.second] * count, "bytes": 1}
+
+    children: Any = {"quick": Child("quick", 0.001), "slow": Child("slow", 0.2)}
+    results = {name: running.Result(name, name) for name in children}
+    running._take_turns(children, results, runs=3)
+    assert order[2:] == ["quick", "slow", "slow", "quick", "quick", "slow"]  # after their speed
+    assert len(results["quick"].times) == 3 * running.MOST_CALLS and len(results["slow"].times) == 3
+
+
 @pytest.mark.parametrize("engine", benching.ENGINES)
 def test_an_engine_gives_the_same_outputs(engine: str, cfg: Path, tmp_path: Path) -> None:
     absent = [name for name in benching.ENGINES[engine] if find_spec(name) is None]

@@ -30,7 +30,9 @@ def configure_bench(parser: Parser) -> None:
         metavar="LIST",
         help="engines: onnxruntime, openvino, opencv, ncnn, torch (default: all; none: no other)",
     )
-    parser.option("runs", type=positive, default=20, metavar="N", help="calls per engine (default 20)")
+    parser.option(
+        "runs", type=positive, default=20, metavar="N", help="turns per engine: a call or a few (default 20)"
+    )
     parser.option("width", type=positive, metavar="N", help="of the input, instead of the cfg's")
     parser.option("height", type=positive, metavar="N", help="of the input, instead of the cfg's")
     parser.option("memory", choices=("fast", "lean"), default="fast", help="what plans spend it on")
