@@ -47,6 +47,7 @@ DRIVEN = {
     "winograd_weights_exact": ("conv_winograd_weights.c", "dn_winograd_pack"),
     "winograd_multiply_taps": ("conv_winograd_taps.c", "dn_winograd_pack"),
     "winograd_row": ("conv_winograd_taps.c", "dn_winograd_pack"),
+    "winograd_row_strided": ("conv_winograd_taps_strided.c", "dn_winograd_pack"),
     "winograd_weights_taps": ("conv_winograd_weights.c", "dn_winograd_pack"),
     "winograd_weights": ("conv_winograd.c", "dn_winograd_batch_run"),
     "winograd_input_gradient": ("conv_winograd.c", "dn_winograd_gradient_run"),

@@ -243,9 +243,10 @@ typedef struct dn_kernels {
      * many tiles have DN_WINOGRAD_PIXELS or fewer. Of the row only what concerns v matters. */
     void (*winograd_staged)(int m, const dn_winograd_row *row, float *stage, float *v);
     void (*direct_pixels)(const dn_direct_pixels *job); /* stages a convolution's output */
-    /* out[tile][2 lanes] = the sum of v[block][tile][lanes] u[blocks * lanes][2 lanes] of some factors */
+    /* out[tile][2 lanes] (+)= the sum of v[block][tile][lanes] u[blocks * lanes][2 lanes] of some factors */
     void (*winograd_multiply)(int tiles, int count, const dn_winograd_factors *factors, int blocks,
-                              size_t block_stride, float *out, size_t out_stride, size_t next_apart);
+                              size_t block_stride, bool accumulate, float *out, size_t out_stride,
+                              size_t next_apart);
     void (*winograd_output)(const dn_winograd_result *result);
     /* Weights kept as taps (template/winograd_taps.h): what is left to fetch is returned. */
     const float *(*winograd_multiply_taps)(const dn_winograd_call *calls, int count,
@@ -256,6 +257,8 @@ typedef struct dn_kernels {
     void (*winograd_row)(dn_winograd_pair pair, int point, int channels, const float *w, float *h);
     /* That, of each of two vectors of filters, of w[channels][9][2 lanes] */
     void (*winograd_weights_taps)(int channels, const float *w, float *sums, size_t vector_stride);
+    /* At stride 2: a row of the points of weights, u[m + 2][channels][2 lanes] of w[channels][9][2 lanes] */
+    void (*winograd_row_strided)(int m, int row, int channels, const float *w, float *u, size_t point_stride);
     /* Planned. u[point][channels][2 lanes] = G w G^T of w[channels][9][2 lanes] in double precision; g: the
      * table G[n][3], n = 4 .. 8 (template/winograd_weights.h) */
     void (*winograd_weights_exact)(int n, int channels, const double *g, const float *w, float *u,

@@ -492,6 +492,8 @@ static void test_winograd(void) {
     for (int m = 2; m <= 6; ++m) check_winograd_maps(m, 1, true);
     check_winograd_maps(2, 2, false);
     check_winograd_maps(4, 2, false);
+    check_winograd_maps(2, 2, true);
+    check_winograd_maps(4, 2, true);
     done("winograd", before);
 }
 

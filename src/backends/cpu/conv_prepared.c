@@ -189,12 +189,12 @@ const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared) {
     case WINOGRAD:
         break;
     }
-    static const char *const names[][3] = {{"winograd2", "winograd2/2", "winograd2t"},
-                                           {"winograd3", NULL, "winograd3t"},
-                                           {"winograd4", "winograd4/2", "winograd4t"},
-                                           {"winograd5", NULL, "winograd5t"},
-                                           {"winograd6", NULL, "winograd6t"}};
-    return names[prepared->winograd.m - 2][prepared->winograd.taps ? 2 : prepared->winograd.stride - 1];
+    static const char *const names[][2][2] = {{{"winograd2", "winograd2t"}, {"winograd2/2", "winograd2t/2"}},
+                                              {{"winograd3", "winograd3t"}},
+                                              {{"winograd4", "winograd4t"}, {"winograd4/2", "winograd4t/2"}},
+                                              {{"winograd5", "winograd5t"}},
+                                              {{"winograd6", "winograd6t"}}};
+    return names[prepared->winograd.m - 2][prepared->winograd.stride - 1][prepared->winograd.taps];
 }
 
 /* ---- running ---- */

@@ -102,7 +102,8 @@ static void balance_blocks(winograd_job *job, int least, int threads) {
 /* Of equal height, as few as so many tiles take. */
 static int panels_of(const dn_winograd *winograd, int tiles) {
     const dn_kernels *kernels = winograd->kernels;
-    const int most = winograd->taps ? kernels->winograd_taps_tiles : kernels->winograd_tiles;
+    const bool narrow = winograd->taps && winograd->stride == 1;
+    const int most = narrow ? kernels->winograd_taps_tiles : kernels->winograd_tiles;
     return (tiles + most - 1) / most;
 }
 

@@ -8,6 +8,16 @@ static double axis_points(const dn_winograd *winograd, int tiles, int big) {
     return (double)tiles * winograd->n - winograd->stride * (tiles - big);
 }
 
+/* Per filter and channel, as cost_of: products of a panel of few tiles have something that they don't share,
+ * and rows of points are made for each block of tiles. */
+static double strided_taps(const dn_winograd *winograd, double products, int batch, bool narrow) {
+    static const double MULTIPLY_NARROW = 1.3, ALONE = 1.5, EXPAND = 4, BLOCK_TILES = 28;
+    const double tiles = (double)batch * winograd->tiles_y * winograd->tiles_x;
+    return (narrow ? MULTIPLY_NARROW : 1) * products +
+           ALONE * winograd->points * ceil(tiles / winograd->kernels->winograd_tiles) +
+           EXPAND * winograd->weight_n * winograd->weight_n * fmax(1, tiles / BLOCK_TILES);
+}
+
 /* The time of F(m x m, 3 x 3), or of the direct product if m is 0, in multiply-adds at the peak rate. A float
  * of transformed weights costs its multiply-adds and, where a layer has too many for caches, part of its way
  * from memory, which those hide only in part (a float takes as long as 8 multiply-adds on Zen 4, as 27 on
@@ -35,8 +45,10 @@ static double cost_of(const dn_kernels *kernels, const dn_conv_shape *shape, int
     const double points = winograd.n * winograd.n * (tiles.m > 4 ? EXPAND_LARGE : 1);
     const double kept = winograd.weight_n * winograd.weight_n;
     const bool fits = kept * filters * sizeof(float) <= CACHED_BYTES;
-    const double each = tiles.taps ? multiply_taps * products + expand * points * fmax(panels, 1)
-                                   : MULTIPLY * products + kept * (fits ? cached : fetch);
+    const double weights = kept * (fits ? cached : fetch);
+    const double each = !tiles.taps ? MULTIPLY * products + weights
+                        : strided   ? strided_taps(&winograd, products, batch, narrow)
+                                    : multiply_taps * products + expand * points * fmax(panels, 1);
     const double pixels = (double)batch * dn_winograd_start(&winograd, winograd.tiles_y, winograd.big_y) *
                           dn_winograd_start(&winograd, winograd.tiles_x, winograd.big_x);
     const double values = pixels * (winograd.stride * winograd.stride * shape->in_c + shape->out_c);
@@ -55,11 +67,11 @@ typedef struct candidate {
     float error, strided_error; /* 0: none at that stride */
 } candidate;
 static const candidate all[] = {/* by floats per filter and channel: 9, then 16 25 36 49 64 */
-                                {{2, true}, 5e-8f, 0},    {{3, true}, 1.2e-7f, 0},
-                                {{4, true}, 1.7e-7f, 0},  {{5, true}, 2.2e-7f, 0},
-                                {{6, true}, 2.8e-7f, 0},  {{2, false}, 5e-8f, 1.3e-7f},
-                                {{3, false}, 1.2e-7f, 0}, {{4, false}, 1.7e-7f, 2.6e-7f},
-                                {{5, false}, 2.2e-7f, 0}, {{6, false}, 2.8e-7f, 0}};
+                                {{2, true}, 5e-8f, 1.3e-7f},   {{3, true}, 1.2e-7f, 0},
+                                {{4, true}, 1.7e-7f, 2.6e-7f}, {{5, true}, 2.2e-7f, 0},
+                                {{6, true}, 2.8e-7f, 0},       {{2, false}, 5e-8f, 1.3e-7f},
+                                {{3, false}, 1.2e-7f, 0},      {{4, false}, 1.7e-7f, 2.6e-7f},
+                                {{5, false}, 2.2e-7f, 0},      {{6, false}, 2.8e-7f, 0}};
 
 int dn_winograd_choices(const dn_kernels *kernels, const dn_conv_shape *shape, int batch, bool training,
                         dn_conv_choice choices[DN_CONV_CHOICES], dn_winograd_tiles tiles[DN_CONV_CHOICES]) {

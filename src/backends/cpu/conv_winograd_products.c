@@ -69,7 +69,7 @@ void dn_winograd_multiply(const dn_winograd *winograd, dn_tile_block block, cons
                         factors[i].next = weights + (size_t)after[i].u * weight_points_apart + fetched;
                 }
                 tiles = dn_min_int(block.panel_tiles - inside, last - tile);
-                kernels->winograd_multiply(tiles, count, factors, winograd->blocks, block_stride,
+                kernels->winograd_multiply(tiles, count, factors, winograd->blocks, block_stride, false,
                                            to + (size_t)tile * tile_stride, tile_stride,
                                            once ? winograd->panel_floats / 2 : 0);
                 fetched += (size_t)(winograd->blocks * kernels->lanes) * FETCH;

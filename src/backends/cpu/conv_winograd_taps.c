@@ -2,11 +2,12 @@
  * transformed on the way: w[vector of filters][channel][3][3][lanes], 9 floats per filter and channel as a
  * direct convolution keeps, where conv_winograd_weights.c keeps 36 for tiles of 4 x 4 outputs and 64 for 6
  * x 6. On maps of a few tiles, where all weights come from memory, that is quickest; on the widest it takes
- * up to half as long again, and a fraction of the memory. The kernels are template/winograd_taps.h:
- * one makes a row of points of some channels in the first-level cache, the other the points along it as they
- * meet tiles. Meanwhile the next filters' taps of these channels are fetched. Channels come first, then
- * filters: those of the input at all points, 200 KB for 16 tiles of 5 x 5, stay in the second-level cache, as
- * all channels would not (1024 of them at 19 x 19, 3 MB: 5 % less time than filters first). */
+ * up to half as long again, and a fraction of the memory. Those at stride 2 are in
+ * conv_winograd_taps_strided.c. The kernels are template/winograd_taps.h: one makes a row of points of some
+ * channels in the first-level cache, the other the points along it as they meet tiles. Meanwhile the next
+ * filters' taps of these channels are fetched. Channels come first, then filters: those of the input at all
+ * points, 200 KB for 16 tiles of 5 x 5, stay in the second-level cache, as all channels would not (1024 of
+ * them at 19 x 19, 3 MB: 5 % less time than filters first). */
 #include "cpu.h"
 
 enum {
@@ -114,12 +115,17 @@ static size_t next_step(const dn_winograd *winograd, dn_tile_block block) {
 }
 
 size_t dn_winograd_taps_scratch(const dn_winograd *winograd) {
+    if (winograd->stride == 2) return dn_winograd_taps_strided_scratch(winograd);
     const int lanes = winograd->kernels->lanes, channels = dn_min_int(CHANNELS, winograd->blocks * lanes);
     return (size_t)((channels + 1) * 3 * lanes); /* as much as a channel's is read ahead */
 }
 
 void dn_winograd_multiply_taps(const dn_winograd *winograd, dn_tile_block block, const float *v,
                                size_t points_apart, int begin, int end, float *h, float *products) {
+    if (winograd->stride == 2) {
+        dn_winograd_multiply_taps_strided(winograd, block, v, points_apart, begin, end, h, products);
+        return;
+    }
     const int lanes = winograd->kernels->lanes, most = CHANNELS / lanes;
     const int together = MOST_PANELS * block.panel_tiles;
     const int last = dn_min_int(2 * end, (winograd->shape.out_c + lanes - 1) / lanes);

@@ -80,8 +80,9 @@ void dn_winograd_table(int m, float g[18]) {
 void dn_winograd_keep_taps(dn_winograd *winograd) {
     double g[MOST_ROWS][3];
     const int infinity = winograd->m + 1;
-    weight_transform(winograd->m, g);
     winograd->taps = true;
+    if (winograd->stride == 2) return;
+    weight_transform(winograd->m, g);
     /* Small tiles lack the second point of a pair; to multiply two tiles at it takes longer than four at
      * both. */
     if (winograd->m % 2 == 0 && winograd->tiles_x <= 2) winograd->big_x = winograd->tiles_x;
@@ -99,7 +100,10 @@ static void pack_channels(const dn_winograd *winograd, const double *g, const fl
     const dn_kernels *kernels = winograd->kernels;
     const size_t width = (size_t)kernels->winograd_columns, panel_floats = winograd->panel_floats;
     const int n = winograd->weight_n;
-    if (winograd->taps)
+    if (winograd->taps && winograd->stride == 2)
+        memcpy(winograd->u + (size_t)panel * 9 * panel_floats + (size_t)(c * 9) * width, taps,
+               (size_t)(channels * 9) * width * sizeof *taps);
+    else if (winograd->taps)
         kernels->winograd_weights_taps(
             channels, taps, winograd->u + (size_t)panel * 9 * panel_floats + (size_t)(c * 9) * width / 2,
             9 * panel_floats / 2);

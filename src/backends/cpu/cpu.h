@@ -133,7 +133,8 @@ typedef struct dn_winograd {
     bool taps;           /* weights are kept as sums of taps (conv_winograd_taps.c) */
     float scale[8];      /* then: of the points along an axis */
     float *u; /* [point of weights][panel][blocks * lanes][winograd_columns], taps: [vector of filters]
-               * [blocks * lanes][3][3][lanes]; a plan's */
+               * [blocks * lanes][3][3][lanes], at stride 2 [panel][blocks * lanes][9][winograd_columns]; a
+               * plan's */
 } dn_winograd;
 
 /* What is worth having, m = 0 for direct products first, in the order of backend.h's conv_choices; returns
@@ -162,7 +163,7 @@ void dn_winograd_run(dn_device *device, const dn_winograd *winograd, const dn_co
  * input; the shape is that of the convolution from dy to dx, the weights those of the forward one; y adds if
  * accumulate. */
 dn_winograd dn_winograd_describe(const dn_kernels *kernels, const dn_conv_shape *shape, int m, bool mixed);
-void dn_winograd_keep_taps(dn_winograd *winograd); /* planned, stride 1 */
+void dn_winograd_keep_taps(dn_winograd *winograd); /* planned */
 size_t dn_winograd_batch_scratch(const dn_winograd *winograd, int batch, int threads);
 void dn_winograd_batch_run(dn_device *device, const dn_winograd *winograd, int batch, const float *x,
                            const float *weights, bool back, float *y, bool accumulate, float *scratch);
@@ -236,6 +237,9 @@ void dn_winograd_multiply(const dn_winograd *winograd, dn_tile_block block, cons
 void dn_winograd_multiply_taps(const dn_winograd *winograd, dn_tile_block block, const float *v,
                                size_t points_apart, int begin, int end, float *h, float *products);
 size_t dn_winograd_taps_scratch(const dn_winograd *winograd);
+void dn_winograd_multiply_taps_strided(const dn_winograd *winograd, dn_tile_block block, const float *v,
+                                       size_t points_apart, int begin, int end, float *u, float *products);
+size_t dn_winograd_taps_strided_scratch(const dn_winograd *winograd);
 
 /* ---- convolution, unfused (conv_train.c) ---- */
 size_t dn_cpu_conv_scratch(dn_device *device, const dn_conv_shape *shape, int batch);

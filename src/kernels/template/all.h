@@ -52,6 +52,7 @@ const dn_kernels DN_PASTE(dn_kernels_, LEVEL) = {
     .winograd_multiply_taps = winograd_multiply_taps,
     .winograd_row = winograd_row,
     .winograd_weights_taps = winograd_weights_taps,
+    .winograd_row_strided = winograd_row_strided,
     .winograd_weights = winograd_weights,
     .winograd_input_gradient = winograd_input_gradient,
     .winograd_gradient = winograd_gradient,

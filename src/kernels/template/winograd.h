@@ -147,8 +147,8 @@ static void winograd_input_gradient(int m, const dn_winograd_row *row, float *st
 }
 
 DN_INLINE void winograd_multiply_of(const int tiles, int count, const dn_winograd_factors *factors,
-                                    int blocks, size_t block_stride, float *out, size_t out_stride,
-                                    size_t next_apart) {
+                                    int blocks, size_t block_stride, bool accumulate, float *out,
+                                    size_t out_stride, size_t next_apart) {
     vfloat sum[WINOGRAD_TILES][2];
     DN_UNROLL
     for (int i = 0; i < tiles; ++i) sum[i][0] = sum[i][1] = (vfloat){0};
@@ -173,8 +173,9 @@ DN_INLINE void winograd_multiply_of(const int tiles, int count, const dn_winogra
     }
     DN_UNROLL
     for (int i = 0; i < tiles; ++i) {
-        vstore(out + (size_t)i * out_stride, sum[i][0]);
-        vstore(out + (size_t)i * out_stride + LEVEL_LANES, sum[i][1]);
+        float *to = out + (size_t)i * out_stride;
+        vstore(to, accumulate ? vload(to) + sum[i][0] : sum[i][0]);
+        vstore(to + LEVEL_LANES, accumulate ? vload(to + LEVEL_LANES) + sum[i][1] : sum[i][1]);
     }
 }
 
@@ -189,15 +190,16 @@ DN_INLINE void winograd_multiply_of(const int tiles, int count, const dn_winogra
     CASE(17)                                                                                                 \
     CASE(18) CASE(19) CASE(20) CASE(21) CASE(22) CASE(23) CASE(24) CASE(25) CASE(26) CASE(27) CASE(28)
 
-/* out[tile][2 lanes] = the sum of v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: what to fetch
+/* out[tile][2 lanes] (+)= the sum of v[block][tile][lanes] u[blocks * lanes][2 lanes]; next: what to fetch
  * meanwhile, a cache line per k, which is as fast as memory follows beside many tiles, and two beside few. */
 static void winograd_multiply(int tiles, int count, const dn_winograd_factors *factors, int blocks,
-                              size_t block_stride, float *out, size_t out_stride, size_t next_apart) {
+                              size_t block_stride, bool accumulate, float *out, size_t out_stride,
+                              size_t next_apart) {
     switch (tiles) {
 #define TILES_CASE(t)                                                                                        \
     case t:                                                                                                  \
-        winograd_multiply_of((t) <= WINOGRAD_TILES ? (t) : 1, count, factors, blocks, block_stride, out,     \
-                             out_stride, next_apart);                                                        \
+        winograd_multiply_of((t) <= WINOGRAD_TILES ? (t) : 1, count, factors, blocks, block_stride,          \
+                             accumulate, out, out_stride, next_apart);                                       \
         break;
         WINOGRAD_14_CASES(TILES_CASE)
 #undef TILES_CASE

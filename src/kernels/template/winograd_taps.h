@@ -205,3 +205,50 @@ static void winograd_weights_taps(int channels, const float *w, float *sums, siz
         for (int sum = 0; sum < 9; ++sum) vstore(to + sum * LEVEL_LANES, vnarrow(both[0][sum], both[1][sum]));
     }
 }
+
+/* ---- stride 2 ---- */
+
+/* A row of the points of weights: of outer taps a and c, a at 0, a +- c at +-1, a + 2 c at 2 and c at
+ * infinity; then the middle tap. */
+DN_INLINE vfloat winograd_strided_point(const int m, const int point, const vfloat a, const vfloat b,
+                                        const vfloat c) {
+    if (point == m + 1) return b;
+    if (point == m) return c;
+    return point == 0 ? a : point == 1 ? a + c : point == 2 ? a - c : a + (c + c);
+}
+
+DN_INLINE void winograd_row_strided_of(const int m, const int row, int channels, const float *w, float *u,
+                                       size_t point_stride) {
+    const size_t apart = 2 * LEVEL_LANES;
+    for (int half = 0; half < 2 * channels; ++half, u += LEVEL_LANES) {
+        const float *tap = w + (half / 2 * 18 + half % 2) * LEVEL_LANES;
+        vfloat h[3];
+        DN_UNROLL
+        for (int x = 0; x < 3; ++x, tap += apart)
+            h[x] = winograd_strided_point(m, row, vload(tap), vload(tap + 3 * apart), vload(tap + 6 * apart));
+        DN_UNROLL
+        for (int x = 0; x < m + 2; ++x)
+            vstore(u + (size_t)x * point_stride, winograd_strided_point(m, x, h[0], h[1], h[2]));
+    }
+}
+
+static void winograd_row_strided(int m, int row, int channels, const float *w, float *u,
+                                 size_t point_stride) {
+    switch (m * 6 + row) {
+#define ROW_CASE(m, row)                                                                                     \
+    case (m) * 6 + (row):                                                                                    \
+        winograd_row_strided_of(m, row, channels, w, u, point_stride);                                       \
+        break;
+        ROW_CASE(2, 0)
+        ROW_CASE(2, 1)
+        ROW_CASE(2, 2)
+        ROW_CASE(2, 3)
+        ROW_CASE(4, 0)
+        ROW_CASE(4, 1)
+        ROW_CASE(4, 2)
+        ROW_CASE(4, 3)
+        ROW_CASE(4, 4)
+        ROW_CASE(4, 5)
+#undef ROW_CASE
+    }
+}
