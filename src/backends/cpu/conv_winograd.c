@@ -102,8 +102,8 @@ static void balance_blocks(winograd_job *job, int least, int threads) {
 /* Of equal height, as few as so many tiles take. */
 static int panels_of(const dn_winograd *winograd, int tiles) {
     const dn_kernels *kernels = winograd->kernels;
-    const bool narrow = winograd->taps && winograd->stride == 1;
-    const int most = narrow ? kernels->winograd_taps_tiles : kernels->winograd_tiles;
+    const bool vector = winograd->taps && winograd->stride == 1; /* of filters at a time, not two */
+    const int most = vector ? kernels->winograd_taps_tiles : kernels->winograd_tiles;
     return (tiles + most - 1) / most;
 }
 
