@@ -130,7 +130,7 @@ typedef struct dn_winograd {
     int weight_n, sum_n; /* the same of weights and of sums of products; see conv_winograd_products.c */
     int blocks, panels;  /* of input and output channels */
     size_t panel_floats; /* of u, per point */
-    bool taps;           /* weights are kept as sums of taps (conv_winograd_taps.c) */
+    bool taps;           /* weights are kept as taps, or sums of them (conv_winograd_taps.c) */
     float scale[8];      /* then: of the points along an axis */
     float *u; /* [point of weights][panel][blocks * lanes][winograd_columns], taps: [vector of filters]
                * [blocks * lanes][3][3][lanes], at stride 2 [panel][blocks * lanes][9][winograd_columns]; a
@@ -237,6 +237,7 @@ void dn_winograd_multiply(const dn_winograd *winograd, dn_tile_block block, cons
 void dn_winograd_multiply_taps(const dn_winograd *winograd, dn_tile_block block, const float *v,
                                size_t points_apart, int begin, int end, float *h, float *products);
 size_t dn_winograd_taps_scratch(const dn_winograd *winograd);
+/* That at stride 2; u: its scratch. */
 void dn_winograd_multiply_taps_strided(const dn_winograd *winograd, dn_tile_block block, const float *v,
                                        size_t points_apart, int begin, int end, float *u, float *products);
 size_t dn_winograd_taps_strided_scratch(const dn_winograd *winograd);
