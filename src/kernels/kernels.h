@@ -110,6 +110,7 @@ typedef struct dn_epilogue {
     bool activate_sum;
 } dn_epilogue;
 
+enum { DN_WINOGRAD_FETCH = 16 }; /* floats that winograd_multiply fetches per k */
 /* What is multiplied and added up for a point: v[block][tile][lanes] and u[blocks * lanes][2 lanes]. next is
  * fetched meanwhile, a line per k, and another so many floats (next_apart) further. */
 typedef struct dn_winograd_factors {

@@ -1,4 +1,4 @@
-/* conv_direct.c - convolutions of few input channels on wide maps, and the gradients of their weights, where
+/* conv_direct.c - convolutions of few input channels and filters, and the gradients of their weights, where
  * packing patches would cost as much as multiplying them: kernels read their rows straight from padded
  * planes. The padded planes themselves, which depthwise convolutions use too, are here. */
 #include "cpu.h"

@@ -2,10 +2,7 @@
  * a matrix product per point. Those of weights kept as taps are in conv_winograd_taps.c. */
 #include "cpu.h"
 
-enum {
-    FETCH = 16,      /* floats that winograd_multiply fetches per k */
-    MOST_FACTORS = 4 /* products added up per point */
-};
+enum { MOST_FACTORS = 4 }; /* products added up per point */
 
 /* Points of the input and of the weights whose products are added up. */
 typedef struct factor_points {
@@ -72,7 +69,7 @@ void dn_winograd_multiply(const dn_winograd *winograd, dn_tile_block block, cons
                 kernels->winograd_multiply(tiles, count, factors, winograd->blocks, block_stride, false,
                                            to + (size_t)tile * tile_stride, tile_stride,
                                            once ? winograd->panel_floats / 2 : 0);
-                fetched += (size_t)(winograd->blocks * kernels->lanes) * FETCH;
+                fetched += (size_t)(winograd->blocks * kernels->lanes) * DN_WINOGRAD_FETCH;
             }
         }
     }

@@ -8,9 +8,8 @@
 #include "cpu.h"
 
 enum {
-    CHANNELS = 32,      /* at a time: 25 KB of points for two vectors of 16 filters */
-    POINT_PADDING = 32, /* floats; else points are a power of two apart and fall into the same cache set */
-    FETCH = 16          /* floats that winograd_multiply fetches per k */
+    CHANNELS = 32,     /* at a time: 25 KB of points for two vectors of 16 filters */
+    POINT_PADDING = 32 /* floats; else points are a power of two apart and fall into the same cache set */
 };
 
 static int channels_of(const dn_winograd *winograd) {
@@ -44,7 +43,7 @@ typedef struct strided_job {
 static const float *fetch(strided_job *job) {
     const size_t due = job->done++ * job->next_floats / (size_t)job->products, at = job->fetched;
     if (at > due || at >= job->next_floats) return NULL;
-    job->fetched += (size_t)(job->blocks * job->winograd->kernels->lanes * FETCH);
+    job->fetched += (size_t)(job->blocks * job->winograd->kernels->lanes * DN_WINOGRAD_FETCH);
     return job->next + at;
 }
 

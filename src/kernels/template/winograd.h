@@ -167,7 +167,7 @@ DN_INLINE void winograd_multiply_of(const int tiles, int count, const dn_winogra
                     sum[i][1] += value * u1;
                 }
                 u += 2 * LEVEL_LANES;
-                next += 16;
+                next += DN_WINOGRAD_FETCH;
             }
         }
     }
