@@ -251,6 +251,27 @@ static void test_maps(void) {
     done("maps", before);
 }
 
+/* Pixels of 1x1 convolutions that are read in place or packed, in blocks, fetched ahead or not. */
+static void test_pixels(void) {
+    const int before = failures;
+    const struct {
+        int in_c, h, w, out_c;
+    } ways[] = {{300, 32, 64, 33}, {257, 23, 27, 70}, {130, 32, 32, 130}, {40, 20, 52, 96},
+                {256, 64, 32, 9},  {64, 20, 20, 257}, {520, 16, 32, 72}};
+    for (size_t i = 0; i < DN_COUNT(ways); ++i)
+        check_conv((dn_conv_shape){.in_c = ways[i].in_c,
+                                   .in_h = ways[i].h,
+                                   .in_w = ways[i].w,
+                                   .out_c = ways[i].out_c,
+                                   .size = 1,
+                                   .stride_y = 1,
+                                   .stride_x = 1,
+                                   .dilation = 1,
+                                   .groups = 1},
+                   1);
+    done("1x1 convolutions' pixels", before);
+}
+
 static void test_dilation_and_groups(void) {
     const int before = failures;
     for (int stride = 1; stride <= 3; ++stride)
@@ -552,6 +573,7 @@ int main(void) {
     test_matmul();
     test_sizes();
     test_maps();
+    test_pixels();
     test_dilation_and_groups();
     test_depthwise();
     test_blocks();

@@ -6,12 +6,12 @@
  *
  * A row of tiles has one panel of the left side, 8 rows x DEPTH, 8 KB, in the first-level cache, and passes
  * over the block of the right side, which comes from the second level: 192 bytes per 24 multiply-adds
- * (AVX-512), 8 a cycle of the 32 there are. Meanwhile it fetches the next panel of the left side, and of the
- * right side, if that is read in place, a part of the next block, a line of each at a time: so what comes
- * from memory comes evenly, and two blocks, of 288 KB each, and what is written share the second level. The
- * first block fetches for itself, what the next tile needs, and so does any other that the one before it had
- * too few tiles, or another depth, to fetch. 113 of 118 GFLOP/s on a Zen 4 core where the right side is in
- * the second level, 110 where its rows begin anywhere in a line. */
+ * (AVX-512), 8 a cycle of the 32 there are. Meanwhile it fetches the next panel of the left side, and a part
+ * of the right side's next block, which is read in place or packed then, a line of each at a time: so what
+ * comes from memory comes evenly, and two blocks, of 288 KB each, and what is written share the second level.
+ * The first block in place fetches for itself, what the next tile needs, and so does any other that the one
+ * before it had too few tiles, or another depth, to fetch. 113 of 118 GFLOP/s on a Zen 4 core where the right
+ * side is in the second level, 110 where its rows begin anywhere in a line. */
 #include "cpu.h"
 
 enum {
@@ -24,9 +24,10 @@ enum {
     KEPT = 96 << 10, /* floats, at all depths */
     ROWS = 240,      /* of a block of the left side: 240 KB, a quarter of it */
     FEW = 64,        /* rows of the left side */
+    SMALL = 1 << 14, /* floats of it */
     WIDE = 32,       /* columns of a tile */
     LINE = 16,       /* floats of a cache line */
-    PAGE = 1024,     /* floats; rows so far apart share a set of the first-level cache */
+    PAGE = 1024,     /* floats; rows so far apart share a set of the first-level cache, or 32 of the second */
     STREAMS = 4      /* rows of the right side copied at once */
 };
 
@@ -177,6 +178,11 @@ static void run_cut_tile(const dn_gemm *gemm, const dn_kernels *kernels, dn_tile
     }
 }
 
+/* Whether a block's rows share so few sets of the second-level cache that it can't hold them. */
+static bool is_crowded(const dn_gemm *gemm) {
+    return gemm->right.stride % (2 * PAGE) == 0 && gemm->k >= DEPTH;
+}
+
 /* Rows are copied a few at a time along all panels: as many streams as the processor foresees. */
 static void pack_right(const dn_gemm *gemm, const dn_kernels *kernels, int k, int depth, int column,
                        int columns, float *b, float *patches) {
@@ -189,13 +195,18 @@ static void pack_right(const dn_gemm *gemm, const dn_kernels *kernels, int k, in
                        b + (size_t)j * (size_t)depth + (size_t)i * (size_t)width, patches);
 }
 
-/* Rows of pixels are read where they are: packing them first took a tenth of the time of 64 filters, and half
- * of that of 8. But narrow tiles, which take less time per vector they load, repay packing to more filters
- * where rows begin anywhere in a cache line, or displace each other. */
+/* Rows of pixels may be read where they are: packing them first took a tenth of the time of 64 filters, and
+ * half of that of 8. More filters repay packing where rows begin anywhere in a cache line, and where there is
+ * more than a block of them, whose rows far apart displace each other in caches, the more so while others use
+ * them, too: 256 -> 256 at 64 x 64 takes a third longer in place, or twice as long. Narrow tiles take less
+ * time per vector that they load: rows at other distances than pages don't disturb them. */
 static bool is_in_place(const dn_gemm *gemm, const dn_kernels *kernels) {
     const size_t stride = gemm->right.stride;
-    return gemm->right.layout == DN_LAYOUT_ROWS && !gemm->columns &&
-           (gemm->m <= FEW || kernels->gemm_columns >= WIDE || (stride % LINE == 0 && stride % PAGE != 0));
+    if (gemm->right.layout != DN_LAYOUT_ROWS || gemm->columns) return false;
+    if (gemm->m <= FEW) return gemm->m <= FEW / 2 || !is_crowded(gemm);
+    if (stride % LINE != 0) return false;
+    if (kernels->gemm_columns < WIDE) return stride % PAGE != 0;
+    return gemm->n <= COLUMNS || (int64_t)gemm->m * gemm->k < SMALL;
 }
 
 /* Rows or columns. */
@@ -235,6 +246,7 @@ static side_range columns_after(const gemm_job *job, int piece) {
 typedef struct right_side {
     const float *panels, *in_place;
     int whole;         /* columns in place */
+    int fetching;      /* columns beside whose tiles the next block is fetched */
     bool fetched;      /* while the block before was multiplied */
     const float *soon; /* the next block, if it is fetched while this one is multiplied */
     int soon_lines;    /* cache lines of each of its rows */
@@ -254,7 +266,7 @@ static bool look_ahead(const gemm_job *job, int k, int depth, side_range block, 
     const int part = gemm->right.stride % LINE ? 1 : 0; /* begins and ends within lines */
     b->soon_lines = panels_of(block.count, LINE) + part;
     b->soon_each = panels_of(b->soon_lines, panels_of(rows, kernels->gemm_rows));
-    if (b->soon_each > b->whole / kernels->gemm_columns) return false;
+    if (b->soon_each > b->fetching / kernels->gemm_columns) return false;
     b->soon = gemm->right.p + (size_t)first * gemm->right.stride + block.first;
     return true;
 }
@@ -277,7 +289,7 @@ static void run_row(const dn_gemm *gemm, const dn_kernels *kernels, dn_tiles til
     tiles.apart = width;
     tiles.panel = (ptrdiff_t)tiles.depth * width;
     tiles.ahead = 0;
-    tiles.soon_lines = 0;
+    if (b->whole) tiles.soon_lines = 0;
     const int step = gemm->columns ? width : columns; /* tiles that may cross images one by one */
     for (; columns > 0; columns -= step, first += step, tiles.b += tiles.panel) {
         tiles.columns = dn_min_int(step, columns);
@@ -368,7 +380,8 @@ static bool run_piece(const gemm_job *job, int piece, bool fetched, gemm_memory 
     for (int k = 0; k < gemm->k; k += DEPTH) {
         const int depth = dn_min_int(DEPTH, gemm->k - k);
         float *b = memory->b + (keeps ? (size_t)k * (size_t)width : 0);
-        right_side right = {.panels = b, .whole = whole, .fetched = fetched};
+        right_side right = {
+            .panels = b, .whole = whole, .fetching = whole ? whole : columns, .fetched = fetched};
         if (job->in_place) right.in_place = gemm->right.p + (size_t)k * gemm->right.stride + column;
         fetched = job->fetches && look_ahead(job, k, depth, block, after, rows.count, &right);
         if (!packed) pack_right(gemm, kernels, k, depth, column + whole, columns - whole, b, memory->patches);
@@ -426,7 +439,9 @@ static gemm_job cut_job(const dn_kernels *kernels, const dn_gemm *gemm, float *s
     gemm_job job = {.gemm = gemm, .kernels = kernels, .scratch = scratch};
     job.scratch_size = thread_scratch(kernels, gemm->m, gemm->n, gemm->k);
     job.in_place = is_in_place(gemm, kernels);
-    job.fetches = job.in_place && gemm->left.layout == DN_LAYOUT_PACKED && gemm->k >= DN_SHALLOW;
+    job.fetches = gemm->right.layout == DN_LAYOUT_ROWS && !gemm->columns &&
+                  (job.in_place || !is_crowded(gemm)) && gemm->left.layout == DN_LAYOUT_PACKED &&
+                  gemm->k >= DN_SHALLOW;
     job.row_cells = choose_row_cells(kernels, gemm, job.in_place, threads);
     job.column_cells = threads / job.row_cells;
     const int rows = panels_of(gemm->m, job.row_cells), columns = panels_of(gemm->n, job.column_cells);
