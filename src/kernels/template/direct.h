@@ -11,12 +11,13 @@ DN_INLINE void direct_pixels_of(const int pixels, const clamp_kind kind, const c
     for (int i = 0; i < pixels; ++i) sum[i][0] = sum[i][1] = (vfloat){0};
     for (int k = 0; k < job->depth; ++k, weights += 2 * LEVEL_LANES) {
         const vfloat w0 = vload(weights), w1 = vload(weights + LEVEL_LANES);
-        const float *from = x + offsets[k];
+        const float *from = x + offsets[k], *again = from; /* opaque, as in winograd_multiply_of */
+        DN_OPAQUE(again);
         DN_UNROLL
         for (int i = 0; i < pixels; ++i) {
             const vfloat value = vset(from[i]);
             sum[i][0] += value * w0;
-            sum[i][1] += value * w1;
+            sum[i][1] += (i < values_as_operands(pixels) ? vset(again[i]) : value) * w1;
         }
     }
     float *y = job->y + first * LEVEL_LANES;
