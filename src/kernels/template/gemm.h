@@ -92,6 +92,7 @@ DN_INLINE void store_tile_as(const int rows, const int vectors, int tail, float 
 }
 
 enum { LINE = 16, TILE_WIDTH = GEMM_VECTORS * LEVEL_LANES }; /* floats */
+enum { NEXT_TILES = 2 }; /* beside which the next panel is fetched: its lines come fast enough */
 
 /* Where a tile is, and what is fetched while it is computed. */
 typedef struct tile_place {
@@ -117,44 +118,56 @@ DN_INLINE void fetch_results(const int vectors, const float *written, const floa
     for (int j = 0; residual && j < vectors * LEVEL_LANES; j += LINE) __builtin_prefetch(residual + j);
 }
 
-/* Multiply-adds from one depth to another. The right side's rows are as far apart as each other if `even`, so
- * that no offset is loaded. Prefetches take the place of loads: without them unless they have something to
- * fetch; the results, a row with each step, only if `results`. */
 typedef struct tile_steps {
-    const float *a, *b, *next, *soon, *written, *residual;
+    const float *a[GEMM_VECTORS]; /* the same, opaque, for each vector */
+    const float *b, *next, *soon, *written, *residual;
 } tile_steps;
 
+/* The multiply-adds of a depth. The right side's rows are as far apart as each other if `even`, so that no
+ * offset is loaded. Prefetches take the place of loads: without them unless they have something to fetch; the
+ * results, a row with each step, only if `results`. */
+DN_INLINE void multiply_step(const int rows, const int vectors, const bool even, const bool shallow,
+                             const bool results, const enum tile_fetch fetch, const dn_tiles *tiles,
+                             const tile_place *place, int k, tile_steps *at,
+                             vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
+    const int operands = shallow ? 0 : values_as_operands(rows); /* which takes a while to pay */
+    const float *row_from = even ? at->b : place->b + tiles->offsets[k];
+    if (fetch) __builtin_prefetch(at->next, 0, 2);
+    if (fetch && !shallow) __builtin_prefetch(at->soon, 0, 2);
+    at->next += place->next_step;
+    at->soon += place->soon_apart;
+    at->b += tiles->apart;
+    if (results) {
+        fetch_results(vectors, at->written, at->residual);
+        at->written += tiles->ldc;
+        if (at->residual) at->residual += tiles->ldc;
+    }
+    vfloat row[GEMM_VECTORS];
+    DN_UNROLL
+    for (int j = 0; j < vectors; ++j) {
+        row[j] = vload(row_from + j * LEVEL_LANES);
+        if (fetch == FETCH_AHEAD && j * LEVEL_LANES % LINE == 0)
+            __builtin_prefetch(row_from + tiles->ahead + j * LEVEL_LANES);
+    }
+    DN_UNROLL
+    for (int i = 0; i < rows; ++i) DN_UNROLL
+    for (int j = 0; j < vectors; ++j) sum[i][j] += vset(at->a[i < operands ? j : 0][i]) * row[j];
+    DN_UNROLL
+    for (int j = 0; j < vectors; ++j) at->a[j] += GEMM_ROWS;
+}
+
+/* From one depth to another; two at a time, but where registers are few: compilers would spill sums. */
 DN_INLINE void multiply_steps(const int rows, const int vectors, const bool even, const bool shallow,
                               const bool results, const enum tile_fetch fetch, const dn_tiles *tiles,
                               const tile_place *place, int from, int end, tile_steps *at,
                               vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
-    const ptrdiff_t *offsets = tiles->offsets, ahead = tiles->ahead, apart = tiles->apart;
-    for (int k = from; k < end; ++k, at->a += GEMM_ROWS) {
-        const float *row_from = even ? at->b : place->b + offsets[k];
-        if (fetch) __builtin_prefetch(at->next, 0, 2);
-        if (fetch && !shallow) __builtin_prefetch(at->soon, 0, 2);
-        at->next += place->next_step;
-        at->soon += place->soon_apart;
-        at->b += apart;
-        if (results) {
-            fetch_results(vectors, at->written, at->residual);
-            at->written += tiles->ldc;
-            if (at->residual) at->residual += tiles->ldc;
-        }
-        vfloat row[GEMM_VECTORS];
-        DN_UNROLL
-        for (int j = 0; j < vectors; ++j) {
-            row[j] = vload(row_from + j * LEVEL_LANES);
-            if (fetch == FETCH_AHEAD && j * LEVEL_LANES % LINE == 0)
-                __builtin_prefetch(row_from + ahead + j * LEVEL_LANES);
-        }
-        DN_UNROLL
-        for (int i = 0; i < rows; ++i) {
-            const vfloat factor = vset(at->a[i]);
-            DN_UNROLL
-            for (int j = 0; j < vectors; ++j) sum[i][j] += factor * row[j];
-        }
+    int k = from;
+    for (; LEVEL_LANES >= 16 && k + 1 < end; k += 2) {
+        multiply_step(rows, vectors, even, shallow, results, fetch, tiles, place, k, at, sum);
+        multiply_step(rows, vectors, even, shallow, results, fetch, tiles, place, k + 1, at, sum);
     }
+    for (; k < end; ++k)
+        multiply_step(rows, vectors, even, shallow, results, fetch, tiles, place, k, at, sum);
 }
 
 /* Prefetches of the results, all at once, held up the loads behind them: one row with each of the first
@@ -162,12 +175,16 @@ DN_INLINE void multiply_steps(const int rows, const int vectors, const bool even
 DN_INLINE void multiply_tile(const int rows, const int vectors, const bool even, const bool shallow,
                              const enum tile_fetch fetch, const dn_tiles *tiles, const tile_place *place,
                              const float *residual, vfloat sum[GEMM_ROWS][GEMM_VECTORS]) {
-    tile_steps at = {.a = tiles->a,
-                     .b = place->b,
+    tile_steps at = {.b = place->b,
                      .next = place->next,
                      .soon = place->soon,
                      .written = place->written,
                      .residual = residual};
+    DN_UNROLL
+    for (int j = 0; j < vectors; ++j) {
+        at.a[j] = tiles->a;
+        if (j) DN_OPAQUE(at.a[j]);
+    }
     DN_UNROLL
     for (int i = 0; shallow && i < rows; ++i) {
         const size_t row = (size_t)i * tiles->ldc;
@@ -246,8 +263,8 @@ DN_INLINE int like_tiles(const int rows, const dn_tiles *tiles, tile_place *plac
     return count;
 }
 
-/* A row of tiles. With each part of the next panel of the left side is fetched, and of the right side what it
- * will be soon. */
+/* A row of tiles. With the first of them the next panel of the left side is fetched, with each a part of what
+ * the right side will be soon. */
 DN_INLINE void tiles_of(const int rows, const dn_tiles *tiles) {
     const dn_epilogue *epilogue = tiles->epilogue;
     tile_finish finish = {.steps = tiles->accumulate ? STEP_ACCUMULATE : 0, .kind = CLAMP_ANY};
@@ -262,13 +279,15 @@ DN_INLINE void tiles_of(const int rows, const dn_tiles *tiles) {
         }
     }
     const int count = (tiles->columns + TILE_WIDTH - 1) / TILE_WIDTH;
+    const int fetching = tiles->depth < DN_SHALLOW ? count : dn_min_int(count, NEXT_TILES);
     tile_place place = {.b = tiles->b,
                         .c = tiles->c,
                         .next = tiles->next ? tiles->next : tiles->a,
-                        .next_step = tiles->next ? (GEMM_ROWS + count - 1) / count : 0,
+                        .next_step = tiles->next ? (GEMM_ROWS + fetching - 1) / fetching : 0,
                         .soon = tiles->soon_lines ? tiles->soon : tiles->a};
     int tile = like_tiles(rows, tiles, &place, &finish);
     for (int left = tiles->columns - tile * TILE_WIDTH; left > 0; left -= TILE_WIDTH, ++tile) {
+        if (tile >= fetching) place.next_step = 0;
         place.soon_apart = tile < tiles->soon_lines ? (ptrdiff_t)tiles->soon_apart : 0;
         if (left > (GEMM_VECTORS - 1) * LEVEL_LANES)
             tile_of(rows, GEMM_VECTORS, tiles, &place, dn_min_int(left, TILE_WIDTH), &finish);

@@ -146,15 +146,6 @@ static void winograd_input_gradient(int m, const dn_winograd_row *row, float *st
     if (m == 2) winograd_input_of(2, 1, true, false, false, row, stage, v);
 }
 
-/* Of so many values that meet two vectors each, how many are loaded as an operand of both multiply-adds: that
- * takes an instruction less than a register for both, but a load more. With 14 tiles and 4 channels unrolled
- * there are 3.0 instructions a cycle instead of 3.5. A core that is alone does as well with either; where its
- * other thread takes half of the issue slots, 10 to 17 % more get done (Emerald Rapids, 4 to 14 tiles). */
-DN_INLINE int values_as_operands(const int values) {
-    if (LEVEL_LANES < 16) return 0;
-    return values > 8 ? values * 3 / 4 : values * 5 / 8;
-}
-
 enum { WINOGRAD_UNROLLED = 4 }; /* channels */
 
 DN_INLINE void winograd_multiply_of(const int tiles, int count, const dn_winograd_factors *factors,
