@@ -7,11 +7,15 @@ typedef int32_t vint __attribute__((vector_size(LEVEL_LANES * 4)));
 
 #define DN_INLINE static inline __attribute__((always_inline, unused))
 
-/* Before a loop of constant length that must disappear, so that the arrays it indexes become registers. */
+/* DN_UNROLL: before a loop of constant length that must disappear, so that the arrays it indexes become
+ * registers. DN_LOADS_APART: whether the compiler loads a value that is multiplied once into a register of
+ * its own, and not as an operand. */
 #if defined(__clang__)
-#define DN_UNROLL _Pragma("clang loop unroll(full)")
+#define DN_UNROLL      _Pragma("clang loop unroll(full)")
+#define DN_LOADS_APART true
 #else
-#define DN_UNROLL _Pragma("GCC unroll 32")
+#define DN_UNROLL      _Pragma("GCC unroll 32")
+#define DN_LOADS_APART false
 #endif
 
 /* The compiler knows no more how this pointer was made. */
@@ -290,6 +294,6 @@ DN_INLINE void vtranspose(vfloat v[LEVEL_LANES]) {
  * its other thread takes half of the issue slots, 10 to 17 % more get done (Emerald Rapids, 4 to 14 values).
  */
 DN_INLINE int values_as_operands(const int values) {
-    if (LEVEL_LANES < 16) return 0;
+    if (LEVEL_LANES < 16 || DN_LOADS_APART) return 0;
     return values > 8 ? values * 3 / 4 : values * 5 / 8;
 }
