@@ -131,7 +131,7 @@ typedef struct gemm_job {
     float *scratch;
     size_t scratch_size; /* per thread */
     bool in_place;       /* the right side is read where it is, up to the last whole tile, */
-    bool fetches;        /* and the next block meanwhile */
+    bool fetches;        /* its next block is fetched meanwhile */
     /* The result is cut into a grid of cells, one per thread if that is even, each of those into blocks of
      * columns, and these into groups of rows: pieces are all groups of a block, then those of the next. */
     int row_cells, column_cells, blocks, groups;
@@ -178,6 +178,11 @@ static void run_cut_tile(const dn_gemm *gemm, const dn_kernels *kernels, dn_tile
     }
 }
 
+/* The right side has rows of pixels, of one image. */
+static bool has_rows(const dn_gemm *gemm) {
+    return gemm->right.layout == DN_LAYOUT_ROWS && !gemm->columns;
+}
+
 /* Whether a block's rows share so few sets of the second-level cache that it can't hold them. */
 static bool is_crowded(const dn_gemm *gemm) {
     return gemm->right.stride % (2 * PAGE) == 0 && gemm->k >= DEPTH;
@@ -202,7 +207,7 @@ static void pack_right(const dn_gemm *gemm, const dn_kernels *kernels, int k, in
  * time per vector that they load: rows at other distances than pages don't disturb them. */
 static bool is_in_place(const dn_gemm *gemm, const dn_kernels *kernels) {
     const size_t stride = gemm->right.stride;
-    if (gemm->right.layout != DN_LAYOUT_ROWS || gemm->columns) return false;
+    if (!has_rows(gemm)) return false;
     if (gemm->m <= FEW) return gemm->m <= FEW / 2 || !is_crowded(gemm);
     if (stride % LINE != 0) return false;
     if (kernels->gemm_columns < WIDE) return stride % PAGE != 0;
@@ -246,7 +251,6 @@ static side_range columns_after(const gemm_job *job, int piece) {
 typedef struct right_side {
     const float *panels, *in_place;
     int whole;         /* columns in place */
-    int fetching;      /* columns beside whose tiles the next block is fetched */
     bool fetched;      /* while the block before was multiplied */
     const float *soon; /* the next block, if it is fetched while this one is multiplied */
     int soon_lines;    /* cache lines of each of its rows */
@@ -261,12 +265,13 @@ static bool look_ahead(const gemm_job *job, int k, int depth, side_range block, 
     const dn_kernels *kernels = job->kernels;
     const bool deeper = k + depth < gemm->k;
     const int first = deeper ? k + depth : 0;
+    const int columns = b->whole ? b->whole : block.count; /* beside whose tiles it is fetched */
     if (!deeper) block = after;
     if (!block.count || dn_min_int(DEPTH, gemm->k - first) != depth) return false;
     const int part = gemm->right.stride % LINE ? 1 : 0; /* begins and ends within lines */
     b->soon_lines = panels_of(block.count, LINE) + part;
     b->soon_each = panels_of(b->soon_lines, panels_of(rows, kernels->gemm_rows));
-    if (b->soon_each > b->fetching / kernels->gemm_columns) return false;
+    if (b->soon_each > columns / kernels->gemm_columns) return false;
     b->soon = gemm->right.p + (size_t)first * gemm->right.stride + block.first;
     return true;
 }
@@ -380,8 +385,7 @@ static bool run_piece(const gemm_job *job, int piece, bool fetched, gemm_memory 
     for (int k = 0; k < gemm->k; k += DEPTH) {
         const int depth = dn_min_int(DEPTH, gemm->k - k);
         float *b = memory->b + (keeps ? (size_t)k * (size_t)width : 0);
-        right_side right = {
-            .panels = b, .whole = whole, .fetching = whole ? whole : columns, .fetched = fetched};
+        right_side right = {.panels = b, .whole = whole, .fetched = fetched};
         if (job->in_place) right.in_place = gemm->right.p + (size_t)k * gemm->right.stride + column;
         fetched = job->fetches && look_ahead(job, k, depth, block, after, rows.count, &right);
         if (!packed) pack_right(gemm, kernels, k, depth, column + whole, columns - whole, b, memory->patches);
@@ -439,9 +443,8 @@ static gemm_job cut_job(const dn_kernels *kernels, const dn_gemm *gemm, float *s
     gemm_job job = {.gemm = gemm, .kernels = kernels, .scratch = scratch};
     job.scratch_size = thread_scratch(kernels, gemm->m, gemm->n, gemm->k);
     job.in_place = is_in_place(gemm, kernels);
-    job.fetches = gemm->right.layout == DN_LAYOUT_ROWS && !gemm->columns &&
-                  (job.in_place || !is_crowded(gemm)) && gemm->left.layout == DN_LAYOUT_PACKED &&
-                  gemm->k >= DN_SHALLOW;
+    job.fetches = has_rows(gemm) && (job.in_place || !is_crowded(gemm)) &&
+                  gemm->left.layout == DN_LAYOUT_PACKED && gemm->k >= DN_SHALLOW;
     job.row_cells = choose_row_cells(kernels, gemm, job.in_place, threads);
     job.column_cells = threads / job.row_cells;
     const int rows = panels_of(gemm->m, job.row_cells), columns = panels_of(gemm->n, job.column_cells);
