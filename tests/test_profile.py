@@ -189,26 +189,56 @@ def test_a_first_map_is_kept_for_other_readers_and_for_exact_plans(end: str, exa
         assert not any("with the next" in line for line in session.plan())
 
 
-def test_a_pointwise_and_the_depthwise_convolution_behind_it_are_one() -> None:
+LAYER = (
+    "[convolutional]\nbatch_normalize=1\nfilters={}\nsize={}\nstride={}\npad=1\ngroups={}\nactivation={}\n"
+)
+
+
+def test_a_depthwise_convolution_and_the_pointwise_ones_around_it_are_one() -> None:
     cfg = "[net]\nheight=24\nwidth=40\nchannels=5\n"
-    layer = "[convolutional]\nbatch_normalize=1\nfilters={}\nsize={}\nstride={}\n"
-    layer += "pad=1\ngroups={}\nactivation={}\n"
-    cfg += layer.format(36, 1, 1, 1, "relu6") + layer.format(36, 3, 2, 36, "relu6")
-    cfg += layer.format(12, 1, 1, 1, "linear") + layer.format(12, 3, 1, 12, "mish")
-    cfg += "[route]\nlayers=-1,-2\n"  # reads what would be between the second pair
+    cfg += LAYER.format(36, 1, 1, 1, "relu6") + LAYER.format(36, 3, 2, 36, "relu6")
+    cfg += LAYER.format(12, 1, 1, 1, "linear") + LAYER.format(12, 3, 1, 12, "mish")
+    cfg += "[route]\nlayers=-1,-2\n"  # reads what would be between the last two
     x = np.random.default_rng(0).random((3, 5, 24, 40), np.float32)
     with dn.Network.from_string(cfg, seed=3, threads=2) as net, net.session() as session:
         session.keep_steps()
         found = session.predict(x)[0]
         expected = net.activations(x)[4]
         assert np.abs(found.reshape(expected.shape) - expected).max() < 1e-4 * np.ptp(expected)
-        assert set(session.step_outputs()) == {1, 2, 3}
+        assert set(session.step_outputs()) == {2, 3}
         lines = session.plan()
-        assert ["with the next" in line for line in lines[:4]] == [True, False, False, False]
+        assert ["with the next" in line for line in lines[:4]] == [True, True, False, False]
         session.profile()
         session.predict(x)
-        first, second, third = session.steps()[:3]
-        assert first.seconds == first.flops == first.activation_bytes == 0
-        assert second.seconds > 0 and second.flops == net.layers[0].flops + net.layers[1].flops
-        assert second.activation_bytes == 4 * (5 * 24 * 40 + 36 * 12 * 20)
-        assert third.flops == net.layers[2].flops > 0
+        *early, last, after = session.steps()[:4]
+        for step in early:
+            assert step.seconds == step.flops == step.activation_bytes == 0
+        assert last.seconds > 0 and last.flops == sum(layer.flops for layer in net.layers[:3])
+        assert last.activation_bytes == 4 * (5 * 24 * 40 + 12 * 12 * 20)
+        assert after.flops == net.layers[3].flops > 0
+
+
+@pytest.mark.parametrize(
+    ("layers", "source", "joined"),
+    [
+        ([(36, 1, 1, 1), (36, 3, 1, 36), (12, 1, 1, 1)], -2, [True, False, False]),  # the depthwise one's
+        ([(36, 1, 1, 1), (36, 3, 1, 36), (12, 1, 1, 1)], -3, [False, True, False]),  # the head's
+        ([(36, 3, 2, 1), (36, 3, 1, 36), (12, 1, 1, 1)], -1, [True, True, False]),  # a first layer's are two
+        ([(36, 3, 2, 1), (36, 3, 1, 36), (12, 3, 1, 1)], -1, [False, False, False]),
+        ([(36, 3, 1, 6), (36, 3, 1, 36), (12, 1, 1, 1)], -1, [False, True, False]),
+    ],
+)
+def test_maps_that_others_read_are_kept(
+    layers: list[tuple[int, ...]], source: int, joined: list[bool]
+) -> None:
+    cfg = "[net]\nheight=72\nwidth=80\nchannels=6\n" + "".join(LAYER.format(*one, "relu") for one in layers)
+    cfg += f"[route]\nlayers=-1,{source}\n"
+    x = np.random.default_rng(0).random((2, 6, 72, 80), np.float32)
+    with dn.Network.from_string(cfg, seed=3, threads=2) as net, net.session() as session:
+        assert ["with the next" in line for line in session.plan()[:3]] == joined
+        expected = net.activations(x)[3]
+        found = session.predict(x)[0]
+        assert np.abs(found.reshape(expected.shape) - expected).max() < 1e-4 * np.ptp(expected)
+        for threads in (1, 3, 9):
+            with net.session(threads=threads) as other:
+                np.testing.assert_array_equal(other.predict(x)[0], found)

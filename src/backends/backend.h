@@ -121,12 +121,13 @@ typedef struct dn_ops {
     size_t (*conv_prepared_scratch)(const dn_conv_prepared *prepared, int threads, int images);
     void (*conv_run)(dn_device *device, const dn_conv_prepared *prepared, const dn_conv_images *images,
                      float *scratch);
-    /* Two convolutions, of which the second alone reads the first, as one step of one image: if conv_pairs
-     * says that this saves time. The same values as in two steps. */
-    bool (*conv_pairs)(const dn_conv_prepared *first, const dn_conv_prepared *second);
-    size_t (*conv_pair_scratch)(const dn_conv_prepared *first, const dn_conv_prepared *second, int threads);
-    void (*conv_pair_run)(dn_device *device, const dn_conv_prepared *first, const dn_conv_prepared *second,
-                          const float *x, const float *residual, float *y, float *scratch);
+    /* Convolutions, two or more, each of which but the first alone reads the one before it, as one step of
+     * one image: if conv_joins says that this saves time. The same values as in steps of their own. residual:
+     * of the last, or NULL. */
+    bool (*conv_joins)(const dn_conv_prepared *const *convs, int count);
+    size_t (*conv_joined_scratch)(const dn_conv_prepared *const *convs, int count, int threads);
+    void (*conv_joined_run)(dn_device *device, const dn_conv_prepared *const *convs, int count,
+                            const float *x, const float *residual, float *y, float *scratch);
 
     /* ---- matrix product: c[m][n] (adds if accumulate) op(a) op(b), row-major; ta: a is stored [k][m]; tb: b
      * is stored [n][k]. scratch: matmul_scratch floats. ---- */

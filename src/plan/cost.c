@@ -29,16 +29,17 @@ static void conv_step(dn_plan_step *out, const dn_plan *plan, const dn_plan_op *
     out->activation_bytes = (double)(floats * sizeof(float));
 }
 
-/* A pair takes its time, does its operations and moves its maps in the second step. */
-static void pair_step(dn_plan_step *out, const dn_plan *plan, const dn_plan_op *op) {
+/* Steps that run together take their time, do their operations and move their maps in the last of them. */
+static void joined_step(dn_plan_step *out, const dn_plan *plan, const dn_plan_op *op) {
     const dn_network *network = plan->network;
-    const dn_plan_op *before = op - 1;
-    if (op->paired) {
+    if (op->joined) {
         out->flops = out->activation_bytes = 0;
-    } else if (op > plan->ops && before->paired) {
-        const double input = (double)outputs_of(network, before->input),
-                     between = (double)outputs_of(network, before->layer);
-        out->flops += network->layers[before->layer].flops;
+        return;
+    }
+    for (; op > plan->ops && op[-1].joined; --op) {
+        const double input = (double)outputs_of(network, op[-1].input),
+                     between = (double)outputs_of(network, op[-1].layer);
+        out->flops += network->layers[op[-1].layer].flops;
         out->activation_bytes += (input - between) * (double)sizeof(float);
     }
 }
@@ -59,7 +60,7 @@ void dn_plan_step_cost(dn_plan_step *out, const dn_plan *plan, int step) {
     switch (op->kind) {
     case DN_PLAN_CONV:
         conv_step(out, plan, op);
-        pair_step(out, plan, op);
+        joined_step(out, plan, op);
         break;
     case DN_PLAN_FORWARD:
         layer_step(out, plan->network, layer);

@@ -95,7 +95,7 @@ const char *dn_session_plan_line(dn_session *session, int step) {
     if (op->kind == DN_PLAN_CONV)
         snprintf(weights, sizeof weights, ", weights %.2f MiB, x %.2f", cost.weight_bytes / MIB,
                  cost.weight_bytes / cost.plain_bytes);
-    if (!op->paired)
+    if (!op->joined)
         snprintf(place, sizeof place, "at %zu",
                  (plan->values[op->layer].offset + op->offset) * sizeof(float));
     snprintf(session->line, sizeof session->line, "%4d  layer %3d  %-5s %-12s %-48s %s%s", step, op->layer,
@@ -138,7 +138,7 @@ dn_status dn_session_new_kept(dn_session *session) {
     DN_TRY(dn_new(&session->kept, (size_t)plan->op_count + 1, sizeof *session->kept, "outputs of steps"));
     for (int k = 0; k < plan->op_count; ++k) {
         const dn_plan_op *op = &plan->ops[k];
-        if ((op->kind == DN_PLAN_CONV && !op->paired) || op->kind == DN_PLAN_FORWARD)
+        if ((op->kind == DN_PLAN_CONV && !op->joined) || op->kind == DN_PLAN_FORWARD)
             DN_TRY(dn_new_floats(&session->kept[k], session->network->layers[op->layer].outputs,
                                  "outputs of steps"));
     }

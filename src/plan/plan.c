@@ -1,5 +1,5 @@
 /* plan.c - builds a plan in passes: lower, count readers, fuse residual additions, assign values, emit
- * operations, prepare convolutions, fuse pools into them and pair them, place buffers. */
+ * operations, prepare convolutions, fuse pools into them and join them, place buffers. */
 #include "plan.h"
 
 #include <limits.h>
@@ -113,18 +113,34 @@ static void add_conv(builder *b, int conv, int result, int residual) {
     b->convs[b->plan->op_count++] = conv;
 }
 
-/* Nothing is kept of what the first of a pair gives. */
-static void pair_convs(builder *b) {
-    for (int k = 0; k + 1 < b->plan->op_count; ++k) {
-        dn_plan_op *first = &b->plan->ops[k];
-        const dn_plan_op *second = first + 1;
-        if (first->kind != DN_PLAN_CONV || second->kind != DN_PLAN_CONV || first->together ||
-            second->together || first->residual != NO_LAYER || second->input != first->layer ||
-            second->residual == first->layer || b->readers[first->layer] != 1)
-            continue;
-        first->paired = b->network->ops->conv_pairs(first->conv, second->conv);
-        if (first->paired) b->plan->values[first->layer].root = NO_LAYER;
+/* Whether a step could run together with the next. */
+static bool may_join(const builder *b, int step) {
+    const dn_plan_op *op = &b->plan->ops[step], *next = op + 1;
+    return step + 1 < b->plan->op_count && op->kind == DN_PLAN_CONV && next->kind == DN_PLAN_CONV &&
+           !op->together && !next->together && op->residual == NO_LAYER && next->input == op->layer &&
+           next->residual != op->layer && b->readers[op->layer] == 1;
+}
+
+/* As many at a time as the backend can. Nothing is kept of what all but the last give. */
+static void join_convs(builder *b) {
+    const dn_conv_prepared *convs[DN_PLAN_JOINED];
+    for (int k = 0, count; k < b->plan->op_count; k += count) {
+        dn_plan_op *op = &b->plan->ops[k];
+        for (count = 1; count < DN_PLAN_JOINED && may_join(b, k + count - 1);) ++count;
+        for (int i = 0; i < count; ++i) convs[i] = op[i].conv;
+        while (count > 1 && !b->network->ops->conv_joins(convs, count)) --count;
+        for (int i = 0; i + 1 < count; ++i) {
+            op[i].joined = true;
+            b->plan->values[op[i].layer].root = NO_LAYER;
+        }
     }
+}
+
+int dn_plan_joined(const dn_plan *plan, int step, const dn_conv_prepared *convs[DN_PLAN_JOINED]) {
+    int count = 0;
+    do convs[count] = plan->ops[step + count].conv;
+    while (plan->ops[step + count++].joined);
+    return count;
 }
 
 /* A pool that alone reads a convolution, at the step after it: pooled on its way out, by algorithms that can,
@@ -161,7 +177,7 @@ static dn_status prepare_convs(builder *b, int threads) {
         op->together = cost.weight_bytes > cost.activation_bytes;
         b->plan->together = b->plan->together || op->together;
     }
-    pair_convs(b);
+    join_convs(b);
     return dn_plan_pack(b->plan, b->lowered, b->convs, threads);
 }
 
@@ -272,7 +288,9 @@ static void place(builder *b) {
     for (int k = 0; k < b->plan->op_count; ++k) {
         const dn_plan_op *op = &b->plan->ops[k];
         touch(b, op->layer, k);
-        touch(b, op->input, op->paired ? k + 1 : k);
+        int last = k; /* step that runs together with it */
+        while (b->plan->ops[last].joined) ++last;
+        touch(b, op->input, last);
         touch(b, op->residual, k);
         if (op->kind != DN_PLAN_FORWARD) continue;
         const dn_layer *layer = &network->layers[op->layer];

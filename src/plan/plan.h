@@ -36,7 +36,7 @@ typedef struct dn_plan_op {
     dn_conv_shape shape;
     size_t most_floats; /* that Winograd may take for the weights; 0: no Winograd */
     bool together; /* several images at a time: its weights are more than what an image reads and writes */
-    bool paired; /* runs with the next step, which alone reads what it gives: that is nowhere in the arena */
+    bool joined; /* runs with the next step, which alone reads what it gives: that is nowhere in the arena */
 } dn_plan_op;
 
 struct dn_plan {
@@ -74,6 +74,10 @@ dn_status dn_plan_acquire(dn_plan **out, dn_network *network, int threads, uint6
 /* The plan that acquire would make, without packing anything: nobody else's, to be released. */
 dn_status dn_plan_describe(dn_plan **out, const dn_network *network, int threads);
 void dn_plan_release(dn_plan *plan); /* accepts NULL */
+
+/* The convolutions of the steps that run together from this one on. Returns how many. */
+enum { DN_PLAN_JOINED = 3 }; /* at most */
+int dn_plan_joined(const dn_plan *plan, int step, const dn_conv_prepared *convs[DN_PLAN_JOINED]);
 
 /* cost.c: fills what step has, of a plan, into a cleared *out. */
 void dn_plan_step_cost(dn_plan_step *out, const dn_plan *plan, int step);

@@ -99,10 +99,12 @@ size_t dn_session_scratch(const dn_session *session, const dn_plan *plan, int im
         const dn_plan_op *op = &plan->ops[k];
         const dn_layer *layer = &session->network->layers[op->layer];
         const int count = op->together ? images : 1;
-        if (op->paired)
-            most =
-                dn_max_size(most, ops->conv_pair_scratch(op->conv, plan->ops[k + 1].conv, session->threads));
-        else if (op->kind == DN_PLAN_CONV)
+        if (op->joined) {
+            const dn_conv_prepared *convs[DN_PLAN_JOINED];
+            const int joined = dn_plan_joined(plan, k, convs);
+            most = dn_max_size(most, ops->conv_joined_scratch(convs, joined, session->threads));
+            k += joined - 1;
+        } else if (op->kind == DN_PLAN_CONV)
             most = dn_max_size(most, ops->conv_prepared_scratch(op->conv, session->threads, count));
         else if (op->kind == DN_PLAN_FORWARD && layer->type->scratch)
             most = dn_max_size(most, layer->type->scratch(layer, ops, session->device, 1, false));
@@ -239,15 +241,18 @@ static dn_status run_op(dn_session *session, const dn_plan_op *op, const float *
     return DN_OK;
 }
 
-/* An operation and the next, which alone reads it. */
-static void run_pair(dn_session *session, const dn_plan_op *first, const float *input, int image) {
-    const dn_plan_op *second = first + 1;
+/* Steps that run together, from this one on. Returns how many. */
+static int run_joined(dn_session *session, int step, const float *input, int image) {
     const dn_network *network = session->network;
+    const dn_conv_prepared *convs[DN_PLAN_JOINED];
+    const int count = dn_plan_joined(session->plan, step, convs);
+    const dn_plan_op *first = &session->plan->ops[step], *last = first + count - 1;
     const float *x = first->input < 0 ? input + (size_t)image * network->net.inputs
                                       : value_of(session, image, first->input);
-    network->ops->conv_pair_run(session->device, first->conv, second->conv, x,
-                                second->residual >= 0 ? value_of(session, image, second->residual) : NULL,
-                                value_of(session, image, second->layer), session->scratch);
+    network->ops->conv_joined_run(session->device, convs, count, x,
+                                  last->residual >= 0 ? value_of(session, image, last->residual) : NULL,
+                                  value_of(session, image, last->layer), session->scratch);
+    return count;
 }
 
 static void keep_output(dn_session *session, int image, int step) {
@@ -263,9 +268,8 @@ static dn_status run_steps(dn_session *session, const float *input, int image, i
     for (int k = first; k < last; ++k) {
         const double begin = session->seconds ? dn_platform_seconds() : 0;
         const dn_plan_op *op = &session->plan->ops[k];
-        if (op->paired) {
-            run_pair(session, op, input, image);
-            ++k;
+        if (op->joined) {
+            k += run_joined(session, k, input, image) - 1;
         } else {
             DN_TRY(run_op(session, op, input, image));
         }

@@ -46,12 +46,12 @@ size_t dn_chain_scratch(const dn_conv_shape *first, const dn_winograd *second, i
 /* From panels of gemm_rows filters to vectors of them; then biases. */
 static void spread_weights(const dn_kernels *kernels, const dn_chain *chain, float *weights) {
     const size_t lanes = 2 * (size_t)kernels->lanes, height = (size_t)kernels->gemm_rows;
-    const size_t depth = (size_t)depth_of(chain->first), out_c = (size_t)chain->first->out_c;
-    float *bias = weights + filters_of(kernels, chain->first) * depth;
-    memset(weights, 0, weights_of(kernels, chain->first) * sizeof *weights);
-    memcpy(bias, chain->first_epilogue.bias, out_c * sizeof *bias);
+    const size_t depth = (size_t)depth_of(chain->first.shape), out_c = (size_t)chain->first.shape->out_c;
+    float *bias = weights + filters_of(kernels, chain->first.shape) * depth;
+    memset(weights, 0, weights_of(kernels, chain->first.shape) * sizeof *weights);
+    memcpy(bias, chain->first.epilogue.bias, out_c * sizeof *bias);
     for (size_t f = 0; f < out_c; ++f) {
-        const float *from = chain->first_weights + f / height * height * depth + f % height;
+        const float *from = chain->first.weights + f / height * height * depth + f % height;
         float *to = weights + f / lanes * lanes * depth + f % lanes;
         for (size_t k = 0; k < depth; ++k) to[k * lanes] = from[k * height];
     }
@@ -86,7 +86,7 @@ static void make_row(const chain_job *job, dn_direct_pixels *pixels, const float
 
 static void make(void *context, int part, const dn_winograd_strip *strip, float *x) {
     const chain_job *job = context;
-    const dn_conv_shape *first = job->chain->first;
+    const dn_conv_shape *first = job->chain->first.shape;
     const inside in = inside_of(strip, first->out_h, first->out_w);
     const int lanes = job->kernels->lanes, depth = depth_of(first), w = strip->w;
     const ptrdiff_t apart = (ptrdiff_t)first->stride_y * first->stride_x * dn_padded_pitch(first);
@@ -96,7 +96,7 @@ static void make(void *context, int part, const dn_winograd_strip *strip, float 
                       strip->top + in.bottom, padded);
     const size_t block = (size_t)(strip->h * w * lanes);
     for (int filter = 0; filter < first->out_c; filter += 2 * lanes) {
-        dn_epilogue epilogue = job->chain->first_epilogue;
+        dn_epilogue epilogue = job->chain->first.epilogue;
         epilogue.bias = job->bias + filter;
         dn_direct_pixels pixels = {.depth = depth,
                                    .weights = job->weights + (ptrdiff_t)filter * depth,
@@ -114,7 +114,7 @@ static void make(void *context, int part, const dn_winograd_strip *strip, float 
 
 void dn_chain_run(dn_device *device, const dn_chain *chain, float *scratch) {
     const dn_kernels *kernels = device->kernels;
-    const dn_conv_shape *first = chain->first;
+    const dn_conv_shape *first = chain->first.shape;
     chain_job job = {.chain = chain, .kernels = kernels, .rows = chain->second->n};
     const dn_winograd_maker maker = {&job, make};
     float *weights = scratch + dn_winograd_made_scratch(chain->second, dn_pool_threads(device->pool));

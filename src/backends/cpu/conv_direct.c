@@ -124,7 +124,10 @@ typedef struct direct_job {
     const dn_pool_shape *windows; /* NULL: none */
     const dn_epilogue *epilogue;  /* NULL: none */
     const float *x, *weights;
-    float *y, *scratch;
+    float *y;     /* from row `top` of the map on */
+    size_t plane; /* of y */
+    int top;
+    float *scratch;
 } direct_job;
 
 /* Output rows first .. last from the padded planes of the block. */
@@ -133,12 +136,11 @@ static void multiply_rows(const direct_job *job, int first, int last, const floa
     const dn_conv_shape *shape = job->shape;
     const dn_kernels *kernels = job->kernels;
     const int depth = shape->in_c * shape->size * shape->size, height = kernels->gemm_rows;
-    const size_t plane = (size_t)shape->out_h * (size_t)shape->out_w;
     for (int row = first; row < last; ++row) {
         const float *from =
             padded + (ptrdiff_t)(row - first) * shape->stride_y * shape->stride_x * dn_padded_pitch(shape);
         for (int o = 0; o < shape->out_c; o += height) {
-            const size_t at = (size_t)o * plane + (size_t)row * (size_t)shape->out_w;
+            const size_t at = (size_t)o * job->plane + (size_t)(row - job->top) * (size_t)shape->out_w;
             dn_epilogue epilogue;
             if (job->epilogue) {
                 epilogue = *job->epilogue;
@@ -153,7 +155,7 @@ static void multiply_rows(const direct_job *job, int first, int last, const floa
                                     .offsets = offsets,
                                     .panel = kernels->gemm_columns,
                                     .c = job->y + at,
-                                    .ldc = plane,
+                                    .ldc = job->plane,
                                     .epilogue = job->epilogue ? &epilogue : NULL};
             kernels->gemm_tiles(&tiles);
         }
@@ -215,9 +217,19 @@ static void run_pieces(void *context, int part, dn_ranges *pieces) {
 void dn_direct_run(dn_device *device, const dn_conv_shape *shape, const dn_pool_shape *windows,
                    const float *x, const float *weights, const dn_epilogue *epilogue, float *y,
                    float *scratch) {
-    direct_job job = {device->kernels, shape, windows, epilogue, x, weights, y, scratch};
+    const size_t plane = (size_t)shape->out_h * (size_t)shape->out_w;
+    direct_job job = {device->kernels, shape, windows, epilogue, x, weights, y, plane, 0, scratch};
     const size_t factors = (size_t)shape->in_c * (size_t)(shape->size * shape->size) * (size_t)shape->out_c;
     dn_cpu_share(device, (size_t)shape->out_h * (size_t)shape->out_w * factors / 2, run_pieces, &job);
+}
+
+void dn_direct_rows(const dn_kernels *kernels, const dn_conv_part *conv, const float *x, int first, int last,
+                    float *y, size_t plane, float *scratch) {
+    const direct_job job = {kernels,       conv->shape, NULL,  &conv->epilogue, x,
+                            conv->weights, y,           plane, first,           NULL};
+    ptrdiff_t offsets[DN_DIRECT_DEPTH];
+    dn_direct_offsets(conv->shape, BLOCK_ROWS, offsets);
+    run_rows(&job, first, last, scratch, offsets);
 }
 
 /* ---- the gradient of the weights: sums over rows of pixels, a tile of filters and taps at a time ---- */

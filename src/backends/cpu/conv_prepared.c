@@ -285,42 +285,62 @@ void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const 
     }
 }
 
-/* ---- in pairs (conv_pair.c, conv_chain.c) ---- */
+/* ---- several in one step (conv_separable.c, conv_chain.c) ---- */
 
-bool dn_cpu_conv_pairs(const dn_conv_prepared *first, const dn_conv_prepared *second) {
-    if (first->algorithm == GEMM && second->algorithm == DEPTHWISE)
-        return dn_pair_fits(&first->shape, &second->shape);
-    return first->algorithm == DIRECT && !first->pools && second->algorithm == WINOGRAD &&
-           dn_chain_fits(&first->shape, &second->winograd);
+static bool is_chain(const dn_conv_prepared *const *convs, int count) {
+    return count == 2 && convs[0]->algorithm == DIRECT && !convs[0]->pools && convs[1]->algorithm == WINOGRAD;
 }
 
-size_t dn_cpu_conv_pair_scratch(const dn_conv_prepared *first, const dn_conv_prepared *second, int threads) {
-    if (second->algorithm == WINOGRAD) return dn_chain_scratch(&first->shape, &second->winograd, threads);
-    return dn_pair_scratch(first->kernels, &first->shape, &second->shape, threads);
+static dn_conv_part part_of(const dn_conv_prepared *prepared) {
+    return (dn_conv_part){&prepared->shape,
+                          prepared->weights,
+                          {prepared->bias, NULL, prepared->activation, prepared->activate_sum}};
 }
 
-void dn_cpu_conv_pair_run(dn_device *device, const dn_conv_prepared *first, const dn_conv_prepared *second,
-                          const float *x, const float *residual, float *y, float *scratch) {
-    const dn_epilogue first_epilogue = {first->bias, NULL, first->activation, first->activate_sum};
-    const dn_epilogue second_epilogue = {second->bias, residual, second->activation, second->activate_sum};
-    if (second->algorithm == WINOGRAD) {
-        const dn_chain chain = {.first = &first->shape,
-                                .second = &second->winograd,
-                                .first_weights = first->weights,
-                                .first_epilogue = first_epilogue,
-                                .second_epilogue = second_epilogue,
-                                .x = x,
-                                .y = y};
+/* Which of them is the depthwise one, or -1. */
+static int depthwise_of(const dn_conv_prepared *const *convs, int count) {
+    for (int i = 0; i < dn_min_int(count, 2); ++i)
+        if (convs[i]->algorithm == DEPTHWISE) return i;
+    return -1;
+}
+
+static dn_separable separable_of(const dn_conv_prepared *const *convs, int count) {
+    const int middle = depthwise_of(convs, count);
+    dn_separable s = {.depthwise = part_of(convs[middle])};
+    if (middle > 0) s.head = part_of(convs[0]);
+    if (middle + 1 < count) s.tail = part_of(convs[middle + 1]);
+    return s;
+}
+
+bool dn_cpu_conv_joins(const dn_conv_prepared *const *convs, int count) {
+    if (is_chain(convs, count)) return dn_chain_fits(&convs[0]->shape, &convs[1]->winograd);
+    const int middle = depthwise_of(convs, count);
+    if (middle < 0 || count > middle + 2) return false;
+    const dn_conv_prepared *head = middle > 0 ? convs[0] : NULL;
+    const dn_conv_prepared *tail = middle + 1 < count ? convs[middle + 1] : NULL;
+    if (head && (head->pools || (head->algorithm != GEMM && head->algorithm != DIRECT))) return false;
+    if (tail && tail->algorithm != GEMM) return false;
+    return dn_separable_fits(head ? &head->shape : NULL, &convs[middle]->shape, tail ? &tail->shape : NULL);
+}
+
+size_t dn_cpu_conv_joined_scratch(const dn_conv_prepared *const *convs, int count, int threads) {
+    if (is_chain(convs, count)) return dn_chain_scratch(&convs[0]->shape, &convs[1]->winograd, threads);
+    const dn_separable separable = separable_of(convs, count);
+    return dn_separable_scratch(convs[0]->kernels, &separable, threads);
+}
+
+void dn_cpu_conv_joined_run(dn_device *device, const dn_conv_prepared *const *convs, int count,
+                            const float *x, const float *residual, float *y, float *scratch) {
+    if (is_chain(convs, count)) {
+        dn_chain chain = {.first = part_of(convs[0]), .second = &convs[1]->winograd, .x = x, .y = y};
+        chain.second_epilogue = part_of(convs[1]).epilogue;
+        chain.second_epilogue.residual = residual;
         dn_chain_run(device, &chain, scratch);
         return;
     }
-    const dn_pair pair = {.first = &first->shape,
-                          .second = &second->shape,
-                          .first_weights = first->weights,
-                          .second_weights = second->weights,
-                          .first_epilogue = first_epilogue,
-                          .second_epilogue = second_epilogue,
-                          .x = x,
-                          .y = y};
-    dn_pair_run(device, &pair, scratch);
+    dn_separable separable = separable_of(convs, count);
+    separable.x = x;
+    separable.y = y;
+    (separable.tail.shape ? &separable.tail : &separable.depthwise)->epilogue.residual = residual;
+    dn_separable_run(device, &separable, scratch);
 }

@@ -28,6 +28,7 @@ typedef struct dn_operand {
     dn_layout layout;
     const float *p;
     size_t stride;
+    bool open;             /* ROWS: vectors that begin within a row may be read, whatever follows */
     int segment;           /* COLUMNS: k runs over segments (images) of this length; 0: one */
     size_t segment_stride; /* from each segment to the next */
     int taps;              /* FLIPPED: size * size */
@@ -61,6 +62,13 @@ void dn_gemm_pack_rows(const dn_kernels *kernels, const dn_operand *left, int m,
 
 dn_patches dn_conv_patches(const dn_conv_shape *shape, const float *x); /* of one group */
 
+/* A convolution of several in one step; without a shape: it is missing. */
+typedef struct dn_conv_part {
+    const dn_conv_shape *shape;
+    const float *weights; /* packed by dn_gemm_pack, or, depthwise, as given */
+    dn_epilogue epilogue;
+} dn_conv_part;
+
 /* Padded planes (conv_direct.c): [rows][stride_x][pitch], columns apart by the stride stored beside each
  * other, so that every tap of a row of outputs is one contiguous run. Row 0 is image row -pad. */
 int dn_padded_pitch(const dn_conv_shape *shape);
@@ -85,6 +93,10 @@ size_t dn_direct_padded(const dn_conv_shape *shape, int rows);
 void dn_direct_offsets(const dn_conv_shape *shape, int rows, ptrdiff_t offsets[DN_DIRECT_DEPTH]);
 void dn_direct_pad(const dn_kernels *kernels, const dn_conv_shape *shape, int rows, const float *x, int first,
                    int last, float *padded);
+/* Output rows first .. last - 1, on the calling thread alone, to a map that has only them, planes so far
+ * apart; scratch for one, zeros before the first of such calls. No residual. */
+void dn_direct_rows(const dn_kernels *kernels, const dn_conv_part *conv, const float *x, int first, int last,
+                    float *y, size_t plane, float *scratch);
 /* The gradient of the weights, where they are few. */
 bool dn_direct_gradient_fits(const dn_kernels *kernels, const dn_conv_shape *shape);
 size_t dn_direct_gradient_scratch(const dn_kernels *kernels, const dn_conv_shape *shape, int batch,
@@ -106,20 +118,19 @@ void dn_depthwise_weight_gradient(dn_device *device, const dn_conv_shape *shape,
 /* Of these the forward product reads planes as they are (template/depthwise.h). */
 bool dn_depthwise_fits_plane(const dn_conv_shape *shape);
 
-/* A pointwise convolution, packed by dn_gemm_pack, and the depthwise one that alone reads it (conv_pair.c).
- */
-typedef struct dn_pair {
-    const dn_conv_shape *first, *second;
-    const float *first_weights, *second_weights;
-    dn_epilogue first_epilogue, second_epilogue;
+/* A depthwise convolution, of which dn_depthwise_fits_plane, the pointwise or direct one that it alone reads
+ * and the pointwise one that alone reads it; one of these may be missing (conv_separable.c). y is that of the
+ * last, which alone may have a residual. */
+typedef struct dn_separable {
+    dn_conv_part head, depthwise, tail;
     const float *x;
     float *y;
-} dn_pair;
+} dn_separable;
 
-bool dn_pair_fits(const dn_conv_shape *first, const dn_conv_shape *second);
-size_t dn_pair_scratch(const dn_kernels *kernels, const dn_conv_shape *first, const dn_conv_shape *second,
-                       int threads); /* floats */
-void dn_pair_run(dn_device *device, const dn_pair *pair, float *scratch);
+/* NULL: missing. A head that isn't pointwise must be one of dn_direct_fits. */
+bool dn_separable_fits(const dn_conv_shape *head, const dn_conv_shape *depthwise, const dn_conv_shape *tail);
+size_t dn_separable_scratch(const dn_kernels *kernels, const dn_separable *s, int threads); /* floats */
+void dn_separable_run(dn_device *device, const dn_separable *s, float *scratch);
 
 /* 3x3, stride 1 or, planned only, 2, dilation 1, one group (conv_winograd.c). */
 typedef struct dn_winograd {
@@ -191,10 +202,9 @@ void dn_winograd_run_made(dn_device *device, const dn_winograd *winograd, const 
 
 /* A direct convolution and the one with Winograd tiles that alone reads it (conv_chain.c). */
 typedef struct dn_chain {
-    const dn_conv_shape *first;
+    dn_conv_part first;
     const dn_winograd *second;
-    const float *first_weights; /* packed by dn_gemm_pack */
-    dn_epilogue first_epilogue, second_epilogue;
+    dn_epilogue second_epilogue;
     const float *x;
     float *y;
 } dn_chain;
@@ -270,10 +280,10 @@ const char *dn_cpu_conv_prepared_algorithm(const dn_conv_prepared *prepared);
 size_t dn_cpu_conv_prepared_scratch(const dn_conv_prepared *prepared, int threads, int images);
 void dn_cpu_conv_run(dn_device *device, const dn_conv_prepared *prepared, const dn_conv_images *images,
                      float *scratch);
-bool dn_cpu_conv_pairs(const dn_conv_prepared *first, const dn_conv_prepared *second);
-size_t dn_cpu_conv_pair_scratch(const dn_conv_prepared *first, const dn_conv_prepared *second, int threads);
-void dn_cpu_conv_pair_run(dn_device *device, const dn_conv_prepared *first, const dn_conv_prepared *second,
-                          const float *x, const float *residual, float *y, float *scratch);
+bool dn_cpu_conv_joins(const dn_conv_prepared *const *convs, int count);
+size_t dn_cpu_conv_joined_scratch(const dn_conv_prepared *const *convs, int count, int threads);
+void dn_cpu_conv_joined_run(dn_device *device, const dn_conv_prepared *const *convs, int count,
+                            const float *x, const float *residual, float *y, float *scratch);
 
 /* ---- matrix product (matmul.c) ---- */
 size_t dn_cpu_matmul_scratch(dn_device *device, int m, int n, int k);

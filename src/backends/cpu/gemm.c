@@ -379,7 +379,8 @@ static bool run_piece(const gemm_job *job, int piece, bool fetched, gemm_memory 
     const side_range rows = rows_of(job, piece), block = columns_of(job, piece);
     const side_range after = columns_after(job, piece);
     const int column = block.first, columns = block.count, width = kernels->gemm_columns;
-    const int whole = !job->in_place ? 0 : columns % kernels->lanes ? columns / width * width : columns;
+    const bool vectors = columns % kernels->lanes == 0 || gemm->right.open;
+    const int whole = !job->in_place ? 0 : vectors ? columns : columns / width * width;
     const bool keeps = job->groups > 1, packed = keeps && memory->packed == piece / job->groups;
     if (!rows.count || !columns) return false;
     for (int k = 0; k < gemm->k; k += DEPTH) {
