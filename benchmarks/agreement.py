@@ -125,19 +125,22 @@ def layers_alone(cfg: Path, net: dn.Network, x: Floats, planned: dict[int, Float
     sections = re.split(r"(?m)^(?=[ \t]*\[)", cfg.read_text("utf-8"))[2:]  # after a comment and [net]
     found = {}
     for index, layer in enumerate(net.layers):
+        after = index + 1
+        while after < len(net.layers) and net.layers[after].type == "dropout":
+            after += 1
         source = output_of(net, index - 1, planned) if index else x
         if layer.type not in ALONE or source is None or source.ndim != 3:
             continue
         if index in planned:
             found[index] = relative(planned[index], unfused(net, sections[index], index, source))
-        elif index + 1 in planned and net.layers[index + 1].type == "shortcut":
-            shortcut = net.layers[index + 1]
+        elif after in planned and net.layers[after].type == "shortcut":
+            shortcut = net.layers[after]
             origin = int(shortcut.number("from", 0))
-            residual = output_of(net, index + 1 + origin if origin < 0 else origin, planned)
+            residual = output_of(net, after + origin if origin < 0 else origin, planned)
             alone = unfused(net, sections[index], index, source)
             activate = ACTIVATIONS.get(shortcut.option("activation") or "linear")
             if residual is not None and residual.shape == alone.shape and activate:
-                found[index + 1] = relative(planned[index + 1], activate(alone + residual))
+                found[after] = relative(planned[after], activate(alone + residual))
     return found
 
 

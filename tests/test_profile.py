@@ -242,3 +242,15 @@ def test_maps_that_others_read_are_kept(
         for threads in (1, 3, 9):
             with net.session(threads=threads) as other:
                 np.testing.assert_array_equal(other.predict(x)[0], found)
+
+
+@pytest.mark.parametrize(("source", "lines"), [(-4, ["conv", "conv"]), (-2, ["conv", "conv", "layer"])])
+def test_a_residual_is_added_across_dropouts_that_nobody_else_reads(source: int, lines: list[str]) -> None:
+    cfg = "[net]\nheight=9\nwidth=8\nchannels=3\n" + 2 * LAYER.format(4, 3, 1, 1, "linear")
+    cfg += 2 * "[dropout]\n" + f"[shortcut]\nfrom={source}\nactivation=relu\n"
+    x = np.random.default_rng(0).random((2, 3, 9, 8), np.float32)
+    with dn.Network.from_string(cfg, seed=3) as net, net.session() as session:
+        assert [line.split()[3] for line in session.plan()] == lines
+        expected = net.activations(x)[4]
+        found = session.predict(x)[0].reshape(expected.shape)
+        assert np.abs(found - expected).max() < 1e-4 * np.ptp(expected)

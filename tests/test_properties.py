@@ -79,6 +79,11 @@ FIXED = {
         [convolutional]\nfilters=4\nsize=1\nactivation=linear\n[shortcut]\nfrom=0\nactivation=relu
         [convolutional]\nfilters=4\nsize=3\npad=1\nactivation=linear\n[shortcut]\nfrom=2\nactivation=mish
         [convolutional]\nfilters=4\nsize=1\nactivation=leaky\n[shortcut]\nfrom=0\nactivation=relu""",
+    "residuals across dropouts, some of which others read": """
+        [convolutional]\nfilters=4\nsize=3\npad=1\n[convolutional]\nfilters=4\nsize=3\npad=1\n[dropout]\n[dropout]
+        [shortcut]\nfrom=0\n[convolutional]\nfilters=4\nsize=1\n[dropout]\n[shortcut]\nfrom=-1
+        [convolutional]\nfilters=4\nsize=1\n[dropout]\n[shortcut]\nfrom=-2\n[convolutional]\nfilters=4\nsize=1
+        [dropout]\n[dropout]\n[shortcut]\nfrom=4\n[route]\nlayers=-1,-2,9""",
     "a residual whose convolution is read elsewhere": """
         [convolutional]\nfilters=4\nsize=3\npad=1\n[convolutional]\nfilters=4\nsize=3\npad=1\n[shortcut]\nfrom=0
         [route]\nlayers=1,-1\n[convolutional]\nfilters=4\nsize=1\n[shortcut]\nfrom=2""",

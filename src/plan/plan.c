@@ -47,15 +47,28 @@ static void count_readers(builder *b) {
     for (int k = 0; k < b->network->output_count; ++k) b->readers[b->network->outputs[k]]++;
 }
 
+/* The layer that gives what layer i is given: the one before it, or, where layers between change nothing, as
+ * a dropout, and only these read each other, the one before them. */
+static int giver_of(const builder *b, int i) {
+    int giver = i - 1;
+    while (giver > 0 && b->lowered[giver].kind == DN_LOWERED_ALIAS && b->readers[giver] == 1 &&
+           b->lowered[giver].source == giver - 1 && b->lowered[giver].offset == 0 &&
+           b->network->layers[giver].outputs == b->network->layers[giver - 1].outputs)
+        --giver;
+    return giver;
+}
+
 /* conv, then an addition that alone reads it: the convolution adds on its way out. One activation is left,
  * either the convolution's or the addition's. */
 static void fuse_additions(builder *b) {
-    for (int i = 1; i < b->network->count; ++i)
-        if (b->lowered[i].kind == DN_LOWERED_ADD && b->lowered[i - 1].kind == DN_LOWERED_CONV &&
-            b->readers[i - 1] == 1 && b->lowered[i].source != i - 1 &&
+    for (int i = 1; i < b->network->count; ++i) {
+        const int conv = giver_of(b, i);
+        if (b->lowered[i].kind == DN_LOWERED_ADD && b->lowered[conv].kind == DN_LOWERED_CONV &&
+            b->readers[conv] == 1 && b->lowered[i].source != conv &&
             (b->lowered[i].activation == DN_ACTIVATION_LINEAR ||
-             b->lowered[i - 1].activation == DN_ACTIVATION_LINEAR))
-            b->fused[i - 1] = true;
+             b->lowered[conv].activation == DN_ACTIVATION_LINEAR))
+            b->fused[conv] = true;
+    }
 }
 
 /* ---- values ---- */
@@ -206,8 +219,8 @@ static void emit_ops(builder *b) {
             add_conv(b, i, i, NO_LAYER);
             break;
         case DN_LOWERED_ADD:
-            if (b->fused[i - 1])
-                add_conv(b, i - 1, i, b->lowered[i].source);
+            if (b->fused[giver_of(b, i)])
+                add_conv(b, giver_of(b, i), i, b->lowered[i].source);
             else
                 add_op(b, DN_PLAN_FORWARD, i, i - 1, 0);
             break;
