@@ -75,8 +75,9 @@ static void unpad_plane(const depthwise *d, const float *padded, float *plane) {
             if (y < 0 || y >= shape->in_h) continue;
             int first, last;
             dn_padded_inside(shape, phase, &first, &last);
+            const float *from = padded + dn_padded_lead(shape, phase);
             float *row = plane + (size_t)y * (size_t)shape->in_w;
-            for (int j = first; j < last; ++j) row[j * shape->stride_x + phase - shape->pad] += padded[j];
+            for (int j = first; j < last; ++j) row[j * shape->stride_x + phase - shape->pad] += from[j];
         }
 }
 

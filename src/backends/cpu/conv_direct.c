@@ -9,7 +9,9 @@ enum {
     MOST_FILTERS = 64,
     MOST_WEIGHTS = 2048, /* sums of the gradient beside the rows, in the second-level cache */
     SLICES = 16,   /* of the rows of a batch, each with sums of its own: the same for any number of threads */
-    BLOCK_ROWS = 8 /* output rows whose inputs are padded at a time; they stay in the first-level cache */
+    MOST_ROWS = 8, /* output rows whose inputs are padded at a time, */
+    NEAR = 8 * 1024 /* if they take no more: two thirds of the first-level cache (a row stored there takes
+                       half the time) */
 };
 
 /* ---- padded planes ---- */
@@ -18,64 +20,101 @@ static int reach_of(const dn_conv_shape *shape) {
     return (shape->size - 1) * shape->dilation;
 }
 
-int dn_padded_pitch(const dn_conv_shape *shape) {
+enum { LINE = 16, WIDE = 64 }; /* floats */
+
+static int columns_of(const dn_conv_shape *shape) {
     return shape->out_w + reach_of(shape) / shape->stride_x + 1;
 }
 
+/* Wide rows begin anywhere in their first cache line, so that what is inside the image begins with a line:
+ * stores across lines took twice as long. */
+int dn_padded_pitch(const dn_conv_shape *shape) {
+    const int columns = columns_of(shape);
+    return columns < WIDE ? columns : (columns + LINE - 1 + LINE - 1) / LINE * LINE;
+}
+
 void dn_padded_inside(const dn_conv_shape *shape, int phase, int *first, int *last) {
-    const int step = shape->stride_x, start = phase - shape->pad, pitch = dn_padded_pitch(shape);
-    *first = start >= 0 ? 0 : dn_min_int((-start + step - 1) / step, pitch);
-    *last = start >= shape->in_w ? 0 : dn_min_int((shape->in_w - start + step - 1) / step, pitch);
+    const int step = shape->stride_x, start = phase - shape->pad, columns = columns_of(shape);
+    *first = start >= 0 ? 0 : dn_min_int((-start + step - 1) / step, columns);
+    *last = start >= shape->in_w ? 0 : dn_min_int((shape->in_w - start + step - 1) / step, columns);
     if (*last < *first) *last = *first;
 }
 
-/* One row inside the image, phase after phase, each with zeros on both sides. */
-static void pad_row(const dn_kernels *kernels, const dn_conv_shape *shape, const float *row, float *padded) {
-    const int step = shape->stride_x, pitch = dn_padded_pitch(shape);
-    int taken = 0; /* of both phases of a step of 2, together */
-    if (step == 2) {
-        const int even = shape->pad % 2;
-        int first[2], last[2];
-        for (int phase = 0; phase < 2; ++phase) dn_padded_inside(shape, phase, &first[phase], &last[phase]);
-        taken = dn_max_int(0, dn_min_int(last[0] - first[0], last[1] - first[1]));
-        kernels->split_pairs(row, taken, padded + even * pitch + first[even],
-                             padded + (1 - even) * pitch + first[1 - even]);
-    }
-    for (int phase = 0; phase < step; ++phase, padded += pitch) {
-        int first, last;
-        dn_padded_inside(shape, phase, &first, &last);
-        const ptrdiff_t start = phase - shape->pad;
-        for (int j = 0; j < first; ++j) padded[j] = 0;
-        if (step == 1 && first < last)
-            memcpy(padded + first, row + start + first, (size_t)(last - first) * sizeof *padded);
-        else
-            for (int j = first + taken; j < last; ++j) padded[j] = row[start + (ptrdiff_t)j * step];
-        for (int j = last; j < pitch; ++j) padded[j] = 0;
-    }
+int dn_padded_lead(const dn_conv_shape *shape, int phase) {
+    int first, last;
+    if (columns_of(shape) < WIDE) return 0;
+    dn_padded_inside(shape, phase, &first, &last);
+    return (LINE - first % LINE) % LINE;
+}
+
+/* A phase of a row: so many zeros, what is inside, zeros. */
+typedef struct padded_phase {
+    int zeros, inside, pitch;
+    ptrdiff_t start; /* of what is inside, in the image */
+} padded_phase;
+
+static padded_phase phase_of(const dn_conv_shape *shape, int phase) {
+    int first, last;
+    dn_padded_inside(shape, phase, &first, &last);
+    return (padded_phase){.zeros = dn_padded_lead(shape, phase) + first,
+                          .inside = last - first,
+                          .pitch = dn_padded_pitch(shape),
+                          .start = phase - shape->pad + (ptrdiff_t)first * shape->stride_x};
+}
+
+/* Of what is inside all but the first `taken`, which are there already. */
+static void pad_phase(const float *row, int step, const padded_phase *phase, int taken, float *padded) {
+    memset(padded, 0, (size_t)phase->zeros * sizeof *padded);
+    padded += phase->zeros;
+    row += phase->start;
+    if (step == 1)
+        memcpy(padded, row, (size_t)phase->inside * sizeof *padded);
+    else
+        for (int j = taken; j < phase->inside; ++j) padded[j] = row[(ptrdiff_t)j * step];
+    memset(padded + phase->inside, 0, (size_t)(phase->pitch - phase->zeros - phase->inside) * sizeof *padded);
+}
+
+/* Both phases of a step of 2, from one pass over the row. */
+static void pad_pairs(const dn_kernels *kernels, const float *row, int pad, const padded_phase phases[2],
+                      float *padded) {
+    const padded_phase *even = &phases[pad % 2], *odd = &phases[1 - pad % 2];
+    const int pairs = dn_min_int(even->inside, odd->inside);
+    float *to[2] = {padded, padded + phases[0].pitch};
+    kernels->split_pairs(row, pairs, to[even - phases] + even->zeros, to[odd - phases] + odd->zeros);
+    for (int phase = 0; phase < 2; ++phase) pad_phase(row, 2, &phases[phase], pairs, to[phase]);
 }
 
 void dn_pad_rows(const dn_kernels *kernels, const dn_conv_shape *shape, const float *plane, int first,
                  int rows, float *padded) {
-    const size_t floats = (size_t)shape->stride_x * (size_t)dn_padded_pitch(shape);
-    for (int r = first; r < first + rows; ++r, padded += floats) {
-        const int y = r - shape->pad;
-        if (y < 0 || y >= shape->in_h)
-            memset(padded, 0, floats * sizeof *padded);
-        else
-            pad_row(kernels, shape, plane + (ptrdiff_t)y * shape->in_w, padded);
+    const int step = shape->stride_x, together = step == 2 ? 2 : 1;
+    const size_t pitch = (size_t)dn_padded_pitch(shape);
+    for (int i = 0; i < step; i += together) {
+        const padded_phase phases[2] = {phase_of(shape, i), phase_of(shape, i + 1)};
+        float *to = padded + (size_t)i * pitch;
+        for (int r = first; r < first + rows; ++r, to += (size_t)step * pitch) {
+            const int y = r - shape->pad;
+            const float *row = plane + (ptrdiff_t)y * shape->in_w;
+            if (y < 0 || y >= shape->in_h)
+                memset(to, 0, (size_t)together * pitch * sizeof *to);
+            else if (together == 2)
+                pad_pairs(kernels, row, shape->pad, phases, to);
+            else
+                pad_phase(row, step, &phases[0], 0, to);
+        }
     }
 }
 
 void dn_padded_offsets(const dn_conv_shape *shape, int channels, size_t channel_stride, ptrdiff_t *offsets) {
-    const int pitch = dn_padded_pitch(shape);
-    for (int c = 0; c < channels; ++c)
-        for (int ky = 0; ky < shape->size; ++ky)
-            for (int kx = 0; kx < shape->size; ++kx) {
-                const int x = kx * shape->dilation;
-                *offsets++ =
-                    (ptrdiff_t)((size_t)c * channel_stride) + x / shape->stride_x +
-                    ((ptrdiff_t)ky * shape->dilation * shape->stride_x + x % shape->stride_x) * pitch;
-            }
+    const int pitch = dn_padded_pitch(shape), step = shape->stride_x;
+    for (int kx = 0; kx < shape->size; ++kx) {
+        const int x = kx * shape->dilation, phase = x % step;
+        const ptrdiff_t column = phase * pitch + dn_padded_lead(shape, phase) + x / step;
+        for (int c = 0; c < channels; ++c)
+            for (int ky = 0; ky < shape->size; ++ky)
+                offsets[(c * shape->size + ky) * shape->size + kx] =
+                    (ptrdiff_t)((size_t)c * channel_stride) + (ptrdiff_t)ky * shape->dilation * step * pitch +
+                    column;
+    }
 }
 
 /* ---- the convolution ---- */
@@ -98,8 +137,15 @@ size_t dn_direct_padded(const dn_conv_shape *shape, int rows) {
                        16); /* 64: the tile reads past the columns */
 }
 
+/* Output rows of a block; even, for pools. */
+static int block_rows(const dn_conv_shape *shape) {
+    int rows = MOST_ROWS;
+    while (rows > 2 && (size_t)shape->in_c * channel_floats(shape, rows) > NEAR) rows -= 2;
+    return rows;
+}
+
 static size_t padded_floats(const dn_conv_shape *shape) {
-    return dn_direct_padded(shape, BLOCK_ROWS);
+    return dn_direct_padded(shape, block_rows(shape));
 }
 
 size_t dn_direct_scratch(const dn_conv_shape *shape, int threads) {
@@ -190,9 +236,10 @@ static void pool_rows(const direct_job *job, int first, int last, const float *p
 /* Output rows begin .. end. */
 static void run_rows(const direct_job *job, int begin, int end, float *padded, const ptrdiff_t *offsets) {
     if (job->windows) end = dn_min_int(end, 2 * job->windows->out_h);
-    for (int first = begin; first < end; first += BLOCK_ROWS) {
-        const int last = dn_min_int(first + BLOCK_ROWS, end);
-        dn_direct_pad(job->kernels, job->shape, BLOCK_ROWS, job->x, first, last, padded);
+    const int rows = block_rows(job->shape);
+    for (int first = begin; first < end; first += rows) {
+        const int last = dn_min_int(first + rows, end);
+        dn_direct_pad(job->kernels, job->shape, rows, job->x, first, last, padded);
         if (job->windows)
             pool_rows(job, first, last, padded, offsets);
         else
@@ -205,7 +252,7 @@ static void run_pieces(void *context, int part, dn_ranges *pieces) {
     const dn_conv_shape *shape = job->shape;
     float *padded = job->scratch + (size_t)part * padded_floats(shape);
     ptrdiff_t offsets[DN_DIRECT_DEPTH];
-    dn_direct_offsets(shape, BLOCK_ROWS, offsets);
+    dn_direct_offsets(shape, block_rows(shape), offsets);
     memset(padded, 0, padded_floats(shape) * sizeof *padded);
     for (int piece; dn_range_claim(pieces, part, &piece);) {
         size_t begin, end;
@@ -228,7 +275,7 @@ void dn_direct_rows(const dn_kernels *kernels, const dn_conv_part *conv, const f
     const direct_job job = {kernels,       conv->shape, NULL,  &conv->epilogue, x,
                             conv->weights, y,           plane, first,           NULL};
     ptrdiff_t offsets[DN_DIRECT_DEPTH];
-    dn_direct_offsets(conv->shape, BLOCK_ROWS, offsets);
+    dn_direct_offsets(conv->shape, block_rows(conv->shape), offsets);
     run_rows(&job, first, last, scratch, offsets);
 }
 
@@ -297,10 +344,11 @@ static void run_slices(void *context, int part, int parts) {
     const size_t y_image = (size_t)shape->out_c * (size_t)shape->out_h * (size_t)shape->out_w;
     float *padded = job->scratch + SLICES * job->sum_size + (size_t)part * padded_floats(shape);
     ptrdiff_t offsets[DN_DIRECT_DEPTH + 8];
-    dn_direct_offsets(shape, BLOCK_ROWS, offsets);
+    dn_direct_offsets(shape, block_rows(shape), offsets);
     for (int i = job->depth; i < job->column_tiles * job->kernels->correlate_columns; ++i)
         offsets[i] = offsets[job->depth - 1];
     memset(padded, 0, padded_floats(shape) * sizeof *padded);
+    const int rows = block_rows(shape);
     size_t begin, end;
     dn_pool_slice(SLICES, 1, part, parts, &begin, &end);
     for (size_t slice = begin; slice < end; ++slice) {
@@ -311,9 +359,9 @@ static void run_slices(void *context, int part, int parts) {
         while (row < row_end) {
             const size_t image = row / (size_t)shape->out_h;
             const int first = (int)(row % (size_t)shape->out_h);
-            const int last = (int)dn_min_size((size_t)dn_min_int(first + BLOCK_ROWS, shape->out_h),
+            const int last = (int)dn_min_size((size_t)dn_min_int(first + rows, shape->out_h),
                                               (size_t)first + (row_end - row));
-            dn_direct_pad(job->kernels, shape, BLOCK_ROWS, job->x + image * x_image, first, last, padded);
+            dn_direct_pad(job->kernels, shape, rows, job->x + image * x_image, first, last, padded);
             correlate_rows(job, job->dy + image * y_image, first, last, padded, offsets, sums);
             row += (size_t)(last - first);
         }

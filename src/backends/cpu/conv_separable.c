@@ -72,7 +72,8 @@ static bool cut_into_bands(const dn_kernels *kernels, const dn_separable *s, int
     cut->band_rows = (shape->out_h + cut->bands - 1) / cut->bands;
     if (direct) cut->band_rows = dn_max_int(cut->band_rows, least);
     cut->bands = (shape->out_h + cut->band_rows - 1) / cut->band_rows;
-    cut->joins = cut->band_rows >= least;
+    const bool shared = cut->bands > 1 && 2 * s->tail.shape->out_c > cut->band_rows * shape->out_w;
+    cut->joins = cut->band_rows >= least && (direct || !shared);
     return cut->joins;
 }
 
@@ -327,7 +328,7 @@ void dn_separable_run(dn_device *device, const dn_separable *s, float *scratch) 
     const size_t pixels = (size_t)shape->in_h * (size_t)shape->in_w;
     size_t factors = (size_t)(shape->size * shape->size); /* of a pixel and channel */
     if (head) factors += (size_t)(head->in_c * head->size * head->size);
-    if (tail) factors += (size_t)tail->out_c;
+    if (job.cut.joins) factors += (size_t)tail->out_c;
     if (tail && !job.cut.joins)
         job.y = scratch + (size_t)threads * thread_scratch(device->kernels, s, &job.cut);
     dn_cpu_share(device, pixels * (size_t)shape->in_c * factors / 2, run_pieces, &job);

@@ -72,7 +72,9 @@ typedef struct dn_conv_part {
 /* Padded planes (conv_direct.c): [rows][stride_x][pitch], columns apart by the stride stored beside each
  * other, so that every tap of a row of outputs is one contiguous run. Row 0 is image row -pad. */
 int dn_padded_pitch(const dn_conv_shape *shape);
-/* The columns first .. last of the pitch that lie inside the image, for one phase of the stride. */
+/* Floats in front of column 0 of a phase of the stride. */
+int dn_padded_lead(const dn_conv_shape *shape, int phase);
+/* The columns first .. last of a phase that lie inside the image. */
 void dn_padded_inside(const dn_conv_shape *shape, int phase, int *first, int *last);
 void dn_pad_rows(const dn_kernels *kernels, const dn_conv_shape *shape, const float *plane, int first,
                  int rows, float *padded);
