@@ -227,6 +227,9 @@ class Network:
         self.layers: tuple[Layer, ...] = tuple(
             Layer(self, i) for i in range(lib.dn_network_layer_count(handle))
         )
+        indices = ffi.new("int **")
+        count = lib.dn_network_outputs(handle, ffi.cast("const int **", indices))
+        self._output_layers = tuple(int(indices[0][k]) for k in range(count))
 
     @classmethod
     def from_string(cls, cfg_text: str, weights: Source | None = None, **options: Any) -> Network:
@@ -295,7 +298,8 @@ class Network:
     def output_layers(self) -> tuple[int, ...]:
         """Indices of the layers predict gives: all detection heads, else the last layer that is not a
         cost."""
-        return tuple(self._outputs())
+        self._use()
+        return self._output_layers
 
     @property
     def names(self) -> list[str] | None:
@@ -381,19 +385,14 @@ class Network:
         lib.dn_network_input_shape(self._use(), shape)
         return _shape(shape)
 
-    def _outputs(self) -> list[int]:
-        indices = ffi.new("int **")
-        count = lib.dn_network_outputs(self._use(), ffi.cast("const int **", indices))
-        return [int(indices[0][k]) for k in range(count)]
-
     def _class_count(self) -> int:
         """Classes of the heads, or values of a classifier's output."""
         heads = [layer.head[0] for layer in self.layers if layer.head]
-        return max(heads) if heads else self.layers[self._outputs()[0]].outputs
+        return max(heads) if heads else self.layers[self._output_layers[0]].outputs
 
     def _nodes(self) -> list[str] | None:
         """Names of the nodes of the word tree of the output layers, None if there is none."""
-        trees = [tree for i in self._outputs() if (tree := self.layers[i].tree)]
+        trees = [tree for i in self._output_layers if (tree := self.layers[i].tree)]
         return trees[0].names if trees else None
 
     def _layer_index(self, layer: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -58,12 +59,33 @@ def as_truth(truth: Any, count: int) -> Floats | None:
     return array.reshape(count, -1)
 
 
-def take(pointer: Any, count: int, shape: tuple[int, ...]) -> Floats:
-    """A copy of count floats of the core, as an array of this shape."""
+def view(pointer: Any, count: int, shape: tuple[int, ...]) -> Floats:
+    """Count floats of the core, as an array of this shape: valid as long as they are."""
     if pointer == ffi.NULL:
         raise StateError("nothing there yet: run the network first")
-    values: Floats = np.frombuffer(ffi.buffer(pointer, 4 * count), np.float32).reshape(shape).copy()
+    values: Floats = np.frombuffer(ffi.buffer(pointer, 4 * count), np.float32).reshape(shape)
     return values
+
+
+def take(pointer: Any, count: int, shape: tuple[int, ...]) -> Floats:
+    """A copy of them."""
+    values: Floats = view(pointer, count, shape).copy()
+    return values
+
+
+def as_outputs(out: Sequence[Floats], shapes: Sequence[tuple[int, ...]]) -> Sequence[Floats]:
+    """out, if it has an array of each of these shapes that can be written to; else an ArgumentError."""
+    if len(out) != len(shapes):
+        raise ArgumentError(f"out: expected {len(shapes)} arrays, one per output layer, found {len(out)}")
+    for k, (array, shape) in enumerate(zip(out, shapes, strict=True)):
+        if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != shape:
+            found = getattr(array, "dtype", type(array).__name__)
+            raise ArgumentError(
+                f"out[{k}]: expected a float32 array of shape {shape}, found {found} {np.shape(array)}"
+            )
+        if not array.flags.writeable:
+            raise ArgumentError(f"out[{k}] is read-only")
+    return out
 
 
 def free_before(user: Any, release: Any, pointer: Any, network: Network) -> weakref.finalize[Any, Any]:
@@ -217,20 +239,28 @@ class Session:
         with self._lock:
             lib.dn_session_reset(self._use())
 
-    def predict(self, x: npt.ArrayLike) -> list[Floats]:
+    def predict(self, x: npt.ArrayLike, out: Sequence[Floats] | None = None) -> list[Floats]:
         """Runs the planned network on x, float32 (n, c, h, w) or (n, inputs), any n.
 
-        Gives one array per output layer, (n, c, h, w) or (n, outputs). Recurrent state carries on from the
-        last call.
+        Gives one array per output layer, (n, c, h, w) or (n, outputs); given such arrays as out, those: a
+        loop over frames need not make new ones. Recurrent state carries on from the last call.
         """
         with self._lock:
             handle = self._use()
-            batch = as_input(x, self.network._item_shape())
-            outputs = self.network._outputs()
-            if len(batch) == 0:
-                return [np.empty((0, *self.network.layers[i].out_shape), np.float32) for i in outputs]
-            check(lib.dn_session_predict(handle, ffi.from_buffer("float[]", batch), len(batch)))
-            return [self._output(k, i, len(batch)) for k, i in enumerate(outputs)]
+            network = self.network
+            batch = as_input(x, network._item_shape())
+            shapes = [(len(batch), *network.layers[i].out_shape) for i in network._output_layers]
+            if out is not None:
+                as_outputs(out, shapes)
+            if len(batch) > 0:
+                check(lib.dn_session_predict(handle, ffi.from_buffer("float[]", batch), len(batch)))
+            elif out is None:
+                return [np.empty(shape, np.float32) for shape in shapes]
+            if out is None:
+                return [self._output(k, shape).copy() for k, shape in enumerate(shapes)]
+            for k, shape in enumerate(shapes):
+                np.copyto(out[k], self._output(k, shape))
+            return list(out)
 
     def activations(self, x: npt.ArrayLike, truth: npt.ArrayLike | None = None) -> list[Floats]:
         """Runs x layer by layer, unfused, in test mode: one array per layer, (n, c, h, w) or (n, outputs).
@@ -402,10 +432,10 @@ class Session:
                     )
         return found
 
-    def _output(self, k: int, layer: int, batch: int) -> Floats:
-        count = ffi.new("size_t *")
-        values = lib.dn_session_output(self._use(), k, count)
-        return take(values, batch * count[0], (batch, *self.network.layers[layer].out_shape))
+    def _output(self, k: int, shape: tuple[int, ...]) -> Floats:
+        """What the last call gave, until the next one."""
+        values = lib.dn_session_output(self._use(), k, ffi.NULL)
+        return view(values, math.prod(shape), shape)
 
     def _boxes(self, options: Any) -> tuple[Floats, Floats, Floats]:
         out = ffi.new("dn_detections **")

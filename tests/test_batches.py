@@ -4,6 +4,7 @@ for any number of threads."""
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,3 +83,42 @@ def test_steps_that_take_several_pictures_are_timed() -> None:
         session.profile()
         session.predict(np.zeros((8, *net.input_shape[1:]), np.float32))
         assert all(step.seconds > 0 for step in session.steps())
+
+
+def test_outputs_go_into_arrays_that_are_given() -> None:
+    x = np.random.default_rng(0).random((3, 3, 30, 38), np.float32)
+    with dn.Network.from_string(DEEP, seed=1) as net, net.session() as session:
+        expected = session.predict(x)
+        out = [np.full_like(values, np.nan) for values in expected]
+        given = session.predict(x, out)
+        assert all(a is b for a, b in zip(given, out, strict=True))
+        for found, values in zip(out, expected, strict=True):
+            np.testing.assert_array_equal(found, values)
+        turned = [np.empty(values.shape[::-1], np.float32).T for values in expected]  # of any layout
+        session.predict(x, turned)
+        np.testing.assert_array_equal(turned[0], expected[0])
+        kept = expected[0].copy()
+        session.predict(1 - x, out)
+        np.testing.assert_array_equal(expected[0], kept)  # arrays of their own
+        assert [len(values) for values in session.predict(x[:0], [values[:0] for values in out])] == [
+            0 for _ in out
+        ]
+
+
+def test_arrays_that_outputs_do_not_fit_are_refused_untouched() -> None:
+    x = np.random.default_rng(0).random((2, 3, 30, 38), np.float32)
+    with dn.Network.from_string(DEEP, seed=1) as net, net.session() as session:
+        right = session.predict(x)
+        fixed = right[0].copy()
+        fixed.flags.writeable = False
+        wrong: list[tuple[Any, str]] = [
+            ([], "expected 1 array"),
+            ([*right, right[0]], "found 2"),
+            ([right[0][:1]], r"out\[0\]: expected a float32 array of shape \(2, .* found float32 \(1,"),
+            ([right[0].astype(np.float64)], "found float64"),
+            ([right[0].tolist()], "found list"),
+            ([fixed], r"out\[0\] is read-only"),
+        ]
+        for out, message in wrong:
+            with pytest.raises(dn.ArgumentError, match=message):
+                session.predict(x, out)

@@ -31,7 +31,7 @@ class Engine(NamedTuple):
 
 
 def open_darknet_py(job: Job, x: Any) -> Engine:
-    """Planned inference."""
+    """Planned inference, into the same arrays each time, as OpenVINO's."""
     dn = import_module("darknet_py")
     net = dn.Network(
         job["cfg"],
@@ -43,7 +43,8 @@ def open_darknet_py(job: Job, x: Any) -> Engine:
         threads=job["threads"],
     )
     session = net.session()
-    return Engine(f"darknet_py {dn.__version__} ({dn.cpu_level()})", lambda: session.predict(x))
+    out = session.predict(x)
+    return Engine(f"darknet_py {dn.__version__} ({dn.cpu_level()})", lambda: session.predict(x, out))
 
 
 def open_onnxruntime(job: Job, x: Any) -> Engine:
