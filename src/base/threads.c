@@ -5,8 +5,8 @@
 #include "threads.h"
 #include "platform.h"
 
-/* Some 250 us where a pause takes 25 ns: who falls asleep between two steps of a network, or between two calls
- * of a loop in Python, up to 200 us, delays what comes next: waking up takes 90 us. */
+/* Some 250 us where a pause takes 25 ns: who falls asleep between two steps of a network, or between two
+ * calls of a loop in Python, up to 200 us, delays what comes next: waking up takes 90 us. */
 enum {
     SPINS = 10000,
     MOST_KEPT_APART = 8 /* threads; a microsecond for each */
