@@ -59,17 +59,15 @@ def as_truth(truth: Any, count: int) -> Floats | None:
     return array.reshape(count, -1)
 
 
-def view(pointer: Any, count: int, shape: tuple[int, ...]) -> Floats:
-    """Count floats of the core, as an array of this shape: valid as long as they are."""
+def take(pointer: Any, count: int, shape: tuple[int, ...], into: Floats | None = None) -> Floats:
+    """A copy of count floats of the core, as an array of this shape: into, if given, or a new one."""
     if pointer == ffi.NULL:
         raise StateError("nothing there yet: run the network first")
-    values: Floats = np.frombuffer(ffi.buffer(pointer, 4 * count), np.float32).reshape(shape)
-    return values
-
-
-def take(pointer: Any, count: int, shape: tuple[int, ...]) -> Floats:
-    """A copy of them."""
-    values: Floats = view(pointer, count, shape).copy()
+    values: Floats = np.empty(shape, np.float32) if into is None else into
+    if values.flags.c_contiguous:
+        ffi.memmove(values, pointer, 4 * count)  # making a view of them first takes 30 us
+    else:
+        values[...] = take(pointer, count, shape)
     return values
 
 
@@ -252,15 +250,10 @@ class Session:
             shapes = [(len(batch), *network.layers[i].out_shape) for i in network._output_layers]
             if out is not None:
                 as_outputs(out, shapes)
-            if len(batch) > 0:
-                check(lib.dn_session_predict(handle, ffi.from_buffer("float[]", batch), len(batch)))
-            elif out is None:
-                return [np.empty(shape, np.float32) for shape in shapes]
-            if out is None:
-                return [self._output(k, shape).copy() for k, shape in enumerate(shapes)]
-            for k, shape in enumerate(shapes):
-                np.copyto(out[k], self._output(k, shape))
-            return list(out)
+            if len(batch) == 0:
+                return [np.empty(shape, np.float32) for shape in shapes] if out is None else list(out)
+            check(lib.dn_session_predict(handle, ffi.from_buffer("float[]", batch), len(batch)))
+            return [self._output(k, shape, None if out is None else out[k]) for k, shape in enumerate(shapes)]
 
     def activations(self, x: npt.ArrayLike, truth: npt.ArrayLike | None = None) -> list[Floats]:
         """Runs x layer by layer, unfused, in test mode: one array per layer, (n, c, h, w) or (n, outputs).
@@ -432,10 +425,8 @@ class Session:
                     )
         return found
 
-    def _output(self, k: int, shape: tuple[int, ...]) -> Floats:
-        """What the last call gave, until the next one."""
-        values = lib.dn_session_output(self._use(), k, ffi.NULL)
-        return view(values, math.prod(shape), shape)
+    def _output(self, k: int, shape: tuple[int, ...], into: Floats | None) -> Floats:
+        return take(lib.dn_session_output(self._use(), k, ffi.NULL), math.prod(shape), shape, into)
 
     def _boxes(self, options: Any) -> tuple[Floats, Floats, Floats]:
         out = ffi.new("dn_detections **")
