@@ -17,6 +17,7 @@ import darknet_py as dn
 from darknet_py import benching
 from darknet_py.benching import machine, running, steps
 from darknet_py.benching.load import load_text
+from darknet_py.benching.report import steps_text
 from darknet_py.benching.start import quiet_heads, start_text
 from darknet_py.cli import main
 from darknet_py.session import Step
@@ -149,6 +150,17 @@ def test_winograd_at_stride_2_does_25_multiply_adds_for_36() -> None:
         # 3 tiles of 4 and one of 3; 4 of 4.
         strided = strided._replace(algorithm="winograd4/2")
         assert steps._operations(net, strided) == flops * 34 * 36 / (9 * 15 * 16)
+
+
+def test_a_step_says_how_many_others_are_in_it() -> None:
+    layer = "[convolutional]\nfilters={}\nsize={}\npad=1\ngroups={}\nactivation=relu\n"
+    cfg = "[net]\nwidth=20\nheight=16\nchannels=4\n"
+    cfg += layer.format(24, 1, 1) + layer.format(24, 3, 24) + layer.format(6, 1, 1) + layer.format(5, 3, 1)
+    with dn.Network.from_string(cfg) as net:
+        found = benching.profile(net, 1, LIMITS, runs=2)
+        assert [one.joined for one in found] == [0, 0, 2, 0]
+        line = next(line for line in steps_text(found).splitlines() if ", with 2 before" in line)
+        assert line.split()[:2] == ["2", "gemm"]
 
 
 def test_the_larger_limit_binds() -> None:

@@ -60,12 +60,13 @@ def steps_text(steps: Sequence[StepTime], most: int = 10) -> str:
             subsequent_indent="    ",
         ),
         f"  slowest of {len(steps)} steps, {total * 1e3:.2f} ms together:",
-        f"  {'layer':>6} {'algorithm':<11} {'':<32} {'time':>9} {'share':>6} {'GFLOP/s':>8} {'limit':>9} "
+        f"  {'layer':>6} {'algorithm':<11} {'':<40} {'time':>9} {'share':>6} {'GFLOP/s':>8} {'limit':>9} "
         f"{'reached':>8}  bound by",
     ]
     for one in slowest:
+        size = f"{one.size}, with {one.joined} before" if one.joined else one.size
         lines.append(
-            f"  {one.step.layer:>6} {one.step.algorithm:<11} {one.size:<32} {one.seconds * 1e3:>6.2f} ms "
+            f"  {one.step.layer:>6} {one.step.algorithm:<11} {size:<40} {one.seconds * 1e3:>6.2f} ms "
             f"{one.seconds / total:>6.1%} {one.step.flops / one.seconds / 1e9:>8.1f} "
             f"{one.limit * 1e3:>6.2f} ms {one.limit / one.seconds:>8.0%}  {one.bound}"
         )

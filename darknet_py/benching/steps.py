@@ -24,7 +24,8 @@ class StepTime(NamedTuple):
     """A step, the median of its seconds, and what the three limits allow.
 
     compute: multiply-adds that its algorithm does, at the peak; weights, activations: their bytes at the
-    bandwidth of memory, which caches exceed. bound: the largest of the three.
+    bandwidth of memory, which caches exceed. bound: the largest of the three. joined: steps before it that
+    are computed with it, whose operations and time are in it.
     """
 
     step: Step
@@ -33,6 +34,7 @@ class StepTime(NamedTuple):
     compute: float
     weights: float
     activations: float
+    joined: int = 0
 
     @property
     def limit(self) -> float:
@@ -72,9 +74,18 @@ def profile(net: Network, threads: int, limits: Limits, runs: int = 10) -> list[
             _operations(net, step) / limits.flops,
             step.weight_bytes / limits.bytes,
             step.activation_bytes / limits.bytes,
+            _joined(steps, number),
         )
-        for step, seconds in zip(steps, medians, strict=True)
+        for number, (step, seconds) in enumerate(zip(steps, medians, strict=True))
     ]
+
+
+def _joined(steps: Sequence[Step], number: int) -> int:
+    """Convolutions right before this one that do nothing of their own: their operations are in this one."""
+    first = number
+    while first > 0 and steps[first - 1].conv is not None and steps[first - 1].flops == 0:
+        first -= 1
+    return number - first if steps[number].flops else 0
 
 
 def _operations(net: Network, step: Step) -> float:
