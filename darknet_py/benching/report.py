@@ -51,7 +51,8 @@ def comparison_text(found: Comparison) -> str:
 def steps_text(steps: Sequence[StepTime], most: int = 10) -> str:
     """The algorithms of all layers, and the slowest steps with what bounds them."""
     total = sum(one.seconds for one in steps)
-    slowest = sorted(steps, key=lambda one: -one.seconds)[:most]
+    timed = [one for one in steps if one.seconds > 0]  # all but those that are in others
+    slowest = sorted(timed, key=lambda one: -one.seconds)[:most]
     lines = [
         *wrap(
             f"algorithms: {algorithms([one.step for one in steps])}",
@@ -59,7 +60,7 @@ def steps_text(steps: Sequence[StepTime], most: int = 10) -> str:
             initial_indent="  ",
             subsequent_indent="    ",
         ),
-        f"  slowest of {len(steps)} steps, {total * 1e3:.2f} ms together:",
+        f"  slowest of {len(timed)} steps, {total * 1e3:.2f} ms together:",
         f"  {'layer':>6} {'algorithm':<11} {'':<40} {'time':>9} {'share':>6} {'GFLOP/s':>8} {'limit':>9} "
         f"{'reached':>8}  bound by",
     ]
