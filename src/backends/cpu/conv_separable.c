@@ -18,8 +18,8 @@ enum {
     BEHIND = 128 * 1024, /* floats of a band between depthwise and tail */
     DEPTH = 256,         /* input channels of the head: those that dn_gemm_pack puts into one block */
     BLOCK = 4,           /* rows of a band are a multiple, as template/depthwise.h takes them */
-    LEAST = 8, /* rows of a band with tail: an eighth of the head's rows at most are computed twice */
-    SHARES = 8 /* panels that each thread has at least, or as many as any other */
+    LEAST = 8,           /* rows of a band with tail: a fifth of the head's at most is computed twice */
+    SHARES = 8           /* panels that each thread has at least, or as many as any other */
 };
 
 /* How the work is cut: bands of output rows, panels of gemm_rows channels. */

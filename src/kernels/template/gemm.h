@@ -267,7 +267,7 @@ DN_INLINE int like_tiles(const int rows, const dn_tiles *tiles, tile_place *plac
  * the right side will be soon. */
 DN_INLINE void tiles_of(const int rows, const dn_tiles *tiles) {
     const dn_epilogue *epilogue = tiles->epilogue;
-    tile_finish finish; /* no initialiser: zeros for its vectors would take longer than a shallow tile */
+    tile_finish finish; /* no initialiser: zeros for its vectors take as long as half a shallow tile */
     finish.steps = tiles->accumulate ? STEP_ACCUMULATE : 0;
     finish.kind = CLAMP_ANY;
     finish.rest = NULL;
